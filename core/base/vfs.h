@@ -1,0 +1,44 @@
+/* vfs.h - files, as the core sees them: a struct of verbs over a small fixed set
+ * of names (NAME, NAME-wal0, NAME-wal1, NAME-lock).
+ *
+ * 1. A read or write is whole, or it is a failure: counts are compared inside.
+ * 2. Bytes written are on the device only after sync of that file returned
+ *    NACRE_OK. A new file's name is, too: sync covers its directory entry.
+ * 3. After a failed sync nothing is known of the bytes written since the last
+ *    good one (rebuild from what is on the disk, never sync again and hope).
+ * 4. Statuses: NACRE_NOT_FOUND, NACRE_EXISTS, NACRE_QUOTA (disk full),
+ *    NACRE_PERMISSION, NACRE_BUSY, NACRE_IO. `message` tells more. */
+#ifndef BASE_VFS_H
+#define BASE_VFS_H
+
+#include "nacre.h"
+
+typedef struct VfsFile VfsFile; /* each implementation has its own */
+
+enum {
+    VFS_READ = 0,      /* must exist */
+    VFS_WRITE = 1,     /* reading and writing; must exist */
+    VFS_CREATE = 2,    /* reading and writing; made when missing */
+};
+
+typedef struct Vfs {
+    void *self;
+    NACRE_CHECKED nacre_status (*open)(void *self, const char *name, int how, VfsFile **file);
+    NACRE_CHECKED nacre_status (*size)(VfsFile *file, uint64_t *size);
+    NACRE_CHECKED nacre_status (*read)(VfsFile *file, uint64_t offset, void *into, size_t size);
+    NACRE_CHECKED nacre_status (*write)(VfsFile *file, uint64_t offset, const void *from, size_t size);
+    NACRE_CHECKED nacre_status (*truncate)(VfsFile *file, uint64_t size);
+    NACRE_CHECKED nacre_status (*sync)(VfsFile *file);
+    nacre_status (*close)(VfsFile *file); /* frees the file whatever is returned */
+    /* Takes the writer's lock `name`. NACRE_BUSY: a living process has it. */
+    NACRE_CHECKED nacre_status (*lock)(void *self, const char *name, bool break_it, VfsFile **lock);
+    void (*unlock)(void *self, VfsFile *lock);
+    uint64_t (*now_ms)(void *self); /* since 1970 */
+    void (*random)(void *self, void *into, size_t size);
+    /* Text of the last failure, naming file and cause; borrowed until the next call. */
+    const char *(*message)(void *self);
+    /* Frees `self`, where nacre_open made this VFS itself; else NULL. */
+    void (*destroy)(void *self);
+} Vfs;
+
+#endif

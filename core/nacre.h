@@ -1,0 +1,388 @@
+/* nacre.h - one embedded database for vectors, keys and tables.
+ *
+ * A database is one file NAME and its two logs NAME-wal0 and NAME-wal1 (and, where
+ * there are processes, NAME-lock). It holds *membranes*: named, typed tables
+ * ordered by their key. Three kinds: key-value, vector collection, table.
+ *
+ *     nacre_db *db = NULL;
+ *     nacre_error error;
+ *     if (nacre_open("notes", NULL, &db, &error) != NACRE_OK) puts(error.text);
+ *     nacre_membrane *kv = NULL;
+ *     nacre_schema schema = nacre_schema_kv(NACRE_TEXT, NACRE_TEXT);
+ *     nacre_membrane_open(db, "settings", &schema, &kv);
+ *     nacre_value key = nacre_text("theme"), value = nacre_text("dark");
+ *     nacre_put(kv, &key, NULL, &value);
+ *     nacre_close(db);
+ *
+ * Rules that hold everywhere:
+ *
+ * 1. What can fail returns nacre_status. Results go through out pointers, which
+ *    are untouched on failure. nacre_message(db) tells the last failure in words.
+ * 2. A write that returned NACRE_OK is as durable as the database's level says.
+ *    A write that failed changed nothing.
+ * 3. "Borrowed" bytes are good until the next call on the same database, unless
+ *    said otherwise. What you pass in is copied before the call returns.
+ * 4. A handle belongs to one thread at a time. Two databases never share state.
+ * 5. A membrane handle belongs to its database: it is freed by nacre_close.
+ *    Snapshots, cursors and batches are yours: release each of them.
+ *    nacre_close releases what is left.
+ * 6. Every struct that you pass begins with struct_size: set it by the given
+ *    initialiser, so that later versions can grow the struct.
+ */
+#ifndef NACRE_H
+#define NACRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__) || defined(__clang__)
+#define NACRE_CHECKED __attribute__((warn_unused_result))
+#else
+#define NACRE_CHECKED
+#endif
+
+/* ---- Statuses. Written out, never reused; the same names in JavaScript. ---- */
+
+typedef enum nacre_status {
+    NACRE_OK = 0,
+    /* answers */
+    NACRE_NOT_FOUND = 1,
+    NACRE_EXISTS = 2,
+    /* the caller's */
+    NACRE_INVALID_ARGUMENT = 10,
+    NACRE_WRONG_KIND = 11,
+    NACRE_SCHEMA_MISMATCH = 12,
+    NACRE_CONFLICT = 13,
+    NACRE_CONSTRAINT = 14,
+    NACRE_CLOSED = 15,
+    NACRE_READONLY = 16,
+    NACRE_MISUSE = 17,
+    NACRE_UNSUPPORTED = 18,
+    /* resources */
+    NACRE_BUSY = 30,
+    NACRE_RESOURCE_EXHAUSTED = 31, /* the memory budget, or a limit of nacre_limits */
+    NACRE_QUOTA = 32,              /* the disk is full */
+    NACRE_TIMEOUT = 33,
+    NACRE_ABORTED = 34,
+    /* the world */
+    NACRE_IO = 50,
+    NACRE_CORRUPT = 51,
+    NACRE_VERSION = 52,
+    NACRE_PERMISSION = 53,
+    NACRE_EVICTED = 54,
+    /* ours: a bug of Nacre */
+    NACRE_INTERNAL = 70,
+} nacre_status;
+
+/* "NOT_FOUND" and so on, without the prefix; "UNKNOWN" for other numbers. */
+const char *nacre_status_name(nacre_status status);
+
+#define NACRE_ERROR_TEXT_SIZE 320
+
+/* What failed: the thing is named (membrane, key, file, offset). */
+typedef struct nacre_error {
+    nacre_status code;
+    char text[NACRE_ERROR_TEXT_SIZE];
+} nacre_error;
+
+/* ---- Values ---- */
+
+typedef enum nacre_type {
+    NACRE_NULL = 0,
+    NACRE_INTEGER = 1,   /* int64_t */
+    NACRE_REAL = 2,      /* double */
+    NACRE_BOOLEAN = 3,   /* integer 0 or 1 */
+    NACRE_TEXT = 4,      /* UTF-8 */
+    NACRE_BYTES = 5,
+    NACRE_TIMESTAMP = 6, /* int64_t, milliseconds since 1970 UTC */
+    NACRE_JSON = 7,      /* UTF-8 text of one JSON value */
+    NACRE_BIGINT = 8,    /* int64_t; JavaScript always gives it back as a bigint */
+} nacre_type;
+
+typedef struct nacre_span {
+    const void *data;
+    size_t size; /* bytes */
+} nacre_span;
+
+typedef struct nacre_value {
+    nacre_type type;
+    int64_t integer;  /* INTEGER, BIGINT, BOOLEAN, TIMESTAMP */
+    double real;      /* REAL */
+    nacre_span bytes; /* TEXT, BYTES, JSON */
+} nacre_value;
+
+nacre_value nacre_null(void);
+nacre_value nacre_integer(int64_t integer);
+nacre_value nacre_real(double real);
+nacre_value nacre_boolean(bool boolean);
+nacre_value nacre_text(const char *text);             /* borrows a C string */
+nacre_value nacre_text_sized(const char *text, size_t size);
+nacre_value nacre_bytes(const void *data, size_t size);
+nacre_value nacre_json(const char *text);
+nacre_value nacre_timestamp(int64_t milliseconds);
+
+/* ---- Opening ---- */
+
+typedef struct nacre_db nacre_db;
+typedef struct nacre_membrane nacre_membrane;
+typedef struct nacre_snapshot nacre_snapshot;
+typedef struct nacre_cursor nacre_cursor;
+typedef struct nacre_batch nacre_batch;
+typedef struct nacre_hits nacre_hits;
+struct Vfs; /* core/base/vfs.h, for those who bring their own files */
+
+typedef enum nacre_mode {
+    NACRE_READWRITE = 0, /* created when missing */
+    NACRE_EXISTING = 1,  /* NACRE_NOT_FOUND when missing */
+    NACRE_CREATE = 2,    /* NACRE_EXISTS when there */
+    NACRE_READ = 3,      /* only reads; NACRE_NOT_FOUND when missing */
+} nacre_mode;
+
+typedef enum nacre_durability {
+    NACRE_STRICT = 0,  /* a write is synced before it is acknowledged */
+    NACRE_RELAXED = 1, /* synced within relaxed_ms: at the next call after that, step or close */
+    NACRE_NONE = 2,    /* synced when the host or a checkpoint does */
+} nacre_durability;
+
+typedef enum nacre_lock {
+    NACRE_LOCK_OWN = 0,   /* take NAME-lock */
+    NACRE_LOCK_HOST = 1,  /* the host that embeds this code holds it already */
+    NACRE_LOCK_BREAK = 2, /* take it even if someone else seems to hold it: only when you know better */
+} nacre_lock;
+
+/* All memory comes from here. `size` of a free is what was asked for. */
+typedef struct nacre_allocator {
+    void *self;
+    void *(*alloc)(void *self, size_t size); /* NULL: none left */
+    void (*free)(void *self, void *memory, size_t size);
+} nacre_allocator;
+
+/* Zero means the default of every number. Ranges: nacre_options_describe(). */
+typedef struct nacre_options {
+    size_t struct_size;
+    nacre_mode mode;
+    nacre_durability durability;
+    nacre_lock lock;
+    uint64_t memory;        /* bytes of budget: caches, memtables and indexes together */
+    uint64_t memtable_size; /* bytes of log before a memtable becomes segments */
+    uint64_t segment_size;  /* bytes at which a segment is closed */
+    uint64_t database_size; /* bytes of file beyond which writes are refused; 0: none */
+    uint32_t block_size;    /* bytes: 4096, 8192 ... 65536 */
+    uint32_t filter_bits;   /* bits per key of the segments' key filters; UINT32_MAX: no filters */
+    uint32_t relaxed_ms;
+    uint64_t seed;          /* of everything random; 0: from the host */
+    nacre_allocator allocator; /* alloc NULL: malloc */
+    const struct Vfs *vfs;     /* NULL: the host's files; ":memory:" never touches them */
+} nacre_options;
+
+#define NACRE_OPTIONS_INIT {.struct_size = sizeof(nacre_options)}
+
+/* Opens or creates. `path` is a path of UTF-8, or ":memory:" for a database that
+ * is gone at close. `options` may be NULL. On failure *error says why (error may
+ * be NULL). NACRE_BUSY: another has it open for writing. NACRE_CORRUPT: no Nacre
+ * database, or a damaged one: never an empty one in its place. NACRE_VERSION: of
+ * another format version. */
+NACRE_CHECKED nacre_status nacre_open(const char *path, const nacre_options *options, nacre_db **db,
+                                      nacre_error *error);
+
+/* Syncs what was acknowledged, then frees everything; db is gone whatever is
+ * returned. NULL is fine. */
+nacre_status nacre_close(nacre_db *db, nacre_error *error);
+
+/* The last failure on this database; borrowed until the next call. */
+const char *nacre_message(const nacre_db *db);
+
+/* One line per option: name, default, least, greatest, meaning. Static text. */
+const char *nacre_options_describe(void);
+
+typedef struct nacre_limits {
+    size_t key_size_max;        /* bytes of key as given */
+    size_t value_size_max;      /* bytes of one value through put */
+    size_t name_size_max;       /* bytes of a membrane's or field's name */
+    uint32_t dimensions_max;
+    uint32_t fields_max;
+    uint32_t key_parts_max;
+    uint32_t k_max;
+    uint32_t membranes_max;
+} nacre_limits;
+
+nacre_limits nacre_limits_get(void);
+uint32_t nacre_abi_version(void);
+uint32_t nacre_format_version(void);
+
+/* ---- Membranes ---- */
+
+typedef enum nacre_kind { NACRE_KV = 1, NACRE_COLLECTION = 2, NACRE_TABLE = 3 } nacre_kind;
+typedef enum nacre_metric { NACRE_L2 = 1, NACRE_COSINE = 2, NACRE_IP = 3 } nacre_metric;
+typedef enum nacre_element { NACRE_F32 = 1 } nacre_element;
+
+typedef struct nacre_field {
+    const char *name; /* 1-255 bytes of UTF-8 */
+    nacre_type type;
+} nacre_field;
+
+#define NACRE_KEY_PARTS_MAX 16
+
+/* What a membrane holds. Key-value: key_types and value_type. Collection:
+ * key_types, dimensions, metric, element and fields. Table: key_types and fields. */
+typedef struct nacre_schema {
+    size_t struct_size;
+    nacre_kind kind;
+    uint32_t key_count;
+    nacre_type key_types[NACRE_KEY_PARTS_MAX]; /* all but JSON and NULL */
+    nacre_type value_type;                     /* key-value: JSON, TEXT or BYTES */
+    uint32_t dimensions;
+    nacre_metric metric;
+    nacre_element element;
+    uint32_t field_count;
+    const nacre_field *fields;
+} nacre_schema;
+
+nacre_schema nacre_schema_kv(nacre_type key, nacre_type value);
+nacre_schema nacre_schema_collection(nacre_type key, uint32_t dimensions, nacre_metric metric,
+                                     const nacre_field *fields, uint32_t field_count);
+nacre_schema nacre_schema_table(nacre_type key, const nacre_field *fields, uint32_t field_count);
+
+/* Opens a membrane. With a schema: created when missing, NACRE_SCHEMA_MISMATCH
+ * when it differs from the stored one, NACRE_WRONG_KIND when it is of another
+ * kind. Without: NACRE_NOT_FOUND when missing. */
+NACRE_CHECKED nacre_status nacre_membrane_open(nacre_db *db, const char *name, const nacre_schema *schema,
+                                               nacre_membrane **membrane);
+
+/* Removes it with all its rows, at once and for good. Its handles answer
+ * NACRE_NOT_FOUND from then on; its space comes back by compaction. */
+NACRE_CHECKED nacre_status nacre_membrane_drop(nacre_db *db, const char *name);
+NACRE_CHECKED nacre_status nacre_membrane_rename(nacre_db *db, const char *from, const char *to);
+
+/* The `index`-th membrane by name. NACRE_NOT_FOUND past the last. */
+NACRE_CHECKED nacre_status nacre_membrane_at(nacre_db *db, uint32_t index, nacre_membrane **membrane);
+const char *nacre_membrane_name(const nacre_membrane *membrane);          /* borrowed until renamed or closed */
+const nacre_schema *nacre_membrane_schema(const nacre_membrane *membrane); /* borrowed until nacre_close */
+NACRE_CHECKED nacre_status nacre_membrane_bytes(nacre_membrane *membrane, uint64_t *bytes); /* an estimate */
+
+/* ---- Rows ----
+ *
+ * `key` points to key_count values. `fields` points to one value (key-value) or
+ * to field_count values in the schema's order (NULL for none; absent is
+ * nacre_null()). `vector` points to `dimensions` finite floats, NULL where the
+ * membrane has no vector. */
+
+NACRE_CHECKED nacre_status nacre_put(nacre_membrane *membrane, const nacre_value *key, const float *vector,
+                                     const nacre_value *fields);
+
+/* NACRE_NOT_FOUND when there was no such row. */
+NACRE_CHECKED nacre_status nacre_delete(nacre_membrane *membrane, const nacre_value *key);
+
+/* A row as it was put. Everything is borrowed until the next call on the
+ * database or, from a cursor, until the cursor moves. */
+typedef struct nacre_row {
+    uint32_t key_count, field_count;
+    const nacre_value *key;
+    const nacre_value *fields; /* key-value: one */
+    const float *vector;       /* NULL where there is none */
+} nacre_row;
+
+/* `snapshot` may be NULL: the newest state. NACRE_NOT_FOUND: no such row. */
+NACRE_CHECKED nacre_status nacre_get(nacre_membrane *membrane, const nacre_snapshot *snapshot,
+                                     const nacre_value *key, nacre_row *row);
+
+/* Rows in a range: 0 to 2 bounds, or a prefix of a text or bytes key. */
+typedef struct nacre_range {
+    size_t struct_size;
+    const nacre_value *gt, *gte, *lt, *lte; /* each key_count values or fewer leading ones */
+    const nacre_value *prefix;              /* key_count values, the last one a prefix of text or bytes */
+    uint32_t bound_count;                   /* values in each bound; 0: key_count */
+    bool reverse;
+    uint64_t limit;                         /* 0: none */
+} nacre_range;
+
+#define NACRE_RANGE_INIT {.struct_size = sizeof(nacre_range)}
+
+NACRE_CHECKED nacre_status nacre_count(nacre_membrane *membrane, const nacre_snapshot *snapshot,
+                                       const nacre_range *range, uint64_t *count);
+NACRE_CHECKED nacre_status nacre_clear(nacre_membrane *membrane, const nacre_range *range, uint64_t *removed);
+
+/* ---- Batches: all or nothing, over any number of membranes ---- */
+
+NACRE_CHECKED nacre_status nacre_batch_begin(nacre_db *db, nacre_batch **batch);
+NACRE_CHECKED nacre_status nacre_batch_put(nacre_batch *batch, nacre_membrane *membrane, const nacre_value *key,
+                                           const float *vector, const nacre_value *fields);
+/* Blind: also fine when there is no such row. */
+NACRE_CHECKED nacre_status nacre_batch_delete(nacre_batch *batch, nacre_membrane *membrane,
+                                              const nacre_value *key);
+NACRE_CHECKED nacre_status nacre_batch_commit(nacre_batch *batch); /* the batch is gone whatever is returned */
+void nacre_batch_abort(nacre_batch *batch);                        /* rolls back; NULL is fine */
+
+/* ---- Snapshots and cursors ---- */
+
+/* One state of the database, kept until released; writers go on meanwhile. */
+NACRE_CHECKED nacre_status nacre_snapshot_open(nacre_db *db, nacre_snapshot **snapshot);
+void nacre_snapshot_release(nacre_snapshot *snapshot);
+
+/* A cursor sees the state of its snapshot, or with NULL the state at its opening,
+ * however long it lives. */
+NACRE_CHECKED nacre_status nacre_cursor_open(nacre_membrane *membrane, const nacre_snapshot *snapshot,
+                                             const nacre_range *range, nacre_cursor **cursor);
+/* Moves to the next (or previous) row of the range; before the first call it
+ * stands outside, at both ends. NACRE_NOT_FOUND: no more that way. */
+NACRE_CHECKED nacre_status nacre_cursor_next(nacre_cursor *cursor, nacre_row *row);
+NACRE_CHECKED nacre_status nacre_cursor_prev(nacre_cursor *cursor, nacre_row *row);
+/* Moves to the first row at or after `key` (at or before, when reversed). */
+NACRE_CHECKED nacre_status nacre_cursor_seek(nacre_cursor *cursor, const nacre_value *key, nacre_row *row);
+void nacre_cursor_close(nacre_cursor *cursor);
+
+/* ---- Vector search ---- */
+
+typedef struct nacre_search_options {
+    size_t struct_size;
+    uint32_t k;             /* 0: 10 */
+    const char *where_json; /* the filter of API.md as JSON text, or NULL */
+    size_t where_size;      /* bytes; 0: up to the terminating zero */
+} nacre_search_options;
+
+#define NACRE_SEARCH_INIT {.struct_size = sizeof(nacre_search_options)}
+
+/* The k nearest rows that match, nearest first, ties by key, exactly. Smaller is
+ * nearer: Euclidean distance, 1 - cosine, or negative inner product. */
+NACRE_CHECKED nacre_status nacre_search(nacre_membrane *membrane, const nacre_snapshot *snapshot,
+                                        const float *query, const nacre_search_options *options,
+                                        nacre_hits **hits);
+uint32_t nacre_hits_count(const nacre_hits *hits);
+/* `row` (fields and key; vector too) is borrowed until nacre_hits_free. */
+NACRE_CHECKED nacre_status nacre_hits_at(nacre_hits *hits, uint32_t index, float *distance, nacre_row *row);
+void nacre_hits_free(nacre_hits *hits);
+
+/* ---- Keeping house ---- */
+
+NACRE_CHECKED nacre_status nacre_flush(nacre_db *db);      /* everything acknowledged is synced */
+NACRE_CHECKED nacre_status nacre_checkpoint(nacre_db *db); /* memtables become segments, logs are emptied */
+
+/* Does at most about `bytes` of maintenance; *more says whether any is left. */
+NACRE_CHECKED nacre_status nacre_step(nacre_db *db, uint64_t bytes, bool *more);
+
+typedef struct nacre_compact_report {
+    uint64_t before, after; /* bytes of file */
+    uint64_t rows;          /* live rows written */
+} nacre_compact_report;
+
+NACRE_CHECKED nacre_status nacre_compact(nacre_db *db, nacre_compact_report *report);
+
+/* Called for each problem: file, offset in bytes, what. */
+typedef void nacre_problem(void *self, const char *where, uint64_t offset, const char *what);
+
+/* Checks the database; *problems counts what was found. `deep` reads every byte. */
+NACRE_CHECKED nacre_status nacre_verify(nacre_db *db, bool deep, nacre_problem *problem, void *self,
+                                        uint64_t *problems);
+
+/* JSON text of everything that is counted; borrowed until the next call. */
+NACRE_CHECKED nacre_status nacre_stats_json(nacre_db *db, const char **json);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
