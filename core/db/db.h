@@ -1,0 +1,123 @@
+/* db.h - the face of the database towards nacre.h, SQL and the WASM boundary: keys,
+ * rows, schemas and filters as encoded bytes (keycode_format.h, row_format.h,
+ * schema_format.h, filter_format.h).
+ *
+ * 1. Every function writes its failure down in the database's Env (nacre_message).
+ * 2. Bytes in a RowView are borrowed until the next call on the same database; from
+ *    a cursor, until that cursor moves or closes.
+ * 3. A snapshot of NULL means the newest state. */
+#ifndef DB_DB_H
+#define DB_DB_H
+
+#include "base/span.h"
+#include "db/schema.h"
+#include "host/env.h"
+
+typedef struct nacre_db Db;
+typedef struct nacre_membrane Membrane;
+typedef struct nacre_snapshot Snapshot;
+typedef struct Cursor Cursor;
+typedef struct Hits Hits;
+
+/* ---- open, close ---- */
+NACRE_CHECKED nacre_status db_open(const char *path, const nacre_options *options, Db **db, nacre_error *error);
+nacre_status db_close(Db *db, nacre_error *error);
+Env *db_env(Db *db);
+/* Begins a public call: forgets the last failure, gives back what was borrowed. A
+ * poisoned handle (a failed sync) refuses writes with NACRE_IO. */
+void db_call(Db *db);
+
+/* ---- membranes ---- */
+/* `schema`: empty (zero kind), or what it must be; created when missing. */
+NACRE_CHECKED nacre_status db_membrane_open(Db *db, Span name, const Schema *schema, Membrane **membrane);
+NACRE_CHECKED nacre_status db_membrane_drop(Db *db, Span name);
+NACRE_CHECKED nacre_status db_membrane_rename(Db *db, Span from, Span to);
+NACRE_CHECKED nacre_status db_membrane_at(Db *db, uint32_t index, Membrane **membrane); /* in order of names */
+Db *membrane_db(const Membrane *membrane);
+const Schema *membrane_schema(const Membrane *membrane);
+Span membrane_name(const Membrane *membrane);      /* followed by a zero byte */
+uint32_t membrane_id(const Membrane *membrane);
+/* NACRE_NOT_FOUND, naming it, when it was dropped. */
+NACRE_CHECKED nacre_status membrane_check(const Membrane *membrane);
+NACRE_CHECKED nacre_status membrane_bytes(Membrane *membrane, uint64_t *bytes);
+
+/* ---- writing: batches encoded in place, as record_format.h says ----
+ *
+ *     uint8_t *at;
+ *     TRY(db_reserve(db, bytes, records, &at));   one frame's batches go here
+ *     ... encode batch heads (lsn 0) and records at `at` ...
+ *     TRY(db_commit(db, used, sync));             checked, logged, indexed
+ *
+ * db_commit checks every record against its membrane's schema before anything
+ * changes; NACRE_INVALID_ARGUMENT and nothing is written. With `sync` false the
+ * caller owes a db_sync before it acknowledges. */
+NACRE_CHECKED nacre_status db_reserve(Db *db, uint64_t bytes, uint64_t records, uint8_t **at);
+NACRE_CHECKED nacre_status db_commit(Db *db, size_t bytes, bool sync);
+/* Makes everything committed durable, as the level asks. */
+NACRE_CHECKED nacre_status db_sync(Db *db);
+uint64_t db_sequence(const Db *db); /* LSN of the last batch */
+
+/* ---- reading ---- */
+typedef struct RowView {
+    Span key;    /* encoded, without the membrane's id */
+    Span value;  /* key-value: the value; else the row of row_format.h */
+    Span vector; /* dimensions x f32 little-endian, any alignment; empty where there is none */
+} RowView;
+
+NACRE_CHECKED nacre_status db_get(Membrane *membrane, const Snapshot *snapshot, Span key, RowView *row);
+/* As db_get, but only says whether the row is there. */
+NACRE_CHECKED nacre_status db_has(Membrane *membrane, const Snapshot *snapshot, Span key);
+
+NACRE_CHECKED nacre_status snapshot_open(Db *db, Snapshot **snapshot);
+void snapshot_release(Snapshot *snapshot);
+Db *snapshot_db(const Snapshot *snapshot);
+uint64_t snapshot_sequence(const Snapshot *snapshot);
+
+/* Encoded keys low <= key < high; an empty `high` is no bound. To end after a key
+ * or a prefix p, take the successor of p's bytes (key_successor of keycode.h). */
+typedef struct KeyRange {
+    Span low, high;
+} KeyRange;
+
+/* Stands before the first and after the last row until moved. Copies the range. */
+NACRE_CHECKED nacre_status cursor_open(Membrane *membrane, const Snapshot *snapshot, KeyRange range, Cursor **cursor);
+NACRE_CHECKED nacre_status cursor_next(Cursor *cursor, RowView *row); /* NACRE_NOT_FOUND: no more */
+NACRE_CHECKED nacre_status cursor_prev(Cursor *cursor, RowView *row);
+NACRE_CHECKED nacre_status cursor_seek(Cursor *cursor, Span key, RowView *row);      /* first >= key */
+NACRE_CHECKED nacre_status cursor_seek_back(Cursor *cursor, Span key, RowView *row); /* last <= key */
+/* Without vectors and big values: for counting and for keys alone. */
+void cursor_keys_only(Cursor *cursor);
+void cursor_close(Cursor *cursor); /* NULL is fine */
+Db *cursor_db(const Cursor *cursor);
+Membrane *cursor_membrane(const Cursor *cursor);
+
+NACRE_CHECKED nacre_status db_count(Membrane *membrane, const Snapshot *snapshot, KeyRange range, uint64_t *count);
+
+/* ---- search ---- */
+typedef struct SearchQuery {
+    const float *vector;  /* dimensions of the membrane, finite; checked here */
+    uint32_t k;           /* 1 or more */
+    Span filter;          /* filter_format.h; empty: none */
+    bool want_vectors;
+} SearchQuery;
+
+typedef struct Hit {
+    float distance;
+    RowView row; /* vector empty unless wanted */
+} Hit;
+
+/* Nearest first, ties by key. The hits are the caller's, free with hits_free. */
+NACRE_CHECKED nacre_status db_search(Membrane *membrane, const Snapshot *snapshot, const SearchQuery *query, Hits **hits);
+uint32_t hits_count(const Hits *hits);
+const Hit *hits_at(const Hits *hits, uint32_t index);
+void hits_free(Hits *hits);
+
+/* ---- keeping house ---- */
+NACRE_CHECKED nacre_status db_checkpoint(Db *db);
+NACRE_CHECKED nacre_status db_step(Db *db, uint64_t bytes, bool *more);
+NACRE_CHECKED nacre_status db_compact(Db *db, nacre_compact_report *report);
+NACRE_CHECKED nacre_status db_verify(Db *db, bool deep, nacre_problem *problem, void *self, uint64_t *problems);
+/* JSON text; borrowed until the next call. Names as in API.md's Stats, and more. */
+NACRE_CHECKED nacre_status db_stats(Db *db, Span *json);
+
+#endif
