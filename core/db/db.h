@@ -87,11 +87,17 @@ NACRE_CHECKED nacre_status cursor_seek(Cursor *cursor, Span key, RowView *row); 
 NACRE_CHECKED nacre_status cursor_seek_back(Cursor *cursor, Span key, RowView *row); /* last <= key */
 /* Without vectors and big values: for counting and for keys alone. */
 void cursor_keys_only(Cursor *cursor);
+/* Only rows that match (filter_format.h); set before the first move. */
+NACRE_CHECKED nacre_status cursor_filter(Cursor *cursor, Span filter);
 void cursor_close(Cursor *cursor); /* NULL is fine */
 Db *cursor_db(const Cursor *cursor);
 Membrane *cursor_membrane(const Cursor *cursor);
 
-NACRE_CHECKED nacre_status db_count(Membrane *membrane, const Snapshot *snapshot, KeyRange range, uint64_t *count);
+/* `filter` may be empty. */
+NACRE_CHECKED nacre_status db_count(Membrane *membrane, const Snapshot *snapshot, KeyRange range, Span filter,
+                                    uint64_t *count);
+/* Deletes the rows of a range that match, as one batch; *removed counts them. */
+NACRE_CHECKED nacre_status db_clear(Membrane *membrane, KeyRange range, Span filter, bool sync, uint64_t *removed);
 
 /* ---- search ---- */
 typedef struct SearchQuery {
