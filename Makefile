@@ -1,0 +1,311 @@
+# Nacre's build. `make help` lists the targets.
+#
+# A lane is one compiler with one set of flags. Each lane has its own objects in
+# build/obj/LANE, so lanes never disturb each other and all of them may be built
+# at once (make -j). Sources are found by wildcard: a new file needs no line here.
+#
+# Two people (or machines) in one tree take a build directory each: make B=/some/dir ...
+
+B ?= build
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+
+# --- Tools: each may be given on the command line ---------------------------
+
+ifeq ($(origin CC),default)
+CC := clang-22
+endif
+AR           := ar
+CLANG        ?= clang-22
+GCC          ?= gcc
+ARM64_CC     ?= aarch64-linux-gnu-gcc
+ARM64_RUN    ?= qemu-aarch64 -L /usr/aarch64-linux-gnu
+# wasi-sdk's users: make WASI_CC=$WASI_SDK/bin/clang WASI_SYSROOT=$WASI_SDK/share/wasi-sysroot
+WASI_CC      ?= clang-22
+WASI_SYSROOT ?=
+WASM_OPT     ?= node_modules/.bin/wasm-opt
+NODE         ?= node_modules/.bin/node
+TSC          ?= node_modules/.bin/tsc
+XXHASH_H     ?= /usr/include/xxhash.h
+SYMBOLIZER   ?= /usr/lib/llvm-22/bin/llvm-symbolizer
+
+# --- Sources, in the order of core/LEVELS -----------------------------------
+
+MODULES  := base host log store segment vector text memtable merge db
+LIB_SRC  := $(foreach m,$(MODULES),$(sort $(wildcard core/$m/*.c)))
+CLI_SRC  := $(sort $(wildcard core/cli/*.c))
+GLUE_SRC := $(sort $(wildcard wasm/*.c))
+JS_SRC   := $(filter-out js/abi.gen.ts,$(shell find js -name '*.ts'))
+HEADERS  := $(shell find core -name '*.h')
+
+TEST_LIB_SRC := $(sort $(wildcard tests/lib/*.c))
+JS_TESTS      := $(sort $(wildcard tests/js/*.test.ts tests/formats/*.test.ts))
+BROWSER_TESTS := $(sort $(wildcard tests/browser/*.test.ts))
+
+# --- Lanes ------------------------------------------------------------------
+
+# Contraction into fused multiply-add is off: results must not depend on the host.
+CFLAGS_ALL := -std=c11 -Wall -Wextra -Wconversion -Wshadow -Werror -ffp-contract=off \
+              -Icore -Itests -isystem $(B)/vendor
+WASI_FLAGS := --target=wasm32-wasi -Wno-deprecated $(if $(WASI_SYSROOT),--sysroot=$(WASI_SYSROOT))
+WASI_LINK  := --no-wasm-opt -Wl,-z,stack-size=262144 -Wl,--stack-first
+
+LANES := release native gcc arm64 wasm wasm-scalar
+
+CC_release      := $(CC)
+CFLAGS_release  := -O2
+CC_native       := $(CLANG)
+CFLAGS_native   := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+LDFLAGS_native  := -fsanitize=address,undefined
+CC_gcc          := $(GCC)
+CFLAGS_gcc      := -O2
+CC_arm64        := $(ARM64_CC)
+CFLAGS_arm64    := -O2
+CC_wasm         := $(WASI_CC) $(WASI_FLAGS)
+CFLAGS_wasm     := -O2 -msimd128
+LDFLAGS_wasm    := $(WASI_LINK)
+CC_wasm-scalar      := $(WASI_CC) $(WASI_FLAGS)
+CFLAGS_wasm-scalar  := -O2
+LDFLAGS_wasm-scalar := $(WASI_LINK)
+
+SETUP_native := setup-test
+SETUP_gcc    := setup-test
+SETUP_arm64  := setup-test
+
+# $(call objects,LANE,SOURCES)
+objects = $(patsubst %.c,$(B)/obj/$1/%.o,$2)
+# $(call link,LANE) begins a recipe line
+link = @echo "link $@"; $(CC_$1) $(LDFLAGS_$1)
+
+# Generated sources lie in $(B)/gen wherever $(B) is, so they have a rule of their own.
+define lane_rules
+$(B)/obj/$1/%.o: %.c Makefile | $(B)/vendor/xxhash.h $$(SETUP_$1)
+	@mkdir -p $$(@D)
+	@echo "$1 $$<"
+	@$$(CC_$1) $$(CFLAGS_ALL) $$(CFLAGS_$1) -MMD -MP -c $$< -o $$@
+$(B)/obj/$1/gen/%.o: $(B)/gen/%.c Makefile
+	@mkdir -p $$(@D)
+	@$$(CC_$1) $$(CFLAGS_ALL) $$(CFLAGS_$1) -MMD -MP -c $$< -o $$@
+endef
+$(foreach l,$(LANES),$(eval $(call lane_rules,$l)))
+-include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
+
+$(B)/vendor/xxhash.h: | setup-compiler
+	@mkdir -p $(@D)
+	@cp $(XXHASH_H) $@
+
+# --- What is built ----------------------------------------------------------
+
+.PHONY: all lib command amalgamation wasm js package demo bench clean help
+
+all: lib command ## the library, the nacre command and the WASI command (default)
+command: $(if $(CLI_SRC),$(B)/nacre $(B)/nacre.wasm) ## build/nacre and build/nacre.wasm
+lib: $(B)/libnacre.a $(B)/nacre.h ## build/libnacre.a and build/nacre.h
+
+LIB_OBJ := $(call objects,release,$(LIB_SRC))
+$(B)/libnacre.a: $(LIB_OBJ)
+	@mkdir -p $(@D)
+	@rm -f $@
+	@$(AR) rcs $@ $(LIB_OBJ)
+	@echo "ar   $@"
+
+$(B)/nacre.h: $(wildcard core/nacre.h)
+	@mkdir -p $(@D)
+	@$(if $<,cp $< $@,:)
+
+$(B)/nacre: $(call objects,release,$(CLI_SRC)) $(B)/libnacre.a
+	$(call link,release) $^ -lm -o $@
+
+$(B)/nacre.wasm: $(call objects,wasm,$(CLI_SRC) $(LIB_SRC))
+	$(call link,wasm) $^ -o $@
+
+amalgamation: $(B)/amalgamation/nacre.c ## build/amalgamation/nacre.c and nacre.h: the library as two files
+$(B)/amalgamation/nacre.c: $(LIB_SRC) $(HEADERS) core/amalgamate.awk $(B)/nacre.h $(B)/vendor/xxhash.h
+	@mkdir -p $(@D)
+	@cp $(B)/nacre.h $(@D)/nacre.h
+	@awk -v xxhash=$(B)/vendor/xxhash.h -f core/amalgamate.awk $(LIB_SRC) > $@
+	@echo "made $@"
+
+# The reactors: what a C file marks with export_name is exported, nothing else.
+WASM_FEATURES := --enable-bulk-memory --enable-bulk-memory-opt --enable-sign-ext \
+                 --enable-mutable-globals --enable-nontrapping-float-to-int \
+                 --enable-multivalue --enable-reference-types
+REACTORS := $(if $(GLUE_SRC),$(B)/wasm/nacre.wasm $(B)/wasm/nacre-scalar.wasm)
+wasm: $(REACTORS) ## build/wasm/nacre.wasm (SIMD) and nacre-scalar.wasm: the modules of the package
+
+$(B)/wasm/linked/nacre.wasm: $(call objects,wasm,$(GLUE_SRC) $(LIB_SRC))
+	@mkdir -p $(@D)
+	$(call link,wasm) -mexec-model=reactor $^ -o $@
+$(B)/wasm/linked/nacre-scalar.wasm: $(call objects,wasm-scalar,$(GLUE_SRC) $(LIB_SRC))
+	@mkdir -p $(@D)
+	$(call link,wasm-scalar) -mexec-model=reactor $^ -o $@
+$(B)/wasm/nacre.wasm: WASM_FEATURES += --enable-simd
+$(B)/wasm/%.wasm: $(B)/wasm/linked/%.wasm | setup-npm
+	@echo "opt  $@"
+	@$(WASM_OPT) -O3 $(WASM_FEATURES) --strip-debug --strip-producers --strip-target-features $< -o $@
+
+# --- The package ------------------------------------------------------------
+
+js: $(if $(JS_SRC),$(B)/js.stamp) ## build/js: the compiled TypeScript beside both modules
+$(B)/js.stamp: $(JS_SRC) js/tsconfig.json $(REACTORS) $(if $(wildcard wasm/abi-gen.mjs),js/abi.gen.ts) | setup-npm
+	@echo "tsc  $(B)/js"
+	@$(TSC) -p js/tsconfig.json --outDir $(B)/js
+	@$(if $(REACTORS),cp $(REACTORS) $(B)/js/)
+	@touch $@
+
+# Committed, so that the TypeScript can be read and run without the build.
+ifneq ($(wildcard wasm/abi-gen.mjs),)
+js/abi.gen.ts: wasm/abi.h wasm/abi-gen.mjs core/nacre.h | setup-npm
+	@$(NODE) wasm/abi-gen.mjs wasm/abi.h core/nacre.h > $@.tmp
+	@mv $@.tmp $@
+endif
+
+package: | setup-npm ## build/nacre.tgz, as npm would publish it
+	@rm -rf $(B)/js $(B)/js.stamp
+	@$(MAKE) --no-print-directory js
+	@npm pack --silent --pack-destination $(B) >/dev/null
+	@mv $(B)/nacre-*.tgz $(B)/nacre.tgz
+	@echo "made $(B)/nacre.tgz"
+
+DEMO := $(firstword $(wildcard examples/demo/demo.mjs examples/demo/demo.ts))
+demo: all js | setup-npm ## runs examples/demo
+	@$(if $(DEMO),$(NODE) $(DEMO),echo "demo: examples/demo is not there yet")
+
+bench: all js | setup-npm ## measures (tests/bench)
+	@$(NODE) tests/bench/run.mjs
+
+# --- Setting up: installs what is missing, says so, and is quick when nothing is
+
+.PHONY: setup setup-compiler setup-npm setup-test
+setup: ## installs all that the tests need
+	@tests/setup.sh compiler npm test
+setup-compiler:
+	@tests/setup.sh compiler
+setup-npm:
+	@tests/setup.sh npm
+setup-test:
+	@tests/setup.sh test
+
+# --- Tests ------------------------------------------------------------------
+
+.PHONY: test test-js test-browser test-all-js mutants checks lanes test-programs FORCE
+
+# FILTER=text runs the tests whose name contains it; TEST_SEED=n changes the seed.
+TEST_ARGS = $(if $(TEST_SEED),--seed $(TEST_SEED)) $(FILTER)
+NPROC := $(shell nproc 2>/dev/null || echo 2)
+JOBS   = $(if $(findstring --jobserver,$(MAKEFLAGS)),,-j$(NPROC))
+SUB    = $(MAKE) --no-print-directory
+KINDS := $(foreach k,core crash,$(if $(wildcard tests/$k/*_test.c),$k))
+
+# The table of suites: tests/core/NAME_test.c defines void NAME_test(void).
+$(B)/gen/%_tests.c: FORCE
+	@mkdir -p $(@D)
+	@{ echo '#include "lib/check.h"'; \
+	   for s in $(patsubst %_test.c,%,$(notdir $(sort $(wildcard tests/$*/*_test.c)))); do \
+	       echo "void $${s}_test(void);"; done; \
+	   echo 'const CheckSuite check_suites[] = {'; \
+	   for s in $(patsubst %_test.c,%,$(notdir $(sort $(wildcard tests/$*/*_test.c)))); do \
+	       echo "    {\"$$s\", $${s}_test},"; done; \
+	   echo '    {0},'; echo '};'; } > $@.tmp
+	@if cmp -s $@.tmp $@; then rm $@.tmp; else mv $@.tmp $@; fi
+
+TEST_LANES := native gcc arm64 wasm wasm-scalar
+SUFFIX_wasm        := .wasm
+SUFFIX_wasm-scalar := .wasm
+LIBS_native := -lm
+LIBS_gcc    := -lm
+LIBS_arm64  := -lm
+programs = $(foreach k,$(KINDS),$(B)/$1/$k-tests$(SUFFIX_$1))
+
+define test_program # LANE, KIND
+$(B)/$1/$2-tests$(SUFFIX_$1): $(call objects,$1,$(sort $(wildcard tests/$2/*.c)) $(TEST_LIB_SRC) $(LIB_SRC)) $(B)/obj/$1/gen/$2_tests.o
+	@mkdir -p $$(@D)
+	$$(call link,$1) $$^ $$(LIBS_$1) -o $$@
+endef
+$(foreach l,$(TEST_LANES),$(foreach k,$(KINDS),$(eval $(call test_program,$l,$k))))
+
+test-programs: $(foreach l,$(TEST_LANES),$(call programs,$l))
+
+# $(call run_native,LANE,RUNNER): each program gets an empty directory of its own.
+define run_native
+	@status=0; for p in $(call programs,$1); do echo "== $1: $$p"; d=$$(mktemp -d); \
+	    $2 $$p --dir $$d $(TEST_ARGS) || status=1; rm -rf $$d; done; exit $$status
+endef
+# $(call run_wasm,LANE,RUNNER): the runner preopens an empty directory as /tmp.
+define run_wasm
+	@status=0; for p in $(call programs,$1); do echo "== $1 in $3: $$p"; \
+	    $2 $$p --dir /tmp $(TEST_ARGS) || status=1; done; exit $$status
+endef
+
+LANE_TESTS := test-native test-gcc test-arm64 test-wasm-node test-wasm-scalar-node test-wasmtime
+.PHONY: $(LANE_TESTS)
+test-native: $(call programs,native) ## C tests under ASan and UBSan
+	$(call run_native,native,ASAN_SYMBOLIZER_PATH=$(SYMBOLIZER) UBSAN_OPTIONS=print_stacktrace=1)
+test-gcc: $(call programs,gcc) ## C tests built by gcc
+	$(call run_native,gcc)
+test-arm64: $(call programs,arm64) ## C tests on ARM64, in qemu
+	$(call run_native,arm64,$(ARM64_RUN))
+test-wasm-node: $(call programs,wasm) test-wasm-scalar-node | setup-npm ## C tests as WebAssembly in Node, SIMD and scalar
+	$(call run_wasm,wasm,$(NODE) --no-warnings tests/lib/wasm-run.mjs,Node)
+test-wasm-scalar-node: $(call programs,wasm-scalar) | setup-npm
+	$(call run_wasm,wasm-scalar,$(NODE) --no-warnings tests/lib/wasm-run.mjs,Node)
+test-wasmtime: $(call programs,wasm) | setup-test ## C tests as WebAssembly in wasmtime
+	$(call run_wasm,wasm,build/venv/bin/python tests/lib/wasmtime-run.py,wasmtime)
+
+# $(call node_test,FILES,NAME)
+node_test = @$(if $1,$(NODE) --test --no-warnings $1,echo "no $2 tests yet")
+test-js: all js | setup-npm ## JavaScript and file format tests in Node
+	$(call node_test,$(JS_TESTS),JavaScript)
+test-browser: all js | setup-test ## browser tests in Chromium and Firefox
+	$(call node_test,$(BROWSER_TESTS),browser)
+test-all-js: all js
+	$(call node_test,$(JS_TESTS) $(BROWSER_TESTS),JavaScript)
+
+mutants: | setup ## breaks the code on purpose and expects the tests to notice
+	@tests/mutants.sh
+
+# One after another: install, check, build and run every C lane, then JavaScript,
+# so that the closing lines of Node's test runner come last.
+test: ## everything
+	@$(SUB) setup
+	@$(SUB) checks
+	@$(SUB) $(JOBS) -k -Otarget test-programs all js
+	@$(SUB) $(JOBS) -k -Otarget $(LANE_TESTS)
+	@$(SUB) test-all-js
+
+# --- Checks -----------------------------------------------------------------
+
+.PHONY: check-includes check-globals check-amalgamation check-abi
+checks: check-abi check-includes check-globals check-amalgamation ## the four checks below
+
+check-includes: ## no include points up (core/LEVELS)
+	@tests/lib/check-includes.sh
+
+# Constant tables with pointers in them (.data.rel.ro) are fine.
+check-globals: $(B)/libnacre.a ## the library has no variable that outlives its database
+	@found=$$(objdump -t $< | awk '/file format/ {file = $$1} \
+	    $$0 ~ /[ \t](\.(data|bss|tdata|tbss)[^ \t]*|\*COM\*)\t/ && $$0 !~ /\.data\.rel\.ro/ && \
+	    $$0 !~ / d  / {print file $$NF}'); \
+	if [ -n "$$found" ]; then echo "check-globals: mutable globals:"; echo "$$found"; exit 1; fi; \
+	echo "check-globals: none"
+
+check-amalgamation: $(B)/amalgamation/nacre.c ## the amalgamation compiles by itself
+	@$(CLANG) -std=c11 -Wall -Wextra -Wconversion -Wshadow -Werror -ffp-contract=off -O1 -c $< -o $(B)/amalgamation/nacre.o
+	@echo "check-amalgamation: compiles"
+
+check-abi: | setup-npm ## js/abi.gen.ts is what wasm/abi-gen.mjs makes of wasm/abi.h
+	@$(if $(wildcard wasm/abi-gen.mjs),mkdir -p $(B)/gen && \
+	    $(NODE) wasm/abi-gen.mjs wasm/abi.h core/nacre.h > $(B)/gen/abi.gen.ts && \
+	    { cmp -s $(B)/gen/abi.gen.ts js/abi.gen.ts || \
+	      { echo "check-abi: js/abi.gen.ts is out of date: run make js and commit it"; exit 1; }; } && \
+	    echo "check-abi: up to date",echo "check-abi: no wasm/abi-gen.mjs yet")
+
+# ----------------------------------------------------------------------------
+
+clean: ## removes build, but for what was installed there
+	@find $(B) -mindepth 1 -maxdepth 1 ! -name venv -exec rm -rf {} +
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "%-20s %s\n", $$1, $$2}' Makefile

@@ -1,0 +1,55 @@
+# Prints the library as one C file: awk -v xxhash=PATH -f core/amalgamate.awk SOURCE...
+#
+# 1. Sources come in the order given; a local header is put in once, where it is first included.
+#    nacre.h stays an include: it lies beside the result.
+# 2. Feature macros (_GNU_SOURCE and its like) must come before every system header, so all of
+#    them move to the top.
+# 3. xxhash.h is put in whole, with its own warnings off.
+
+function features(path,   line) {
+    while ((getline line < path) > 0)
+        if (line ~ FEATURE) {
+            split(line, word, " ")
+            if (!(word[2] in feature)) {
+                feature[word[2]] = 1
+                printf "#ifndef %s\n%s\n#endif\n", word[2], line
+            }
+        }
+    close(path)
+}
+
+function vendored(path,   line) {
+    print "#if defined(__GNUC__)\n#pragma GCC diagnostic push"
+    print "#pragma GCC diagnostic ignored \"-Wconversion\""
+    print "#pragma GCC diagnostic ignored \"-Wsign-conversion\""
+    print "#pragma GCC diagnostic ignored \"-Wshadow\"\n#endif"
+    while ((getline line < path) > 0) print line
+    close(path)
+    print "#if defined(__GNUC__)\n#pragma GCC diagnostic pop\n#endif"
+}
+
+function inline(path,   line, quoted) {
+    if (path in seen) return
+    seen[path] = 1
+    printf "\n/* ---- %s ---- */\n", path
+    while ((getline line < path) > 0) {
+        if (line ~ FEATURE) continue
+        if (line ~ /^[ \t]*#[ \t]*include[ \t]*[<"]xxhash\.h[>"]/) {
+            if (!(xxhash in seen)) vendored(xxhash)
+            seen[xxhash] = 1
+        } else if (line ~ /^[ \t]*#[ \t]*include[ \t]*"/) {
+            split(line, quoted, "\"")
+            if (quoted[2] != "nacre.h") inline("core/" quoted[2])
+        } else
+            print line
+    }
+    close(path)
+}
+
+BEGIN {
+    FEATURE = "^[ \t]*#[ \t]*define[ \t]+_[A-Z0-9_]*(SOURCE|BITS)([ \t]|$)"
+    print "/* nacre.c - the Nacre library in one file, made by `make amalgamation`. MIT licence. */"
+    for (i = 1; i < ARGC; i++) features(ARGV[i])
+    print "#include \"nacre.h\""
+    for (i = 1; i < ARGC; i++) inline(ARGV[i])
+}
