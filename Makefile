@@ -199,6 +199,7 @@ JOBS   = $(if $(findstring --jobserver,$(MAKEFLAGS)),,-j$(NPROC))
 SUB    = $(MAKE) --no-print-directory
 KINDS := $(foreach k,core crash,$(if $(wildcard tests/$k/*_test.c),$k))
 
+.PRECIOUS: $(B)/gen/%_tests.c $(B)/wasm/linked/%.wasm
 # The table of suites: tests/core/NAME_test.c defines void NAME_test(void).
 $(B)/gen/%_tests.c: FORCE
 	@mkdir -p $(@D)
@@ -255,7 +256,7 @@ test-wasmtime: $(call programs,wasm) | setup-test ## C tests as WebAssembly in w
 	$(call run_wasm,wasm,build/venv/bin/python tests/lib/wasmtime-run.py,wasmtime)
 
 # $(call node_test,FILES,NAME)
-node_test = @$(if $1,$(NODE) --test --no-warnings $1,echo "no $2 tests yet")
+node_test = @$(if $(strip $1),$(NODE) --test --no-warnings $1,echo "no $2 tests yet")
 test-js: all js | setup-npm ## JavaScript and file format tests in Node
 	$(call node_test,$(JS_TESTS),JavaScript)
 test-browser: all js | setup-test ## browser tests in Chromium and Firefox

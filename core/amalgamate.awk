@@ -5,6 +5,7 @@
 # 2. Feature macros (_GNU_SOURCE and its like) must come before every system header, so all of
 #    them move to the top.
 # 3. xxhash.h is put in whole, with its own warnings off.
+# 4. A header's inline function that nobody calls is no mistake here either.
 
 function features(path,   line) {
     while ((getline line < path) > 0)
@@ -28,6 +29,13 @@ function vendored(path,   line) {
     print "#if defined(__GNUC__)\n#pragma GCC diagnostic pop\n#endif"
 }
 
+# A name without a folder is a neighbour of the file that includes it.
+function local(path, name) {
+    if (name ~ /\//) return "core/" name
+    sub(/[^\/]*$/, "", path)
+    return path name
+}
+
 function inline(path,   line, quoted) {
     if (path in seen) return
     seen[path] = 1
@@ -39,7 +47,7 @@ function inline(path,   line, quoted) {
             seen[xxhash] = 1
         } else if (line ~ /^[ \t]*#[ \t]*include[ \t]*"/) {
             split(line, quoted, "\"")
-            if (quoted[2] != "nacre.h") inline("core/" quoted[2])
+            if (quoted[2] != "nacre.h") inline(local(path, quoted[2]))
         } else
             print line
     }
@@ -49,6 +57,7 @@ function inline(path,   line, quoted) {
 BEGIN {
     FEATURE = "^[ \t]*#[ \t]*define[ \t]+_[A-Z0-9_]*(SOURCE|BITS)([ \t]|$)"
     print "/* nacre.c - the Nacre library in one file, made by `make amalgamation`. MIT licence. */"
+    print "#if defined(__GNUC__)\n#pragma GCC diagnostic ignored \"-Wunused-function\"\n#endif"
     for (i = 1; i < ARGC; i++) features(ARGV[i])
     print "#include \"nacre.h\""
     for (i = 1; i < ARGC; i++) inline(ARGV[i])

@@ -18,6 +18,7 @@ find core -name '*.[ch]' | sort | xargs awk '
         split($0, quoted, "\"")
         target = quoted[2]
         if (target == "nacre.h") next
+        if (target !~ /\//) target = here "/" target # a neighbour
         split(target, part, "/")
         to = part[1]
         if (!(to in level)) fail("\"" target "\" is not written as module/file.h of core/LEVELS")
