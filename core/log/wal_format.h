@@ -1,0 +1,61 @@
+/* wal_format.h - the bytes of a write-ahead log, NAME-wal0 or NAME-wal1.
+ *
+ *   log    := header (at 0) | the same header (at 4096) | frame* (from 8192)
+ *   header := magic "NACRELOG" | version u32 | flags u32 | database id u8[16]
+ *             | sequence u64 | salt u64 | base lsn u64 | epoch u64 | checksum u64
+ *   frame  := checksum u64 | kind u32 | size u32 | lsn u64 | previous u64 | synced u64
+ *             | body u8[size - 40]                                      little-endian
+ *
+ * 1. A header's checksum is over everything before it, seed 0. A frame's is over
+ *    everything after itself, seeded with the log's salt. `size` counts the whole
+ *    frame and is a multiple of 4.
+ * 2. The two logs take turns. Each use of a log begins with a reset: the file is
+ *    cut to its headers, the first header is written and synced, then the second.
+ *    `sequence` rises by one with each reset of either log, `salt` is random. No
+ *    frame is written before both headers are synced: so both headers damaged
+ *    means damage, and never a crash.
+ * 3. lsn is that of the last batch in the frame, previous that of the last batch
+ *    before the frame (header.base lsn for the first). A frame whose checksum is
+ *    right and whose previous is not the lsn before it is damage.
+ * 4. synced is the highest LSN known to be on the device when the frame was
+ *    written. The first frame that is not whole ends the log. If a whole frame of
+ *    the same salt follows later: with a synced above the last LSN before the gap,
+ *    acknowledged batches are missing, and the log is damaged; else the gap is the
+ *    torn end of writes that were never synced, and is cut.
+ * 5. A cut appends a frame of kind FRAME_CUT (body: new salt u64) and truncates the
+ *    file behind it. The frames after it use the new salt, and LSNs go on above
+ *    every one seen, cut ones included.
+ * 6. flags: LOG_CREATING while the database is being made; no frame is written
+ *    until it is gone.
+ * 7. Kinds FRAME_PART and FRAME_LAST are kept for transactions larger than memory.
+ *
+ * Assumed of the device: a write damages no bytes outside its own range, even when
+ * it shares a sector with them ("powersafe overwrite", as SQLite assumes).
+ *
+ * Why truncate on reset: behind the last frame there is then nothing, so anything
+ * there is a torn write, and is reported. Overwriting old frames in place measured
+ * no faster. Why not fixed blocks: a log is only read from its start to its end. */
+#ifndef LOG_WAL_FORMAT_H
+#define LOG_WAL_FORMAT_H
+
+#include "base/codec.h"
+
+#define WAL_MAGIC "NACRELOG"
+#define WAL_VERSION 1u
+
+enum {
+    WAL_HEADER_SIZE = 80,
+    WAL_HEADER_COPY = 4096, /* offset of the second header */
+    WAL_HEAD = 8192,        /* offset of the first frame */
+    FRAME_HEAD = 40,
+};
+
+#define LOG_CREATING 1u
+
+/* Four letters each, so that a frame is not easily mistaken. */
+#define FRAME_BATCHES 0x42574e01u
+#define FRAME_PART 0x42574e02u
+#define FRAME_LAST 0x42574e03u
+#define FRAME_CUT 0x42574e04u
+
+#endif

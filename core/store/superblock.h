@@ -1,0 +1,34 @@
+/* superblock.h - the two slots that say what the current state is. */
+#ifndef STORE_SUPERBLOCK_H
+#define STORE_SUPERBLOCK_H
+
+#include "store/data_file.h"
+#include "store/superblock_format.h"
+
+typedef struct Superblock {
+    uint8_t database_id[16];
+    uint64_t generation, epoch, flushed_lsn, synced_lsn;
+    uint64_t manifest_size, manifest_checksum;
+    ExtentList manifest; /* owned: superblock_clear */
+} Superblock;
+
+typedef enum SlotState {
+    SLOT_EMPTY,   /* nothing was ever written there */
+    SLOT_DAMAGED,
+    SLOT_FOREIGN, /* another file format */
+    SLOT_VERSION, /* a Nacre file of another format version */
+    SLOT_VALID,
+} SlotState;
+
+/* Reads slot 0 or 1; only failures of the file are failures. */
+NACRE_CHECKED nacre_status superblock_read(DataFile *data, int slot, Superblock *superblock, SlotState *state);
+/* Writes into slot generation mod 2, without syncing. The manifest must lie in at
+ * most SUPERBLOCK_RUNS_MAX runs of extents. */
+NACRE_CHECKED nacre_status superblock_write(DataFile *data, const Superblock *superblock);
+void superblock_clear(Env *env, Superblock *superblock);
+
+/* Encodes and decodes extent lists as in the picture; also for the manifest. */
+void extent_list_encode(ByteWriter *w, const ExtentList *list);
+NACRE_CHECKED nacre_status extent_list_decode(Env *env, ByteReader *r, ExtentList *list); /* NACRE_CORRUPT */
+
+#endif

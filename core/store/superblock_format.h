@@ -1,0 +1,38 @@
+/* superblock_format.h - where everything begins: two slots in the first extent of
+ * NAME, at 0 and at 4096.
+ *
+ *   superblock := magic "NACREDB\n" | version u32 | flags u32 | database id u8[16]
+ *                 | generation u64 | epoch u64 | flushed lsn u64 | synced lsn u64
+ *                 | manifest size u64 | manifest checksum u64
+ *                 | extents of the manifest: run count u32, (first u32, length u32)*
+ *                 | zeros | checksum u64 (the last 8 of 2048 bytes)
+ *
+ * 1. Slot = generation mod 2; generation rises by one with each commit. What either
+ *    slot references is never overwritten.
+ * 2. A commit: manifest into free extents, sync, superblock into the older slot, sync.
+ * 3. The checksum is over everything before it, seed 0. The manifest's is seeded with
+ *    the generation.
+ * 4. flushed lsn: everything up to it is in segments; logs are replayed above it.
+ *    synced lsn: at least this much was on the device when the superblock was
+ *    written; segments and logs must reach it, or something is missing.
+ * 5. epoch: rises when the database is opened for writing. A writer that finds
+ *    another epoch than its own on disk has been replaced, and may not commit.
+ * 6. Open takes the slot of higher generation whose manifest verifies, and reports
+ *    it when that is not the higher of the two written. It may fall back only when
+ *    the logs connect: a log is reset only after both slots cover it.
+ * 7. flags: SUPERBLOCK_ALONE, an exported file that needs no logs (kept for later). */
+#ifndef STORE_SUPERBLOCK_FORMAT_H
+#define STORE_SUPERBLOCK_FORMAT_H
+
+#include "base/codec.h"
+
+#define SUPERBLOCK_MAGIC "NACREDB\n"
+#define FORMAT_VERSION 1u
+
+enum {
+    SUPERBLOCK_SIZE = 2048,
+    SUPERBLOCK_SLOT = 4096, /* offset of slot 1 */
+    SUPERBLOCK_RUNS_MAX = 128,
+};
+
+#endif
