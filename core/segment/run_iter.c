@@ -1,0 +1,202 @@
+/* run_iter.c - steps through blocks of one segment after the other. The current key
+ * is put together from its block's prefix and its suffix. */
+#include "segment/run_iter.h"
+
+typedef struct RunIter {
+    Iter base;
+    SegmentIo *io;
+    Segment **segments;
+    size_t count;
+    uint8_t *above;
+    size_t above_size;
+    bool cached;
+    size_t segment;    /* where it stands */
+    uint32_t block_index, row;
+    Block block;
+    CacheEntry *meta_pin, *block_pin;
+    uint8_t *buffer;   /* of blocks read past the cache */
+    size_t buffer_capacity;
+    uint8_t *key;
+    size_t key_capacity;
+} RunIter;
+
+static void run_iter_leave_block(RunIter *it) {
+    cache_unpin(it->io->cache, it->block_pin);
+    it->block_pin = NULL;
+}
+
+static void run_iter_leave(RunIter *it) {
+    run_iter_leave_block(it);
+    cache_unpin(it->io->cache, it->meta_pin);
+    it->meta_pin = NULL;
+    it->base.valid = false;
+}
+
+static nacre_status run_iter_enter(RunIter *it, size_t segment) {
+    run_iter_leave(it);
+    it->segment = segment;
+    return segment_pin_meta(it->segments[segment], &it->meta_pin);
+}
+
+static nacre_status run_iter_enter_block(RunIter *it, uint32_t index) {
+    run_iter_leave_block(it);
+    it->block_index = index;
+    Segment *segment = it->segments[it->segment];
+    if (it->cached) return segment_block(segment, index, &it->block, &it->block_pin);
+    return segment_block_uncached(segment, index, &it->buffer, &it->buffer_capacity, &it->block);
+}
+
+/* Stands on `row` of the current block. */
+static nacre_status run_iter_stand(RunIter *it, uint32_t row) {
+    it->row = row;
+    Span prefix = it->block.prefix, suffix = block_suffix(&it->block, row);
+    if (prefix.size == 0) {
+        it->base.key = suffix;
+    } else {
+        size_t size = prefix.size + suffix.size;
+        if (size > it->key_capacity) {
+            void *key = it->key;
+            TRY(env_grow(it->io->env, &key, &it->key_capacity, size, 1));
+            it->key = key;
+        }
+        memcpy(it->key, prefix.data, prefix.size);
+        if (suffix.size) memcpy(it->key + prefix.size, suffix.data, suffix.size);
+        it->base.key = span_of(it->key, size);
+    }
+    it->base.valid = true;
+    return NACRE_OK;
+}
+
+static bool run_iter_hidden(const RunIter *it, Span key) {
+    return it->above_size && span_compare(key, span_of(it->above, it->above_size)) <= 0;
+}
+
+static nacre_status run_iter_next(Iter *iter) {
+    RunIter *it = (RunIter *)iter;
+    ASSERT(iter->valid);
+    iter->valid = false;
+    if (it->row + 1 < it->block.count) return run_iter_stand(it, it->row + 1);
+    if (it->block_index + 1 >= it->segments[it->segment]->meta.block_count) {
+        if (it->segment + 1 >= it->count) {
+            run_iter_leave(it);
+            return NACRE_OK;
+        }
+        TRY(run_iter_enter(it, it->segment + 1));
+        TRY(run_iter_enter_block(it, 0));
+    } else {
+        TRY(run_iter_enter_block(it, it->block_index + 1));
+    }
+    return run_iter_stand(it, 0);
+}
+
+static nacre_status run_iter_prev(Iter *iter) {
+    RunIter *it = (RunIter *)iter;
+    ASSERT(iter->valid);
+    iter->valid = false;
+    if (it->row > 0) {
+        TRY(run_iter_stand(it, it->row - 1));
+    } else {
+        if (it->block_index == 0) {
+            if (it->segment == 0) {
+                run_iter_leave(it);
+                return NACRE_OK;
+            }
+            TRY(run_iter_enter(it, it->segment - 1));
+            TRY(run_iter_enter_block(it, it->segments[it->segment]->meta.block_count - 1));
+        } else {
+            TRY(run_iter_enter_block(it, it->block_index - 1));
+        }
+        TRY(run_iter_stand(it, it->block.count - 1));
+    }
+    if (run_iter_hidden(it, iter->key)) run_iter_leave(it);
+    return NACRE_OK;
+}
+
+/* First segment whose last key is >= key; count: none. */
+static size_t run_iter_segment_of(const RunIter *it, Span key) {
+    size_t low = 0, high = it->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (span_compare(segment_last_key(it->segments[middle]), key) < 0) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+
+static nacre_status run_iter_seek_plain(RunIter *it, Span key) {
+    run_iter_leave(it);
+    size_t segment = run_iter_segment_of(it, key);
+    if (segment == it->count) return NACRE_OK;
+    TRY(run_iter_enter(it, segment));
+    TRY(run_iter_enter_block(it, segment_block_of(it->segments[segment], key)));
+    bool equal;
+    uint32_t row = block_seek(&it->block, key, &equal);
+    if (row < it->block.count) return run_iter_stand(it, row);
+    TRY(run_iter_stand(it, it->block.count - 1)); /* key is above this block: the next row is right */
+    return run_iter_next(&it->base);
+}
+
+static nacre_status run_iter_seek(Iter *iter, Span key) {
+    RunIter *it = (RunIter *)iter;
+    bool bounded = run_iter_hidden(it, key);
+    TRY(run_iter_seek_plain(it, bounded ? span_of(it->above, it->above_size) : key));
+    if (iter->valid && run_iter_hidden(it, iter->key)) return run_iter_next(iter);
+    return NACRE_OK;
+}
+
+static nacre_status run_iter_seek_before(Iter *iter, Span key) {
+    RunIter *it = (RunIter *)iter;
+    TRY(run_iter_seek_plain(it, key));
+    if (iter->valid) return run_iter_prev(iter);
+    if (it->count == 0) return NACRE_OK;
+    TRY(run_iter_enter(it, it->count - 1)); /* every key is below */
+    TRY(run_iter_enter_block(it, it->segments[it->segment]->meta.block_count - 1));
+    TRY(run_iter_stand(it, it->block.count - 1));
+    if (run_iter_hidden(it, iter->key)) run_iter_leave(it);
+    return NACRE_OK;
+}
+
+static void run_iter_entry(Iter *iter, Entry *entry) {
+    RunIter *it = (RunIter *)iter;
+    entry->key = iter->key;
+    segment_entry(it->segments[it->segment], &it->block, it->row, entry);
+}
+
+static void run_iter_close(Iter *iter) {
+    RunIter *it = (RunIter *)iter;
+    Env *env = it->io->env;
+    run_iter_leave(it);
+    for (size_t i = 0; i < it->count; i++) segment_release(it->segments[i]);
+    env_free(env, it->segments, it->count * sizeof *it->segments);
+    env_free(env, it->above, it->above_size);
+    env_free(env, it->buffer, it->buffer_capacity);
+    env_free(env, it->key, it->key_capacity);
+    env_free(env, it, sizeof *it);
+}
+
+static const IterVerbs run_iter_verbs = {run_iter_seek, run_iter_seek_before, run_iter_next,
+                                         run_iter_prev, run_iter_entry,       run_iter_close};
+
+nacre_status run_iter_open(SegmentIo *io, Segment *const *segments, size_t count, Span above, bool cached,
+                           Iter **out) {
+    RunIter *it = env_alloc_zeroed(io->env, sizeof *it);
+    if (!it) return NACRE_RESOURCE_EXHAUSTED;
+    it->base.verbs = &run_iter_verbs;
+    it->io = io;
+    it->cached = cached;
+    nacre_status status = NACRE_RESOURCE_EXHAUSTED;
+    if (!(it->segments = env_alloc(io->env, count * sizeof *it->segments))) goto fail;
+    if (above.size && !(it->above = env_alloc(io->env, above.size))) goto fail;
+    if (above.size) memcpy(it->above, above.data, above.size);
+    it->above_size = above.size;
+    for (; it->count < count; it->count++) {
+        it->segments[it->count] = segments[it->count];
+        segment_retain(segments[it->count]);
+    }
+    *out = &it->base;
+    return NACRE_OK;
+fail:
+    env_free(io->env, it->segments, count * sizeof *it->segments);
+    env_free(io->env, it, sizeof *it);
+    return status;
+}

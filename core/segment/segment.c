@@ -1,0 +1,462 @@
+/* segment.c - reads what segment_format.h describes, through the cache. Knows nothing
+ * of other segments, of membranes' schemas or of what is newest. */
+#include "segment/segment.h"
+
+#include "segment/filter_blocks.h"
+
+#include <stdio.h>
+
+#define PLACE_META ((uint64_t)255 << 56)
+#define PLACE_BLOCK(page) ((uint64_t)STREAM_ROWS << 56 | (page))
+#define PLACE_UNIT(unit) ((uint64_t)STREAM_VECTORS << 56 | (unit))
+
+nacre_status segment_alloc(SegmentIo *io, uint64_t id, Segment **out) {
+    Segment *segment = env_alloc_zeroed(io->env, sizeof *segment);
+    if (!segment) return NACRE_RESOURCE_EXHAUSTED;
+    segment->io = io;
+    segment->id = id;
+    segment->references = 1;
+    segment->page_size = io->page_size;
+    *out = segment;
+    return NACRE_OK;
+}
+
+void segment_retain(Segment *segment) { segment->references++; }
+
+void segment_release(Segment *segment) {
+    if (!segment || --segment->references > 0) return;
+    Env *env = segment->io->env;
+    if (segment->meta_entry) cache_drop(segment->io->cache, segment->meta_entry);
+    for (int i = 0; i < STREAM_COUNT; i++) extent_list_clear(env, &segment->streams[i].extents);
+    env_free(env, segment->first_key, segment->first_key_size);
+    env_free(env, segment->last_key, segment->last_key_size);
+    env_free(env, segment->dead, segment->dead_size);
+    env_free(env, segment, sizeof *segment);
+}
+
+uint64_t segment_bytes(const Segment *segment) {
+    uint64_t extents = 0;
+    for (int i = 0; i < STREAM_COUNT; i++) extents += segment->streams[i].extents.count;
+    return extents * EXTENT_SIZE;
+}
+
+/* ---- meta ---- */
+
+static nacre_status segment_corrupt(const Segment *segment, const char *what) {
+    return env_fail(segment->io->env, NACRE_CORRUPT, "%s: segment %llu: %s", segment->io->data->name,
+                    (unsigned long long)segment->id, what);
+}
+
+static void segment_meta_evicted(void *self) { ((Segment *)self)->meta_entry = NULL; }
+
+/* Counts are believed only after everything they claim was found to be inside. */
+static bool segment_parse_meta(const Segment *segment, Span bytes, SegmentMeta *meta) {
+    ByteReader r = br_over(bytes);
+    meta->block_count = br_u32(&r);
+    meta->unit_count = br_u32(&r);
+    meta->section_count = br_u32(&r);
+    meta->filter_size = br_u32(&r);
+    uint32_t separators_size = br_u32(&r), prefix_size = br_u32(&r);
+    uint64_t n = meta->block_count;
+    meta->pages = br_bytes(&r, 4 * (n + 1)).data;
+    meta->first_slots = br_bytes(&r, 4 * n).data;
+    meta->separator_offsets = br_bytes(&r, 4 * (n + 1)).data;
+    meta->sections = br_bytes(&r, (uint64_t)SECTION_SIZE * meta->section_count).data;
+    meta->fences = br_bytes(&r, 8 * n).data;
+    meta->unit_checksums = br_bytes(&r, 8 * (uint64_t)meta->unit_count).data;
+    meta->filter = br_bytes(&r, meta->filter_size).data;
+    meta->prefix = br_bytes(&r, prefix_size);
+    meta->separators = br_bytes(&r, separators_size).data;
+    if (!br_ok(&r) || br_left(&r) != 0 || n == 0 || meta->filter_size % FILTER_BLOCK != 0) return false;
+    if (meta->unit_count != (segment->streams[STREAM_VECTORS].size + VECTOR_UNIT - 1) / VECTOR_UNIT) return false;
+
+    uint64_t page_limit = segment->meta_offset / segment->page_size;
+    for (uint32_t i = 0; i < n; i++) {
+        if (get_u32(meta->pages + 4 * (size_t)i) >= get_u32(meta->pages + 4 * (size_t)(i + 1))) return false;
+        if (get_u32(meta->separator_offsets + 4 * (size_t)i) > get_u32(meta->separator_offsets + 4 * (size_t)(i + 1)))
+            return false;
+    }
+    if (get_u32(meta->pages + 4 * n) > page_limit) return false;
+    if (get_u32(meta->separator_offsets + 4 * n) != separators_size) return false;
+    for (uint32_t i = 0; i < meta->section_count; i++) {
+        const uint8_t *s = meta->sections + (size_t)SECTION_SIZE * i;
+        uint64_t stride = get_u32(s + 4), slots = get_u32(s + 12), offset = get_u64(s + 16);
+        uint64_t size = segment->streams[STREAM_VECTORS].size;
+        if (slots && (stride == 0 || offset > size || stride * slots > size - offset)) return false;
+    }
+    return true;
+}
+
+nacre_status segment_pin_meta(Segment *segment, CacheEntry **pin) {
+    SegmentIo *io = segment->io;
+    if (segment->meta_entry) {
+        segment->meta_entry->visited = true;
+        segment->meta_entry->pins++;
+        *pin = segment->meta_entry;
+        return NACRE_OK;
+    }
+    CacheEntry *entry = NULL;
+    if (segment->meta_size > UINT32_MAX) return segment_corrupt(segment, "meta size");
+    TRY(cache_add(io->cache, segment->id, PLACE_META, (size_t)segment->meta_size, &entry));
+    nacre_status status = data_read(io->data, &segment->streams[STREAM_ROWS].extents, segment->meta_offset,
+                                    entry->data, entry->size);
+    if (status == NACRE_OK && checksum64(place_seed(segment->id, 255, 0), entry->data, entry->size) !=
+                                  segment->meta_checksum)
+        status = segment_corrupt(segment, "index: checksum");
+    if (status == NACRE_OK && !segment_parse_meta(segment, span_of(entry->data, entry->size), &segment->meta))
+        status = segment_corrupt(segment, "index: structure");
+    if (status != NACRE_OK) {
+        cache_abandon(io->cache, entry);
+        return status;
+    }
+    entry->evicted = segment_meta_evicted;
+    entry->evicted_self = segment;
+    cache_publish(io->cache, entry);
+    segment->meta_entry = entry;
+    *pin = entry;
+    return NACRE_OK;
+}
+
+Section segment_section(const Segment *segment, uint32_t index) {
+    const uint8_t *s = segment->meta.sections + (size_t)SECTION_SIZE * index;
+    return (Section){.membrane = get_u32(s),
+                     .stride = get_u32(s + 4),
+                     .first_slot = get_u32(s + 8),
+                     .slot_count = get_u32(s + 12),
+                     .offset = get_u64(s + 16),
+                     .rows = get_u64(s + 24)};
+}
+
+bool segment_find_section(const Segment *segment, uint32_t membrane, Section *section) {
+    uint32_t low = 0, high = segment->meta.section_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        *section = segment_section(segment, middle);
+        if (section->membrane == membrane) return true;
+        if (section->membrane < membrane) low = middle + 1;
+        else high = middle;
+    }
+    return false;
+}
+
+/* ---- blocks ---- */
+
+static uint32_t segment_page(const Segment *segment, uint32_t index) {
+    return get_u32(segment->meta.pages + 4 * (size_t)index);
+}
+
+static size_t segment_block_size(const Segment *segment, uint32_t index) {
+    return (size_t)(segment_page(segment, index + 1) - segment_page(segment, index)) * segment->page_size;
+}
+
+static nacre_status segment_read_block(Segment *segment, uint32_t index, uint8_t *into, size_t size, Block *block) {
+    uint32_t page = segment_page(segment, index);
+    segment->io->blocks_read++;
+    TRY(data_read(segment->io->data, &segment->streams[STREAM_ROWS].extents, (uint64_t)page * segment->page_size,
+                  into, size));
+    const char *wrong = block_open(block, into, size, place_seed(segment->id, STREAM_ROWS, page));
+    if (!wrong) return NACRE_OK;
+    return env_fail(segment->io->env, NACRE_CORRUPT, "%s: segment %llu: block %u (page %u): %s",
+                    segment->io->data->name, (unsigned long long)segment->id, index, page, wrong);
+}
+
+nacre_status segment_block(Segment *segment, uint32_t index, Block *block, CacheEntry **pin) {
+    Cache *cache = segment->io->cache;
+    ASSERT(segment->meta_entry && index < segment->meta.block_count);
+    uint64_t place = PLACE_BLOCK(segment_page(segment, index));
+    CacheEntry *entry = cache_get(cache, segment->id, place);
+    if (entry) {
+        block_reopen(block, entry->data);
+        *pin = entry;
+        return NACRE_OK;
+    }
+    TRY(cache_add(cache, segment->id, place, segment_block_size(segment, index), &entry));
+    nacre_status status = segment_read_block(segment, index, entry->data, entry->size, block);
+    if (status != NACRE_OK) {
+        cache_abandon(cache, entry);
+        return status;
+    }
+    cache_publish(cache, entry);
+    *pin = entry;
+    return NACRE_OK;
+}
+
+nacre_status segment_block_uncached(Segment *segment, uint32_t index, uint8_t **buffer, size_t *capacity,
+                                    Block *block) {
+    size_t size = segment_block_size(segment, index);
+    void *memory = *buffer;
+    TRY(env_grow(segment->io->env, &memory, capacity, size, 1));
+    *buffer = memory;
+    return segment_read_block(segment, index, *buffer, size, block);
+}
+
+static uint64_t segment_head(Span key, size_t prefix) {
+    uint64_t head = 0;
+    for (size_t i = 0; i < 8; i++)
+        head = head << 8 | (prefix + i < key.size ? key.data[prefix + i] : 0);
+    return head;
+}
+
+static Span segment_separator(const Segment *segment, uint32_t index) {
+    uint32_t from = get_u32(segment->meta.separator_offsets + 4 * (size_t)index);
+    return span_of(segment->meta.separators + from,
+                   get_u32(segment->meta.separator_offsets + 4 * (size_t)(index + 1)) - from);
+}
+
+uint32_t segment_block_of(const Segment *segment, Span key) {
+    const SegmentMeta *meta = &segment->meta;
+    size_t common = span_common_prefix(meta->prefix, key);
+    if (common < meta->prefix.size) {
+        bool before = common == key.size || key.data[common] < meta->prefix.data[common];
+        return before ? 0 : meta->block_count - 1;
+    }
+    uint64_t head = segment_head(key, meta->prefix.size);
+    uint32_t below = 0; /* fences < head */
+    for (uint32_t left = meta->block_count; left > 0;) {
+        uint32_t half = left / 2;
+        bool right = get_u64(meta->fences + 8 * (size_t)(below + half)) < head;
+        below += right ? half + 1 : 0;
+        left = right ? left - half - 1 : half;
+    }
+    /* Among equal fences the separators decide; usually there is one or none. */
+    uint32_t low = below, high = meta->block_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        bool equal_fence = get_u64(meta->fences + 8 * (size_t)middle) == head;
+        if (equal_fence && span_compare(segment_separator(segment, middle), key) <= 0) low = middle + 1;
+        else high = middle;
+    }
+    return low ? low - 1 : 0;
+}
+
+uint32_t segment_block_of_slot(const Segment *segment, uint32_t slot) {
+    uint32_t low = 0, high = segment->meta.block_count;
+    while (low < high) { /* first block whose first slot is above */
+        uint32_t middle = low + (high - low) / 2;
+        if (get_u32(segment->meta.first_slots + 4 * (size_t)middle) <= slot) low = middle + 1;
+        else high = middle;
+    }
+    return low ? low - 1 : 0;
+}
+
+void segment_entry(Segment *segment, const Block *block, uint32_t row, Entry *entry) {
+    Span value = block_value(block, row);
+    entry->flags = block_flags(block, row);
+    entry->segment = segment;
+    entry->vector = (Span){NULL, 0};
+    if (entry->flags & ENTRY_VECTOR) {
+        entry->slot = get_u32(value.data);
+        value = span_of(value.data + 4, value.size - 4);
+    }
+    if (entry->flags & ENTRY_BLOB) {
+        entry->blob = (BlobRef){get_u64(value.data), get_u64(value.data + 8), get_u64(value.data + 16)};
+        value = (Span){NULL, 0};
+    }
+    entry->value = value;
+}
+
+nacre_status segment_get(Segment *segment, Span key, uint64_t hash, Entry *entry, CacheEntry **pin) {
+    CacheEntry *meta_pin = NULL;
+    TRY(segment_pin_meta(segment, &meta_pin));
+    nacre_status status = NACRE_NOT_FOUND;
+    if (filter_blocks_may_have(segment->meta.filter, segment->meta.filter_size, hash)) {
+        Block block;
+        CacheEntry *block_pin = NULL;
+        status = segment_block(segment, segment_block_of(segment, key), &block, &block_pin);
+        if (status == NACRE_OK) {
+            uint32_t row = block_find(&block, key, hash);
+            if (row < block.count) {
+                entry->key = key;
+                segment_entry(segment, &block, row, entry);
+                *pin = block_pin;
+            } else {
+                cache_unpin(segment->io->cache, block_pin);
+                segment->io->filter_misses++;
+                status = NACRE_NOT_FOUND;
+            }
+        }
+    }
+    cache_unpin(segment->io->cache, meta_pin);
+    return status;
+}
+
+/* ---- blobs and vectors ---- */
+
+nacre_status segment_read_blob(Segment *segment, BlobRef blob, uint8_t *into) {
+    TRY(data_read(segment->io->data, &segment->streams[STREAM_BLOBS].extents, blob.offset, into, (size_t)blob.size));
+    if (checksum64(blob.size, into, (size_t)blob.size) == blob.checksum) return NACRE_OK;
+    return env_fail(segment->io->env, NACRE_CORRUPT, "%s: segment %llu: value of %llu bytes at %llu: checksum",
+                    segment->io->data->name, (unsigned long long)segment->id, (unsigned long long)blob.size,
+                    (unsigned long long)blob.offset);
+}
+
+static nacre_status segment_read_unit(Segment *segment, uint32_t unit, uint8_t *into, size_t size) {
+    TRY(data_read(segment->io->data, &segment->streams[STREAM_VECTORS].extents, (uint64_t)unit * VECTOR_UNIT, into,
+                  size));
+    uint64_t expected = get_u64(segment->meta.unit_checksums + 8 * (size_t)unit);
+    if (checksum64(place_seed(segment->id, STREAM_VECTORS, unit), into, size) == expected) return NACRE_OK;
+    return env_fail(segment->io->env, NACRE_CORRUPT, "%s: segment %llu: vectors at %llu: checksum",
+                    segment->io->data->name, (unsigned long long)segment->id,
+                    (unsigned long long)unit * VECTOR_UNIT);
+}
+
+nacre_status segment_unit(Segment *segment, uint32_t unit, CacheEntry **pin, size_t *size) {
+    Cache *cache = segment->io->cache;
+    ASSERT(segment->meta_entry && unit < segment->meta.unit_count);
+    CacheEntry *entry = cache_get(cache, segment->id, PLACE_UNIT(unit));
+    if (!entry) {
+        uint64_t left = segment->streams[STREAM_VECTORS].size - (uint64_t)unit * VECTOR_UNIT;
+        TRY(cache_add(cache, segment->id, PLACE_UNIT(unit), left < VECTOR_UNIT ? (size_t)left : VECTOR_UNIT, &entry));
+        nacre_status status = segment_read_unit(segment, unit, entry->data, entry->size);
+        if (status != NACRE_OK) {
+            cache_abandon(cache, entry);
+            return status;
+        }
+        cache_publish(cache, entry);
+    }
+    *pin = entry;
+    *size = entry->size;
+    return NACRE_OK;
+}
+
+nacre_status segment_read_vectors(Segment *segment, uint64_t offset, uint8_t *into, size_t size) {
+    if (offset > segment->streams[STREAM_VECTORS].size || size > segment->streams[STREAM_VECTORS].size - offset)
+        return segment_corrupt(segment, "a row refers to a vector that is not there");
+    while (size > 0) {
+        CacheEntry *pin = NULL;
+        size_t used, within = (size_t)(offset % VECTOR_UNIT);
+        TRY(segment_unit(segment, (uint32_t)(offset / VECTOR_UNIT), &pin, &used));
+        size_t part = used - within < size ? used - within : size;
+        memcpy(into, pin->data + within, part);
+        cache_unpin(segment->io->cache, pin);
+        into += part, offset += part, size -= part;
+    }
+    return NACRE_OK;
+}
+
+nacre_status segment_read_vector(Segment *segment, const Section *section, uint32_t slot, uint8_t *into) {
+    if (slot < section->first_slot || slot - section->first_slot >= section->slot_count)
+        return segment_corrupt(segment, "a row refers to a vector that is not there");
+    uint64_t offset = section->offset + (uint64_t)(slot - section->first_slot) * section->stride;
+    return segment_read_vectors(segment, offset, into, section->stride);
+}
+
+/* ---- verify ---- */
+
+typedef struct SegmentCheck {
+    Segment *segment;
+    nacre_problem *problem;
+    void *self;
+    uint64_t *problems;
+    uint64_t rows, deletes;
+    uint8_t *last; /* last key seen */
+    size_t last_size, last_capacity;
+    uint8_t *buffer, *pages; /* a key; a block or unit, read past the cache */
+    size_t capacity, pages_capacity;
+} SegmentCheck;
+
+static void segment_report(SegmentCheck *check, uint64_t offset, const char *what) {
+    char where[96];
+    snprintf(where, sizeof where, "%.40s: segment %llu", check->segment->io->data->name,
+             (unsigned long long)check->segment->id);
+    ++*check->problems;
+    if (check->problem) check->problem(check->self, where, offset, what);
+}
+
+/* A failure that is damage is reported and forgotten; others go up. */
+static nacre_status segment_check_status(SegmentCheck *check, nacre_status status, uint64_t offset) {
+    Env *env = check->segment->io->env;
+    if (status != NACRE_CORRUPT) return status;
+    segment_report(check, offset, env->error.text);
+    env_clear(env);
+    return NACRE_OK;
+}
+
+static nacre_status segment_check_row(SegmentCheck *check, const Block *block, uint32_t row) {
+    Segment *segment = check->segment;
+    Span suffix = block_suffix(block, row);
+    size_t size = block->prefix.size + suffix.size;
+    void *buffer = check->buffer;
+    TRY(env_grow(segment->io->env, &buffer, &check->capacity, size, 1));
+    check->buffer = buffer;
+    if (block->prefix.size) memcpy(check->buffer, block->prefix.data, block->prefix.size);
+    if (suffix.size) memcpy(check->buffer + block->prefix.size, suffix.data, suffix.size);
+    Span key = span_of(check->buffer, size);
+    if (check->rows > 0 && span_compare(span_of(check->last, check->last_size), key) >= 0)
+        segment_report(check, check->rows, "keys out of order");
+    if (!filter_blocks_may_have(segment->meta.filter, segment->meta.filter_size, key_hash(key.data, key.size)))
+        segment_report(check, check->rows, "the filter denies a key that is there");
+    Entry entry = {.key = key};
+    segment_entry(segment, block, row, &entry);
+    if (entry.flags & ENTRY_BLOB) {
+        uint64_t end = segment->streams[STREAM_BLOBS].size;
+        if (entry.blob.offset > end || entry.blob.size > end - entry.blob.offset) {
+            segment_report(check, entry.blob.offset, "a row refers to a value that is not there");
+        } else {
+            uint8_t *blob = env_alloc(segment->io->env, (size_t)entry.blob.size);
+            if (!blob) return NACRE_RESOURCE_EXHAUSTED;
+            nacre_status status = segment_read_blob(segment, entry.blob, blob);
+            env_free(segment->io->env, blob, (size_t)entry.blob.size);
+            TRY(segment_check_status(check, status, entry.blob.offset));
+        }
+    }
+    if (entry.flags & ENTRY_VECTOR) {
+        Section section;
+        if (size < 4 || !segment_find_section(segment, get_u32_be(key.data), &section) ||
+            entry.slot < section.first_slot || entry.slot - section.first_slot >= section.slot_count)
+            segment_report(check, entry.slot, "a row refers to a vector that is not there");
+    }
+    check->rows++;
+    check->deletes += (entry.flags & ENTRY_DELETE) != 0;
+    void *last = check->last;
+    TRY(env_grow(segment->io->env, &last, &check->last_capacity, size, 1));
+    check->last = last;
+    memcpy(check->last, key.data, size);
+    check->last_size = size;
+    return NACRE_OK;
+}
+
+static nacre_status segment_check_all(SegmentCheck *check) {
+    Segment *segment = check->segment;
+    bool all_read = true;
+    for (uint32_t i = 0; i < segment->meta.block_count; i++) {
+        Block block;
+        uint64_t offset = (uint64_t)segment_page(segment, i) * segment->page_size;
+        nacre_status status = segment_block_uncached(segment, i, &check->pages, &check->pages_capacity, &block);
+        if (status != NACRE_OK) {
+            all_read = false;
+            TRY(segment_check_status(check, status, offset));
+            continue;
+        }
+        for (uint32_t row = 0; row < block.count && status == NACRE_OK; row++)
+            status = segment_check_row(check, &block, row);
+        TRY(status);
+    }
+    if (all_read && (check->rows != segment->rows || check->deletes != segment->deletes))
+        segment_report(check, 0, "the manifest counts other rows");
+    if (all_read && check->rows && !span_eq(span_of(check->last, check->last_size), segment_last_key(segment)))
+        segment_report(check, 0, "the manifest names another last key");
+    for (uint32_t unit = 0; unit < segment->meta.unit_count; unit++) {
+        void *pages = check->pages;
+        TRY(env_grow(segment->io->env, &pages, &check->pages_capacity, VECTOR_UNIT, 1));
+        check->pages = pages;
+        uint64_t left = segment->streams[STREAM_VECTORS].size - (uint64_t)unit * VECTOR_UNIT;
+        nacre_status status = segment_read_unit(segment, unit, pages, left < VECTOR_UNIT ? (size_t)left : VECTOR_UNIT);
+        TRY(segment_check_status(check, status, (uint64_t)unit * VECTOR_UNIT));
+    }
+    return NACRE_OK;
+}
+
+nacre_status segment_verify(Segment *segment, nacre_problem *problem, void *self, uint64_t *problems) {
+    Env *env = segment->io->env;
+    SegmentCheck check = {.segment = segment, .problem = problem, .self = self, .problems = problems};
+    CacheEntry *meta_pin = NULL;
+    nacre_status status = segment_pin_meta(segment, &meta_pin);
+    if (status != NACRE_OK) return segment_check_status(&check, status, segment->meta_offset);
+    status = segment_check_all(&check);
+    cache_unpin(segment->io->cache, meta_pin);
+    env_free(env, check.buffer, check.capacity);
+    env_free(env, check.pages, check.pages_capacity);
+    env_free(env, check.last, check.last_capacity);
+    return status;
+}

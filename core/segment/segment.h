@@ -1,0 +1,103 @@
+/* segment.h - reading one immutable segment: look-ups, blobs, vectors. */
+#ifndef SEGMENT_SEGMENT_H
+#define SEGMENT_SEGMENT_H
+
+#include "segment/block.h"
+#include "segment/entry.h"
+#include "store/cache.h"
+#include "store/data_file.h"
+
+/* What every segment of a database shares. */
+typedef struct SegmentIo {
+    Env *env;
+    DataFile *data;
+    Cache *cache;
+    uint32_t page_size; /* of blocks, for new segments */
+    uint32_t filter_bits;
+    uint64_t blocks_read, filter_misses;
+} SegmentIo;
+
+typedef struct Stream {
+    ExtentList extents;
+    uint64_t size; /* bytes */
+} Stream;
+
+typedef struct Section {
+    uint32_t membrane, stride; /* stride: bytes of a vector; 0: none */
+    uint32_t first_slot, slot_count;
+    uint64_t offset; /* in STREAM_VECTORS */
+    uint64_t rows;
+} Section;
+
+/* The parsed meta; points into the cache entry that holds its bytes. */
+typedef struct SegmentMeta {
+    uint32_t block_count, unit_count, section_count;
+    size_t filter_size;
+    const uint8_t *pages, *first_slots, *separator_offsets, *sections, *fences, *unit_checksums, *filter, *separators;
+    Span prefix;
+} SegmentMeta;
+
+typedef struct Segment {
+    SegmentIo *io;
+    uint32_t references;
+    uint64_t id;
+    uint32_t page_size;
+    Stream streams[STREAM_COUNT];
+    uint64_t meta_offset, meta_size, meta_checksum; /* in STREAM_ROWS */
+    uint64_t rows, deletes; /* deletes are among the rows */
+    uint8_t *first_key, *last_key;
+    size_t first_key_size, last_key_size;
+    CacheEntry *meta_entry; /* NULL: not in the cache */
+    SegmentMeta meta;
+    /* Slots known to be shadowed by newer rows, found while searching: true of every
+     * state of `dead_lsn` or later. NULL: none found yet. */
+    uint8_t *dead;
+    size_t dead_size;
+    uint64_t dead_lsn;
+} Segment;
+
+/* An empty shell with one reference, to be filled by the manifest or the writer. */
+NACRE_CHECKED nacre_status segment_alloc(SegmentIo *io, uint64_t id, Segment **segment);
+void segment_retain(Segment *segment);
+void segment_release(Segment *segment);
+static inline Span segment_first_key(const Segment *s) { return span_of(s->first_key, s->first_key_size); }
+static inline Span segment_last_key(const Segment *s) { return span_of(s->last_key, s->last_key_size); }
+uint64_t segment_bytes(const Segment *segment); /* of extents */
+
+/* Makes segment->meta readable until the pin is given back by cache_unpin. */
+NACRE_CHECKED nacre_status segment_pin_meta(Segment *segment, CacheEntry **pin);
+Section segment_section(const Segment *segment, uint32_t index);
+/* The section of a membrane; false: it has no rows here. Meta must be pinned. */
+bool segment_find_section(const Segment *segment, uint32_t membrane, Section *section);
+
+/* Block `index`; meta must be pinned. Borrowed until the pin is given back. */
+NACRE_CHECKED nacre_status segment_block(Segment *segment, uint32_t index, Block *block, CacheEntry **pin);
+/* The same past the cache, into the caller's buffer (grown as needed). */
+NACRE_CHECKED nacre_status segment_block_uncached(Segment *segment, uint32_t index, uint8_t **buffer,
+                                                  size_t *capacity, Block *block);
+/* Last block whose separator is <= key, or 0; meta must be pinned. */
+uint32_t segment_block_of(const Segment *segment, Span key);
+/* The block that holds `slot`; meta must be pinned. */
+uint32_t segment_block_of_slot(const Segment *segment, uint32_t slot);
+
+/* One key. NACRE_NOT_FOUND; else *entry (deletions included) is borrowed until *pin,
+ * the block's, is given back. */
+NACRE_CHECKED nacre_status segment_get(Segment *segment, Span key, uint64_t hash, Entry *entry, CacheEntry **pin);
+
+/* Fills entry's flags, value, slot and blob from row `row`; key is the caller's. */
+void segment_entry(Segment *segment, const Block *block, uint32_t row, Entry *entry);
+
+/* Reads a whole blob and checks it. `into` has blob.size bytes. */
+NACRE_CHECKED nacre_status segment_read_blob(Segment *segment, BlobRef blob, uint8_t *into);
+/* Unit `unit` of the vectors, through the cache; *size bytes of it are used. */
+NACRE_CHECKED nacre_status segment_unit(Segment *segment, uint32_t unit, CacheEntry **pin, size_t *size);
+/* `size` bytes at `offset` of the vectors, through the cache. Meta must be pinned. */
+NACRE_CHECKED nacre_status segment_read_vectors(Segment *segment, uint64_t offset, uint8_t *into, size_t size);
+/* The vector of a slot. Meta must be pinned. */
+NACRE_CHECKED nacre_status segment_read_vector(Segment *segment, const Section *section, uint32_t slot,
+                                               uint8_t *into);
+
+/* What is wrong with any byte of it, to the end; reports through `problem`. */
+NACRE_CHECKED nacre_status segment_verify(Segment *segment, nacre_problem *problem, void *self, uint64_t *problems);
+
+#endif

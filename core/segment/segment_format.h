@@ -1,0 +1,85 @@
+/* segment_format.h - the bytes of a segment: a sorted, immutable piece of a run, held
+ * as streams in extents of the data file. The manifest says where the streams are.
+ *
+ *   ROWS    := block* | zeros up to a page | meta
+ *   VECTORS := for each section, at a multiple of 16 bytes: f32[dimensions] * slots
+ *   BLOBS   := values that do not fit into a block, one after the other
+ *   (CODES, POSTINGS: kept for quantised codes and indexes, and for text)
+ *
+ *   block   := checksum u64 | size u32 | count u16 | kind u8 | 0 u8 | prefix_size u16
+ *              | suffix_width u16 (ffff: they differ) | first_slot u32 | BODY | zeros
+ *   kind 0  := fp u8[n] | flags u8[n] | value_offset u16[n+1] | key_offset u16[n+1] if they
+ *              differ | prefix | suffixes | values          offsets: from the block's start
+ *   kind 1  := flags u8 | 0 u8[3] | key_size u32 | value_size u32 | key | value
+ *
+ *   value   := nothing if ENTRY_DELETE
+ *            | (slot u32 if ENTRY_VECTOR) (offset u64 | size u64 | checksum u64 if ENTRY_BLOB, else bytes)
+ *
+ *   meta    := block_count u32 | unit_count u32 | section_count u32 | filter_size u32
+ *              | separators_size u32 | prefix_size u32 | page u32[block_count + 1]
+ *              | first_slot u32[block_count] | separator_offset u32[block_count + 1]
+ *              | section* | fence u64[block_count] | unit_checksum u64[unit_count]
+ *              | filter | prefix | separators
+ *   section := membrane u32 | stride u32 | first_slot u32 | slot_count u32 | offset u64 | rows u64
+ *
+ * 1. Rows are ordered by key, and no key is there twice. A key begins with its
+ *    membrane's id, so one segment may hold rows of several membranes.
+ * 2. A block is one page (4-64 KiB: the manifest says) and ends where the next
+ *    begins. A row that cannot share a page has a block of kind 1 of its own, of as
+ *    many pages as it needs.
+ * 3. A block's checksum is over everything after it up to size, seeded with segment id
+ *    and page; a unit's (16 KiB of VECTORS) with segment id and unit. Ids are never
+ *    reused, so a stale or misdirected block does not verify, and an extent may be
+ *    moved by copying it. A blob's checksum stands where it is referenced; meta's in
+ *    the manifest.
+ * 4. fp is the key's hash, bits 32-39. flags: ENTRY_*.
+ * 5. A value longer than a quarter of a page is a blob.
+ * 6. separator i is not above the first key of block i and above the last of block
+ *    i - 1. fence = its 8 bytes after the segment's common prefix, big-endian, padded
+ *    with zeros.
+ * 7. The filter is a split-block Bloom filter (Putze et al. 2007; the salts are those
+ *    of Apache Parquet) over the hashes of all keys; size 0: none.
+ * 8. slot: the row's vector is slot - section.first_slot vectors into its section.
+ *
+ * Why whole rows in one page: one read per get is the whole budget (columns apart cost
+ * a block each). Why vectors apart: a scan reads nothing else. */
+#ifndef SEGMENT_SEGMENT_FORMAT_H
+#define SEGMENT_SEGMENT_FORMAT_H
+
+#include "base/checksum.h"
+#include "base/codec.h"
+
+enum {
+    STREAM_ROWS = 0,
+    STREAM_VECTORS = 1,
+    STREAM_BLOBS = 2,
+    STREAM_COUNT = 3, /* known to this version */
+};
+
+enum {
+    BLOCK_HEAD = 24,
+    BLOCK_NORMAL = 0,
+    BLOCK_LONG = 1,
+    BLOCK_LONG_HEAD = BLOCK_HEAD + 12,
+    SUFFIXES_DIFFER = 0xffff,
+    META_HEAD = 24,
+    SECTION_SIZE = 32,
+    BLOB_REF_SIZE = 24,
+    VECTOR_UNIT = 16384,
+    VECTOR_ALIGN = 16,
+    FILTER_BLOCK = 32,
+};
+
+#define ENTRY_DELETE 0x01u
+#define ENTRY_VECTOR 0x02u
+#define ENTRY_BLOB 0x04u
+#define ENTRY_FLAGS_KNOWN 0x07u
+
+/* Seed of a checksum: what the bytes are (rule 3). */
+static inline uint64_t place_seed(uint64_t segment, uint32_t stream, uint64_t number) {
+    return segment * 0x9e3779b97f4a7c15u + ((uint64_t)stream << 56) + number + 1;
+}
+
+static inline uint8_t fingerprint_of(uint64_t hash) { return (uint8_t)(hash >> 32); }
+
+#endif

@@ -1,0 +1,455 @@
+/* writer.c - the one place that writes what segment_format.h describes. Knows nothing
+ * of where rows come from or of when the segment becomes part of the database. */
+#include "segment/writer.h"
+
+#include "segment/filter_blocks.h"
+
+/* ---- streams ---- */
+
+static nacre_status stream_flush(SegmentWriter *w, uint32_t which) {
+    StreamWriter *s = &w->streams[which];
+    if (s->used == 0) return NACRE_OK;
+    Env *env = w->io->env;
+    uint32_t extent = 0;
+    TRY(extent_map_take(w->map, &extent));
+    nacre_status status = extent_list_add(env, &s->stream.extents, extent);
+    if (status != NACRE_OK) {
+        extent_map_give_back(w->map, &(ExtentList){&extent, 1, 1});
+        return status;
+    }
+    if (which == STREAM_VECTORS) {
+        for (size_t at = 0; at < s->used; at += VECTOR_UNIT) {
+            void *sums = w->unit_checksums;
+            TRY(env_grow(env, &sums, &w->unit_checksums_capacity, w->unit_count + 1, 8));
+            w->unit_checksums = sums;
+            size_t size = s->used - at < VECTOR_UNIT ? s->used - at : VECTOR_UNIT;
+            w->unit_checksums[w->unit_count] =
+                checksum64(place_seed(w->id, STREAM_VECTORS, w->unit_count), s->buffer + at, size);
+            w->unit_count++;
+        }
+    }
+    TRY(data_write(w->io->data, &s->stream.extents, (uint64_t)(s->stream.extents.count - 1) * EXTENT_SIZE, s->buffer,
+                   s->used));
+    s->used = 0;
+    return NACRE_OK;
+}
+
+static nacre_status stream_append(SegmentWriter *w, uint32_t which, Span bytes) {
+    StreamWriter *s = &w->streams[which];
+    if (!s->buffer && !(s->buffer = env_alloc(w->io->env, EXTENT_SIZE))) return NACRE_RESOURCE_EXHAUSTED;
+    while (bytes.size > 0) {
+        size_t part = EXTENT_SIZE - s->used < bytes.size ? EXTENT_SIZE - s->used : bytes.size;
+        memcpy(s->buffer + s->used, bytes.data, part);
+        s->used += part;
+        s->stream.size += part;
+        bytes.data += part, bytes.size -= part;
+        if (s->used == EXTENT_SIZE) TRY(stream_flush(w, which));
+    }
+    return NACRE_OK;
+}
+
+static nacre_status stream_pad(SegmentWriter *w, uint32_t which, uint64_t unit) {
+    static const uint8_t zeros[64];
+    uint64_t pad = round_up(w->streams[which].stream.size, unit) - w->streams[which].stream.size;
+    while (pad > 0) {
+        size_t part = pad < sizeof zeros ? (size_t)pad : sizeof zeros;
+        TRY(stream_append(w, which, span_of(zeros, part)));
+        pad -= part;
+    }
+    return NACRE_OK;
+}
+
+/* ---- blocks ---- */
+
+static Span writer_key(const SegmentWriter *w, uint32_t row) {
+    uint32_t from = row ? w->key_ends[row - 1] : 0;
+    return span_of(w->keys + from, w->key_ends[row] - from);
+}
+
+/* Bytes of a block of `count` rows with these sums; suffixes taken as differing. */
+static uint64_t writer_block_size(uint64_t count, uint64_t keys, uint64_t values, uint64_t prefix) {
+    return BLOCK_HEAD + 2 * count + 4 * (count + 1) + prefix + (keys - prefix * count) + values;
+}
+
+static nacre_status writer_grow(SegmentWriter *w, uint8_t **memory, size_t *capacity, size_t count) {
+    void *p = *memory;
+    TRY(env_grow(w->io->env, &p, capacity, count, 1));
+    *memory = p;
+    return NACRE_OK;
+}
+
+static nacre_status writer_grow_u32(SegmentWriter *w, uint32_t **memory, size_t *capacity, size_t count) {
+    void *p = *memory;
+    TRY(env_grow(w->io->env, &p, capacity, count, 4));
+    *memory = p;
+    return NACRE_OK;
+}
+
+/* What block_count, pages, separators and first_slots say of the block to come. */
+static nacre_status writer_note_block(SegmentWriter *w, Span first_key, uint64_t pages) {
+    Span last = span_of(w->last_key, w->rows ? w->last_key_size : 0);
+    size_t size = w->block_count == 0 ? first_key.size : span_common_prefix(first_key, last) + 1;
+    if (size > first_key.size) size = first_key.size;
+    TRY(writer_grow_u32(w, &w->pages, &w->pages_capacity, (size_t)w->block_count + 1));
+    TRY(writer_grow_u32(w, &w->first_slots, &w->first_slots_capacity, (size_t)w->block_count + 1));
+    TRY(writer_grow_u32(w, &w->separator_ends, &w->separator_ends_capacity, (size_t)w->block_count + 1));
+    TRY(writer_grow(w, &w->separators, &w->separators_capacity, w->separators_size + size));
+    memcpy(w->separators + w->separators_size, first_key.data, size);
+    w->separators_size += size;
+    if (w->separators_size > UINT32_MAX || w->next_page + pages > UINT32_MAX)
+        return env_fail(w->io->env, NACRE_RESOURCE_EXHAUSTED, "segment: too large");
+    w->pages[w->block_count] = (uint32_t)w->next_page;
+    w->first_slots[w->block_count] = w->block_first_slot;
+    w->separator_ends[w->block_count] = (uint32_t)w->separators_size;
+    w->block_count++;
+    w->next_page += pages;
+    return NACRE_OK;
+}
+
+static nacre_status writer_emit(SegmentWriter *w, uint8_t *block, size_t size, size_t room) {
+    put_u32(block + 8, (uint32_t)size);
+    put_u32(block + 20, w->block_first_slot);
+    put_u64(block, checksum64(place_seed(w->id, STREAM_ROWS, w->pages[w->block_count - 1]), block + 8, size - 8));
+    memset(block + size, 0, room - size);
+    return stream_append(w, STREAM_ROWS, span_of(block, room));
+}
+
+/* Writes the rows gathered so far as one block, and remembers the last key. */
+static nacre_status writer_end_block(SegmentWriter *w) {
+    if (w->count == 0) return NACRE_OK;
+    uint32_t n = w->count, prefix = w->prefix_size, width = (uint32_t)writer_key(w, 0).size - prefix;
+    bool differ = false;
+    for (uint32_t i = 1; i < n; i++) differ |= writer_key(w, i).size - prefix != width;
+    if (width >= SUFFIXES_DIFFER) differ = true;
+    Span last = writer_key(w, n - 1);
+    TRY(writer_note_block(w, writer_key(w, 0), 1));
+
+    uint32_t page = w->io->page_size;
+    TRY(writer_grow(w, &w->scratch, &w->scratch_capacity, page));
+    ByteWriter b = {w->scratch, w->scratch + page};
+    memset(w->scratch, 0, BLOCK_HEAD);
+    put_u16(w->scratch + 12, (uint16_t)n);
+    w->scratch[14] = BLOCK_NORMAL;
+    put_u16(w->scratch + 16, (uint16_t)prefix);
+    put_u16(w->scratch + 18, differ ? SUFFIXES_DIFFER : (uint16_t)width);
+    b.at += BLOCK_HEAD;
+    bw_bytes(&b, span_of(w->row_fps, n));
+    bw_bytes(&b, span_of(w->row_flags, n));
+    uint32_t suffixes = w->keys_size - n * prefix;
+    uint32_t at = BLOCK_HEAD + 2 * n + 2 * (n + 1) * (differ ? 2u : 1u) + prefix;
+    for (uint32_t i = 0; i <= n; i++) bw_u16(&b, (uint16_t)(at + suffixes + (i ? w->value_ends[i - 1] : 0)));
+    if (differ)
+        for (uint32_t i = 0; i <= n; i++) bw_u16(&b, (uint16_t)(at + (i ? w->key_ends[i - 1] - i * prefix : 0)));
+    bw_bytes(&b, span_of(w->keys, prefix));
+    for (uint32_t i = 0; i < n; i++) {
+        Span key = writer_key(w, i);
+        bw_bytes(&b, span_of(key.data + prefix, key.size - prefix));
+    }
+    bw_bytes(&b, span_of(w->values, w->values_size));
+    TRY(writer_emit(w, w->scratch, (size_t)(b.at - w->scratch), page));
+
+    TRY(writer_grow(w, &w->last_key, &w->last_key_capacity, last.size));
+    memcpy(w->last_key, last.data, last.size);
+    w->last_key_size = last.size;
+    w->count = w->keys_size = w->values_size = 0;
+    return NACRE_OK;
+}
+
+/* Rule 2: a row that cannot share a page. */
+static nacre_status writer_long_row(SegmentWriter *w, Span key, uint32_t flags, Span value) {
+    size_t size = BLOCK_LONG_HEAD + key.size + value.size, room = (size_t)round_up(size, w->io->page_size);
+    TRY(writer_note_block(w, key, room / w->io->page_size));
+    uint8_t *block = env_alloc_zeroed(w->io->env, room);
+    if (!block) return NACRE_RESOURCE_EXHAUSTED;
+    put_u16(block + 12, 1);
+    block[14] = BLOCK_LONG;
+    block[BLOCK_HEAD] = (uint8_t)flags;
+    put_u32(block + BLOCK_HEAD + 4, (uint32_t)key.size);
+    put_u32(block + BLOCK_HEAD + 8, (uint32_t)value.size);
+    memcpy(block + BLOCK_LONG_HEAD, key.data, key.size);
+    if (value.size) memcpy(block + BLOCK_LONG_HEAD + key.size, value.data, value.size);
+    nacre_status status = writer_emit(w, block, size, room);
+    env_free(w->io->env, block, room);
+    TRY(status);
+    TRY(writer_grow(w, &w->last_key, &w->last_key_capacity, key.size));
+    memcpy(w->last_key, key.data, key.size);
+    w->last_key_size = key.size;
+    return NACRE_OK;
+}
+
+/* ---- what does not lie in the block ---- */
+
+static nacre_status writer_section(SegmentWriter *w, uint32_t membrane, Section **section) {
+    if (w->section_count == 0 || w->sections[w->section_count - 1].membrane != membrane) {
+        void *sections = w->sections;
+        TRY(env_grow(w->io->env, &sections, &w->sections_capacity, (size_t)w->section_count + 1, sizeof(Section)));
+        w->sections = sections;
+        w->sections[w->section_count++] = (Section){.membrane = membrane, .first_slot = w->slot_count};
+    }
+    *section = &w->sections[w->section_count - 1];
+    return NACRE_OK;
+}
+
+static nacre_status writer_add_vector(SegmentWriter *w, const Entry *entry, Section *section, uint32_t *slot) {
+    Span vector = entry->vector;
+    if (!vector.data) { /* it lies in another segment */
+        CacheEntry *meta_pin = NULL;
+        Section from;
+        TRY(segment_pin_meta(entry->segment, &meta_pin));
+        nacre_status status = NACRE_CORRUPT;
+        if (segment_find_section(entry->segment, section->membrane, &from)) {
+            status = writer_grow(w, &w->scratch, &w->scratch_capacity, from.stride);
+            if (status == NACRE_OK) status = segment_read_vector(entry->segment, &from, entry->slot, w->scratch);
+        } else {
+            (void)env_fail(w->io->env, NACRE_CORRUPT, "%s: segment %llu: a vector without a section",
+                           w->io->data->name, (unsigned long long)entry->segment->id);
+        }
+        cache_unpin(w->io->cache, meta_pin);
+        TRY(status);
+        vector = span_of(w->scratch, from.stride);
+    }
+    if (section->slot_count == 0) {
+        TRY(stream_pad(w, STREAM_VECTORS, VECTOR_ALIGN));
+        section->stride = (uint32_t)vector.size;
+        section->offset = w->streams[STREAM_VECTORS].stream.size;
+        section->first_slot = w->slot_count;
+    }
+    if (vector.size == 0 || vector.size != section->stride)
+        return env_fail(w->io->env, NACRE_CORRUPT, "membrane %u: vectors of %u and of %zu bytes", section->membrane,
+                        section->stride, vector.size);
+    *slot = w->slot_count++;
+    section->slot_count++;
+    return stream_append(w, STREAM_VECTORS, vector);
+}
+
+static nacre_status writer_add_blob(SegmentWriter *w, const Entry *entry, BlobRef *blob) {
+    *blob = entry->blob;
+    blob->offset = w->streams[STREAM_BLOBS].stream.size;
+    if (!(entry->flags & ENTRY_BLOB)) {
+        blob->size = entry->value.size;
+        blob->checksum = checksum64(blob->size, entry->value.data, entry->value.size);
+        return stream_append(w, STREAM_BLOBS, entry->value);
+    }
+    uint8_t *bytes = env_alloc(w->io->env, (size_t)entry->blob.size);
+    if (!bytes) return NACRE_RESOURCE_EXHAUSTED;
+    nacre_status status = segment_read_blob(entry->segment, entry->blob, bytes);
+    if (status == NACRE_OK) status = stream_append(w, STREAM_BLOBS, span_of(bytes, (size_t)entry->blob.size));
+    env_free(w->io->env, bytes, (size_t)entry->blob.size);
+    return status;
+}
+
+/* ---- rows ---- */
+
+static nacre_status writer_note_row(SegmentWriter *w, const Entry *entry, uint64_t hash) {
+    if (w->rows == 0) {
+        TRY(writer_grow(w, &w->first_key, &w->first_key_capacity, entry->key.size));
+        memcpy(w->first_key, entry->key.data, entry->key.size);
+        w->first_key_size = entry->key.size;
+    }
+    void *hashes = w->hashes;
+    TRY(env_grow(w->io->env, &hashes, &w->hashes_capacity, (size_t)w->rows + 1, 8));
+    w->hashes = hashes;
+    w->hashes[w->rows] = hash;
+    w->rows++;
+    w->deletes += (entry->flags & ENTRY_DELETE) != 0;
+    return NACRE_OK;
+}
+
+nacre_status segment_writer_add(SegmentWriter *w, const Entry *entry) {
+    if (entry->key.size < 4)
+        return env_fail(w->io->env, NACRE_CORRUPT, "%s: a key without a membrane", w->io->data->name);
+    uint64_t hash = key_hash(entry->key.data, entry->key.size);
+    Section *section = NULL;
+    TRY(writer_section(w, get_u32_be(entry->key.data), &section));
+    section->rows++;
+
+    uint32_t flags = entry->flags & (ENTRY_DELETE | ENTRY_VECTOR), first_slot = w->slot_count;
+    uint8_t head[4 + BLOB_REF_SIZE]; /* slot and reference */
+    ByteWriter b = {head, head + sizeof head};
+    if (flags & ENTRY_VECTOR) {
+        uint32_t slot = 0;
+        TRY(writer_add_vector(w, entry, section, &slot));
+        bw_u32(&b, slot);
+    }
+    Span value = entry->value;
+    if ((entry->flags & ENTRY_BLOB) || value.size > w->io->page_size / 4) {
+        BlobRef blob;
+        TRY(writer_add_blob(w, entry, &blob));
+        flags |= ENTRY_BLOB;
+        bw_u64(&b, blob.offset);
+        bw_u64(&b, blob.size);
+        bw_u64(&b, blob.checksum);
+        value = (Span){NULL, 0};
+    }
+    size_t head_size = (size_t)(b.at - head), key_size = entry->key.size;
+
+    /* Does it still fit? Offsets are 16 bits, so a page of 64 KiB is not quite filled. */
+    uint64_t room = w->io->page_size < 65536 ? w->io->page_size : 65535;
+    uint64_t prefix = w->count ? span_common_prefix(span_of(w->keys, w->prefix_size), entry->key) : key_size;
+    if (w->count && (w->count == 0xffff || writer_block_size(w->count + 1u, w->keys_size + (uint64_t)key_size,
+                                                             w->values_size + head_size + value.size, prefix) > room)) {
+        TRY(writer_end_block(w));
+        prefix = key_size;
+    }
+    if (w->count == 0) w->block_first_slot = first_slot;
+    if (w->count == 0 && writer_block_size(1, key_size, head_size + value.size, 0) + 64 > room) {
+        TRY(writer_grow(w, &w->values, &w->values_capacity, head_size + value.size));
+        memcpy(w->values, head, head_size);
+        if (value.size) memcpy(w->values + head_size, value.data, value.size);
+        TRY(writer_long_row(w, entry->key, flags, span_of(w->values, head_size + value.size)));
+        return writer_note_row(w, entry, hash);
+    }
+    TRY(writer_grow(w, &w->keys, &w->keys_capacity, w->keys_size + key_size));
+    TRY(writer_grow(w, &w->values, &w->values_capacity, w->values_size + head_size + value.size));
+    TRY(writer_grow(w, &w->row_flags, &w->flags_capacity, w->count + 1u));
+    TRY(writer_grow(w, &w->row_fps, &w->fps_capacity, w->count + 1u));
+    TRY(writer_grow_u32(w, &w->key_ends, &w->key_ends_capacity, w->count + 1u));
+    TRY(writer_grow_u32(w, &w->value_ends, &w->value_ends_capacity, w->count + 1u));
+    memcpy(w->keys + w->keys_size, entry->key.data, key_size);
+    memcpy(w->values + w->values_size, head, head_size);
+    if (value.size) memcpy(w->values + w->values_size + head_size, value.data, value.size);
+    w->keys_size += (uint32_t)key_size;
+    w->values_size += (uint32_t)(head_size + value.size);
+    w->row_flags[w->count] = (uint8_t)flags;
+    w->row_fps[w->count] = fingerprint_of(hash);
+    w->key_ends[w->count] = w->keys_size;
+    w->value_ends[w->count] = w->values_size;
+    w->prefix_size = (uint32_t)prefix;
+    w->count++;
+    return writer_note_row(w, entry, hash);
+}
+
+uint64_t segment_writer_size(const SegmentWriter *w) {
+    uint64_t size = w->keys_size + (uint64_t)w->values_size;
+    for (int i = 0; i < STREAM_COUNT; i++) size += w->streams[i].stream.size;
+    return size;
+}
+
+/* ---- finishing ---- */
+
+static uint64_t writer_head8(Span key, size_t prefix) {
+    uint64_t head = 0;
+    for (size_t i = 0; i < 8; i++) head = head << 8 | (prefix + i < key.size ? key.data[prefix + i] : 0);
+    return head;
+}
+
+static void writer_fill_meta(const SegmentWriter *w, uint8_t *meta, size_t size, size_t filter_size, Span prefix) {
+    ByteWriter b = {meta, meta + size};
+    bw_u32(&b, w->block_count);
+    bw_u32(&b, (uint32_t)w->unit_count);
+    bw_u32(&b, w->section_count);
+    bw_u32(&b, (uint32_t)filter_size);
+    bw_u32(&b, (uint32_t)w->separators_size);
+    bw_u32(&b, (uint32_t)prefix.size);
+    for (uint32_t i = 0; i < w->block_count; i++) bw_u32(&b, w->pages[i]);
+    bw_u32(&b, (uint32_t)w->next_page);
+    for (uint32_t i = 0; i < w->block_count; i++) bw_u32(&b, w->first_slots[i]);
+    bw_u32(&b, 0);
+    for (uint32_t i = 0; i < w->block_count; i++) bw_u32(&b, w->separator_ends[i]);
+    for (uint32_t i = 0; i < w->section_count; i++) {
+        const Section *s = &w->sections[i];
+        bw_u32(&b, s->membrane);
+        bw_u32(&b, s->stride);
+        bw_u32(&b, s->first_slot);
+        bw_u32(&b, s->slot_count);
+        bw_u64(&b, s->offset);
+        bw_u64(&b, s->rows);
+    }
+    for (uint32_t i = 0; i < w->block_count; i++) {
+        uint32_t from = i ? w->separator_ends[i - 1] : 0;
+        bw_u64(&b, writer_head8(span_of(w->separators + from, w->separator_ends[i] - from), prefix.size));
+    }
+    for (size_t i = 0; i < w->unit_count; i++) bw_u64(&b, w->unit_checksums[i]);
+    memset(b.at, 0, filter_size);
+    if (filter_size)
+        for (uint64_t i = 0; i < w->rows; i++) filter_blocks_add(b.at, filter_size, w->hashes[i]);
+    b.at += filter_size;
+    bw_bytes(&b, prefix);
+    bw_bytes(&b, span_of(w->separators, w->separators_size));
+    ASSERT(b.at == b.end);
+}
+
+static nacre_status writer_write_meta(SegmentWriter *w, Segment *segment) {
+    Env *env = w->io->env;
+    Span first = span_of(w->first_key, w->first_key_size);
+    Span prefix = span_of(first.data, span_common_prefix(first, span_of(w->last_key, w->last_key_size)));
+    size_t filter_size = (size_t)filter_blocks_size(w->rows, w->io->filter_bits);
+    uint64_t size = META_HEAD + 4 * (3 * (uint64_t)w->block_count + 2) + (uint64_t)SECTION_SIZE * w->section_count +
+                    8 * (uint64_t)w->block_count + 8 * (uint64_t)w->unit_count + filter_size + prefix.size +
+                    w->separators_size;
+    if (size > UINT32_MAX) return env_fail(env, NACRE_RESOURCE_EXHAUSTED, "segment: too large");
+    uint8_t *meta = env_alloc(env, (size_t)size);
+    if (!meta) return NACRE_RESOURCE_EXHAUSTED;
+    writer_fill_meta(w, meta, (size_t)size, filter_size, prefix);
+    nacre_status status = stream_pad(w, STREAM_ROWS, w->io->page_size);
+    segment->meta_offset = w->streams[STREAM_ROWS].stream.size;
+    segment->meta_size = size;
+    segment->meta_checksum = checksum64(place_seed(w->id, 255, 0), meta, (size_t)size);
+    if (status == NACRE_OK) status = stream_append(w, STREAM_ROWS, span_of(meta, (size_t)size));
+    env_free(env, meta, (size_t)size);
+    return status;
+}
+
+/* The key moves to the segment at its exact size. */
+static nacre_status writer_keep_key(Env *env, const uint8_t *key, size_t size, uint8_t **out, size_t *out_size) {
+    if (!(*out = env_alloc(env, size))) return NACRE_RESOURCE_EXHAUSTED;
+    memcpy(*out, key, size);
+    *out_size = size;
+    return NACRE_OK;
+}
+
+nacre_status segment_writer_finish(SegmentWriter *w, Segment **out) {
+    ASSERT(w->rows > 0);
+    Env *env = w->io->env;
+    nacre_status status = NACRE_OK;
+    Segment *segment = NULL;
+    TRY_OUT(segment_alloc(w->io, w->id, &segment));
+    TRY_OUT(writer_end_block(w));
+    TRY_OUT(writer_keep_key(env, w->first_key, w->first_key_size, &segment->first_key, &segment->first_key_size));
+    TRY_OUT(writer_keep_key(env, w->last_key, w->last_key_size, &segment->last_key, &segment->last_key_size));
+    TRY_OUT(writer_write_meta(w, segment));
+    for (uint32_t i = 0; i < STREAM_COUNT; i++) TRY_OUT(stream_flush(w, i));
+    segment->rows = w->rows;
+    segment->deletes = w->deletes;
+    for (int i = 0; i < STREAM_COUNT; i++) { /* extents change owner */
+        segment->streams[i] = w->streams[i].stream;
+        w->streams[i].stream = (Stream){0};
+    }
+    *out = segment;
+    segment = NULL;
+out:
+    segment_release(segment);
+    if (status == NACRE_OK) segment_writer_clear(w);
+    return status;
+}
+
+void segment_writer_init(SegmentWriter *w, SegmentIo *io, ExtentMap *map, uint64_t id) {
+    *w = (SegmentWriter){.io = io, .map = map, .id = id};
+}
+
+void segment_writer_clear(SegmentWriter *w) {
+    if (!w->io) return;
+    Env *env = w->io->env;
+    for (int i = 0; i < STREAM_COUNT; i++) {
+        extent_map_give_back(w->map, &w->streams[i].stream.extents);
+        extent_list_clear(env, &w->streams[i].stream.extents);
+        env_free(env, w->streams[i].buffer, EXTENT_SIZE);
+    }
+    env_free(env, w->key_ends, 4 * w->key_ends_capacity);
+    env_free(env, w->value_ends, 4 * w->value_ends_capacity);
+    env_free(env, w->row_flags, w->flags_capacity);
+    env_free(env, w->row_fps, w->fps_capacity);
+    env_free(env, w->keys, w->keys_capacity);
+    env_free(env, w->values, w->values_capacity);
+    env_free(env, w->pages, 4 * w->pages_capacity);
+    env_free(env, w->first_slots, 4 * w->first_slots_capacity);
+    env_free(env, w->separator_ends, 4 * w->separator_ends_capacity);
+    env_free(env, w->separators, w->separators_capacity);
+    env_free(env, w->hashes, 8 * w->hashes_capacity);
+    env_free(env, w->unit_checksums, 8 * w->unit_checksums_capacity);
+    env_free(env, w->sections, sizeof(Section) * w->sections_capacity);
+    env_free(env, w->first_key, w->first_key_capacity);
+    env_free(env, w->last_key, w->last_key_capacity);
+    env_free(env, w->scratch, w->scratch_capacity);
+    *w = (SegmentWriter){0};
+}

@@ -1,0 +1,55 @@
+/* writer.h - writes one segment, row by row, into extents it takes as it goes. */
+#ifndef SEGMENT_WRITER_H
+#define SEGMENT_WRITER_H
+
+#include "segment/segment.h"
+#include "store/extents.h"
+
+typedef struct StreamWriter {
+    Stream stream;   /* extents taken; size so far */
+    uint8_t *buffer; /* the last, unfinished extent; EXTENT_SIZE bytes, made at first use */
+    size_t used;
+} StreamWriter;
+
+typedef struct SegmentWriter {
+    SegmentIo *io;
+    ExtentMap *map;
+    uint64_t id;
+    StreamWriter streams[STREAM_COUNT];
+    /* the block under way */
+    uint32_t count, block_first_slot, keys_size, values_size, prefix_size;
+    uint32_t *key_ends, *value_ends; /* of row i, in keys and values */
+    uint8_t *row_flags, *row_fps, *keys, *values;
+    size_t key_ends_capacity, value_ends_capacity, flags_capacity, fps_capacity, keys_capacity, values_capacity;
+    /* of the whole segment */
+    uint32_t block_count, slot_count, section_count;
+    uint64_t rows, deletes, next_page;
+    uint32_t *pages, *first_slots, *separator_ends;
+    size_t pages_capacity, first_slots_capacity, separator_ends_capacity;
+    uint8_t *separators;
+    size_t separators_size, separators_capacity;
+    uint64_t *hashes;
+    size_t hashes_capacity;
+    uint64_t *unit_checksums;
+    size_t unit_count, unit_checksums_capacity;
+    Section *sections;
+    size_t sections_capacity;
+    uint8_t *first_key, *last_key;
+    size_t first_key_size, first_key_capacity, last_key_size, last_key_capacity;
+    uint8_t *scratch; /* a vector or a piece of a blob on its way */
+    size_t scratch_capacity;
+} SegmentWriter;
+
+void segment_writer_init(SegmentWriter *writer, SegmentIo *io, ExtentMap *map, uint64_t id);
+
+/* Keys rise. After a failure only segment_writer_clear may follow. */
+NACRE_CHECKED nacre_status segment_writer_add(SegmentWriter *writer, const Entry *entry);
+uint64_t segment_writer_size(const SegmentWriter *writer); /* bytes so far, about */
+
+/* Writes the rest. *segment has one reference; its extents stay EXTENT_WRITING until
+ * a commit. The writer is left clear. */
+NACRE_CHECKED nacre_status segment_writer_finish(SegmentWriter *writer, Segment **segment);
+/* Gives back memory and, when unfinished, extents. */
+void segment_writer_clear(SegmentWriter *writer);
+
+#endif
