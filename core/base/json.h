@@ -4,7 +4,8 @@
  *    kept in small arrays on the stack.
  * 2. json_parse and json_check look at every byte once. All other functions take values
  *    that come from them, and trust their text.
- * 3. A \u escape of half a surrogate pair is refused: it is no character.
+ * 3. A \u escape of half a surrogate pair is kept, for JSON.stringify writes it; decoded
+ *    it gives three bytes that are not UTF-8, and are refused where text is wanted.
  *
  * Why our own: it runs in WASM on bytes that anybody may have written, inside a memory
  * budget; the usual readers allocate a tree, recurse on the input's depth, or take
@@ -65,16 +66,9 @@ double json_real(JsonValue number);
 bool json_equal(JsonValue a, JsonValue b);
 bool json_array_contains(JsonValue array, JsonValue element);
 
-/* The double nearest to a decimal number; `text` as JSON writes numbers. */
-double decimal_to_double(Span text);
-
 /* ---- writing ---- */
 
 /* Text as a JSON string, with its quotes, at `at`; returns its size. At most
  * 6 x text.size + 2 bytes. Invalid UTF-8 is passed on as it is. */
 size_t json_quote(Span text, char *at);
-
-/* Exact order of an integer and a double that is not NaN: below zero, zero, above. */
-int number_compare(int64_t integer, double real);
-
 #endif

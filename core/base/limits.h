@@ -21,6 +21,8 @@
 #ifndef BASE_LIMITS_H
 #define BASE_LIMITS_H
 
+#include <stdint.h>
+
 enum {
     LIMIT_KEY_SIZE = 64 << 10,
     LIMIT_KEY_ENCODED_SIZE = (128 << 10) + 32,
