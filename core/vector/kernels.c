@@ -1,0 +1,43 @@
+/* kernels.c - which kernels this build has and this processor runs. Knows nothing of what they
+ * compute. */
+#include "vector/kernels_body.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+/* From the fastest. */
+static const Kernels *const kernels_built_in[] = {
+#if defined(KERNELS_HAVE_X86)
+    &kernels_avx512, &kernels_avx2, &kernels_sse2,
+#elif defined(KERNELS_HAVE_WASM)
+    &kernels_simd128,
+#elif defined(KERNELS_HAVE_NEON)
+    &kernels_neon,
+#endif
+    &kernels_scalar,
+};
+
+/* The compilers' builtin also asks whether the operating system saves the wide registers. */
+static bool kernels_run_here(const Kernels *kernels) {
+#if defined(KERNELS_HAVE_X86)
+    if (kernels == &kernels_avx512) return __builtin_cpu_supports("avx512f") != 0;
+    if (kernels == &kernels_avx2) return __builtin_cpu_supports("avx2") != 0;
+#endif
+    (void)kernels;
+    return true;
+}
+
+const Kernels *kernels_choose(void) { return kernels_at(0); }
+
+const Kernels *kernels_by_name(const char *name) {
+    const Kernels *kernels = NULL;
+    for (size_t i = 0; (kernels = kernels_at(i)) != NULL; i++)
+        if (strcmp(kernels->name, name) == 0) break;
+    return kernels;
+}
+
+const Kernels *kernels_at(size_t index) {
+    for (size_t i = 0; i < sizeof kernels_built_in / sizeof *kernels_built_in; i++)
+        if (kernels_run_here(kernels_built_in[i]) && index-- == 0) return kernels_built_in[i];
+    return NULL;
+}
