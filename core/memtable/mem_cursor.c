@@ -15,19 +15,22 @@ enum {
     MEM_NO_PLACE = -1,
 };
 
+static inline const uint8_t *mem_present(const MemNode *node) {
+    return node->kind == MEM_NODE48 ? ((const MemNode48 *)node)->present
+                                    : ((const MemNode256 *)node)->present;
+}
+
 /* The nearest place with a child beyond byte or index `at`; at = -1: the first. */
 static inline int32_t mem_place_after(const MemNode *node, int32_t at) {
-    if (node->kind <= MEM_NODE16) return at + 1 < node->count ? at + 1 : MEM_NO_PLACE;
-    if (node->kind == MEM_NODE48) {
-        const uint8_t *slots = ((const MemNode48 *)node)->slots;
-        for (at++; at < 256; at++) {
-            while (at % 8 == 0 && at < 248 && get_u64(slots + at) == 0) at += 8;
-            if (slots[at]) return at;
-        }
-    } else {
-        const uint32_t *children = ((const MemNode256 *)node)->children;
-        for (at++; at < 256; at++)
-            if (children[at]) return at;
+    at++;
+    if (node->kind <= MEM_NODE16) return at < node->count ? at : MEM_NO_PLACE;
+    if (at > 255) return MEM_NO_PLACE;
+    const uint8_t *present = mem_present(node);
+    uint64_t bits = get_u64(present + at / 64 * 8) >> at % 64;
+    if (bits) return at + mem_lowest(bits);
+    for (at = at / 64 * 64 + 64; at < 256; at += 64) {
+        bits = get_u64(present + at / 8);
+        if (bits) return at + mem_lowest(bits);
     }
     return MEM_NO_PLACE;
 }
@@ -35,14 +38,16 @@ static inline int32_t mem_place_after(const MemNode *node, int32_t at) {
 /* The nearest place with a child before `at`; at = 256: the last. */
 static inline int32_t mem_place_before(const MemNode *node, int32_t at) {
     if (node->kind <= MEM_NODE16) return at > node->count ? node->count - 1 : at - 1;
-    if (node->kind == MEM_NODE48) {
-        const uint8_t *slots = ((const MemNode48 *)node)->slots;
-        for (at--; at >= 0 && slots[at] == 0;) at--;
-    } else {
-        const uint32_t *children = ((const MemNode256 *)node)->children;
-        for (at--; at >= 0 && children[at] == 0;) at--;
+    at--;
+    if (at < 0) return MEM_NO_PLACE;
+    const uint8_t *present = mem_present(node);
+    uint64_t bits = get_u64(present + at / 64 * 8) << (63 - at % 64);
+    if (bits) return at - 63 + mem_highest(bits);
+    for (at = at / 64 * 64 - 64; at >= 0; at -= 64) {
+        bits = get_u64(present + at / 8);
+        if (bits) return at + mem_highest(bits);
     }
-    return at; /* -1 is MEM_NO_PLACE */
+    return MEM_NO_PLACE;
 }
 
 static inline int32_t mem_place_beside(const MemNode *node, int32_t at, bool forward) {

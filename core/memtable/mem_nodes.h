@@ -16,7 +16,8 @@
  *    MEM_PREFIX of them stand in the node, the others are read from the key of any
  *    record below (all of them share it).
  * 5. Nodes of 4 and 16 keep their bytes sorted. A node of 48 maps a byte to
- *    1 + an index of children, 0: none. A node of 256 has a reference per byte. */
+ *    1 + an index of children, 0: none. A node of 256 has a reference per byte. Both
+ *    have a set of their bytes besides, for cursors: steps through it take no guess. */
 #ifndef MEMTABLE_MEM_NODES_H
 #define MEMTABLE_MEM_NODES_H
 
@@ -62,12 +63,14 @@ typedef struct MemNode16 {
 
 typedef struct MemNode48 {
     MemNode head;
+    uint8_t present[32]; /* a bit per byte that has a child */
     uint8_t slots[256];
     uint32_t children[48];
 } MemNode48;
 
 typedef struct MemNode256 {
     MemNode head;
+    uint8_t present[32];
     uint32_t children[256];
 } MemNode256;
 
@@ -108,10 +111,33 @@ static inline const uint8_t *mem_version(const Memtable *memtable, uint32_t leaf
     return record;
 }
 
+/* Indices of the lowest and the highest bit that are set; bits is not 0. */
+static inline int32_t mem_lowest(uint64_t bits) {
+#if defined(__GNUC__) || defined(__clang__)
+    return __builtin_ctzll(bits);
+#else
+    int32_t at = 0;
+    while (!(bits >> at & 1)) at++;
+    return at;
+#endif
+}
+static inline int32_t mem_highest(uint64_t bits) {
+#if defined(__GNUC__) || defined(__clang__)
+    return 63 - __builtin_clzll(bits);
+#else
+    int32_t at = 63;
+    while (!(bits >> at & 1)) at--;
+    return at;
+#endif
+}
+
 /* The number of equal bytes both begin with. */
 static inline size_t mem_common(const uint8_t *a, const uint8_t *b, size_t size) {
     size_t i = 0;
-    while (i + 8 <= size && get_u64(a + i) == get_u64(b + i)) i += 8;
+    for (; i + 8 <= size; i += 8) {
+        uint64_t differing = get_u64(a + i) ^ get_u64(b + i);
+        if (differing) return i + (size_t)mem_lowest(differing) / 8;
+    }
     while (i < size && a[i] == b[i]) i++;
     return i;
 }

@@ -14,8 +14,8 @@
  *       cut for it, summed up     units it owns by then    bytes per unit
  *       4:      40                 1  (2 children)          40
  *       16:    140                 4  (5 children)          35
- *       48:    608                16  (17 children)         38
- *       256:  1652                48  (49 children)         34.4
+ *       48:    640                16  (17 children)         40
+ *       256:  1716                48  (49 children)         35.8
  *
  * A node is cut only when the last one of its chunk does not fit: a chunk left behind
  * holds MEM_CHUNK_HOLDS bytes of nodes or more (the first lacks a word, as 0 is no
@@ -27,8 +27,8 @@ enum { MEM_CHUNK_HOLDS = MEM_CHUNK_SIZE - (int)sizeof(MemNode256) };
 static const uint16_t mem_node_sizes[MEM_KIND_COUNT] = {sizeof(MemNode4), sizeof(MemNode16),
                                                         sizeof(MemNode48), sizeof(MemNode256)};
 
-_Static_assert(sizeof(MemNode4) == 40 && sizeof(MemNode16) == 100 && sizeof(MemNode48) == 468 &&
-                   sizeof(MemNode256) == 1044,
+_Static_assert(sizeof(MemNode4) == 40 && sizeof(MemNode16) == 100 && sizeof(MemNode48) == 500 &&
+                   sizeof(MemNode256) == 1076,
                "the proof above counts with these sizes");
 _Static_assert(MEM_CHUNK_SIZE == MEM_WORD << MEM_WORD_BITS, "a reference reaches all of a chunk");
 
@@ -154,6 +154,12 @@ static uint32_t mem_node_cut(MemNodes *nodes, uint32_t kind) {
     return reference;
 }
 
+/* Puts a byte into the set that cursors step through (rule 5). */
+static void mem_add_present(uint8_t *present, uint8_t byte) {
+    present[byte / 8] |= (uint8_t)(1u << byte % 8);
+}
+
+/* Rule 2: its place waits for the next node of its size. */
 static void mem_node_free(MemNodes *nodes, uint32_t reference) {
     MemNode *node = mem_node(nodes, reference);
     node->prefix_size = nodes->free[node->kind];
@@ -187,14 +193,24 @@ static MemNode *mem_grow(MemNodes *nodes, uint32_t *slot) {
     } else if (old->kind == MEM_NODE16) {
         MemNode16 *from = (MemNode16 *)old;
         MemNode48 *to = (MemNode48 *)node;
+        memset(to->present, 0, sizeof to->present);
         memset(to->slots, 0, sizeof to->slots);
         memcpy(to->children, from->children, sizeof from->children);
-        for (uint32_t i = 0; i < 16; i++) to->slots[from->bytes[i]] = (uint8_t)(i + 1);
+        for (uint32_t i = 0; i < 16; i++) {
+            to->slots[from->bytes[i]] = (uint8_t)(i + 1);
+            mem_add_present(to->present, from->bytes[i]);
+        }
     } else {
         MemNode48 *from = (MemNode48 *)old;
         MemNode256 *to = (MemNode256 *)node;
-        for (uint32_t i = 0; i < 256; i++)
-            to->children[i] = from->slots[i] ? from->children[from->slots[i] - 1] : 0;
+        memcpy(to->present, from->present, sizeof to->present);
+        memset(to->children, 0, sizeof to->children);
+        for (uint32_t base = 0; base < 256; base += 64) {
+            for (uint64_t bits = get_u64(to->present + base / 8); bits; bits &= bits - 1) {
+                uint32_t byte = base + (uint32_t)mem_lowest(bits);
+                to->children[byte] = from->children[from->slots[byte] - 1];
+            }
+        }
     }
     *node = *old; /* the head */
     node->kind++;
@@ -217,10 +233,13 @@ static void mem_add(MemNodes *nodes, uint32_t *slot, uint8_t byte, uint32_t chil
         mem_add_sorted(n->bytes, n->children, count, byte, child);
     } else if (node->kind == MEM_NODE48) {
         MemNode48 *n = (MemNode48 *)node;
+        mem_add_present(n->present, byte);
         n->children[count] = child;
         n->slots[byte] = (uint8_t)(count + 1);
     } else {
-        ((MemNode256 *)node)->children[byte] = child;
+        MemNode256 *n = (MemNode256 *)node;
+        mem_add_present(n->present, byte);
+        n->children[byte] = child;
     }
 }
 
