@@ -8,7 +8,9 @@
 /* From the fastest. */
 static const Kernels *const kernels_built_in[] = {
 #if defined(KERNELS_HAVE_X86)
-    &kernels_avx512, &kernels_avx2, &kernels_sse2,
+    &kernels_avx512,
+    &kernels_avx2,
+    &kernels_sse2,
 #elif defined(KERNELS_HAVE_WASM)
     &kernels_simd128,
 #elif defined(KERNELS_HAVE_NEON)

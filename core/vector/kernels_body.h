@@ -31,7 +31,7 @@
 
 extern const Kernels kernels_scalar;
 
-#ifdef __has_builtin /* clang, gcc 10 */
+#ifdef __has_builtin                       /* clang, gcc 10 */
 #if __has_builtin(__builtin_shufflevector) /* clang, gcc 12; others have "scalar" */
 #define KERNELS_HAVE_VECTORS 1
 #endif
@@ -74,10 +74,10 @@ KERNELS_INLINE void kernels_sum4(const kernels_f4 *a, const kernels_f4 *b, const
                                  const kernels_f4 *d, float *out) {
     const kernels_f4 ab = __builtin_shufflevector(*a, *b, 0, 4, 1, 5) +
                           __builtin_shufflevector(*a, *b, 2, 6, 3, 7); /* a02 b02 a13 b13 */
-    const kernels_f4 cd = __builtin_shufflevector(*c, *d, 0, 4, 1, 5) +
-                          __builtin_shufflevector(*c, *d, 2, 6, 3, 7);
-    *(kernels_f4_at *)out = __builtin_shufflevector(ab, cd, 0, 1, 4, 5) +
-                            __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+    const kernels_f4 cd =
+        __builtin_shufflevector(*c, *d, 0, 4, 1, 5) + __builtin_shufflevector(*c, *d, 2, 6, 3, 7);
+    *(kernels_f4_at *)out =
+        __builtin_shufflevector(ab, cd, 0, 1, 4, 5) + __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
 }
 
 /* For sets of four lanes: the first `count` > 0 floats, +0 behind them (rule 3)... */
@@ -93,8 +93,8 @@ KERNELS_INLINE void kernels_f4_part(kernels_f4 *to, const uint8_t *from, size_t 
 KERNELS_INLINE void kernels_f4_fold(const kernels_f4 *lanes, kernels_f4 *sum) { *sum = *lanes; }
 
 /* Rule 1: what the elements x, y add. */
-#define KERNELS_TERM_l2(sum, x, y) (sum)[0] += ((x) - (y)) * ((x) - (y))
-#define KERNELS_TERM_dot(sum, x, y) (sum)[0] += (x) * (y)
+#define KERNELS_TERM_l2(sum, x, y)       (sum)[0] += ((x) - (y)) * ((x) - (y))
+#define KERNELS_TERM_dot(sum, x, y)      (sum)[0] += (x) * (y)
 #define KERNELS_TERM_dot_norm(sum, x, y) ((sum)[0] += (x) * (y), (sum)[1] += (y) * (y))
 
 /* How far ahead of a row to ask for memory: about what arrives while the answer is on its way.
@@ -127,13 +127,13 @@ KERNELS_INLINE void kernels_f4_fold(const kernels_f4 *lanes, kernels_f4 *sum) { 
             KERNELS_UNROLL for (size_t s = 0; s < (sums); s++) sum[v][s] = (Vec){0};               \
         for (size_t i = 0; i < whole; i += 32, q += 128, p += 128)                                 \
             KERNELS_UNROLL for (size_t v = 0; v < (span); v++) {                                   \
-                const Vec x = *(const Vec##_at *)(q + 4 * (width)*v);                              \
-                const Vec y = *(const Vec##_at *)(p + 4 * (width)*v);                              \
-                if (v % (16 / (width)) == 0) KERNELS_PREFETCH(p + 4 * (width)*v);                      \
+                const Vec x = *(const Vec##_at *)(q + 4 * (width) * v);                            \
+                const Vec y = *(const Vec##_at *)(p + 4 * (width) * v);                            \
+                if (v % (16 / (width)) == 0) KERNELS_PREFETCH(p + 4 * (width) * v);                \
                 KERNELS_TERM_##op(sum[v], x, y);                                                   \
             }                                                                                      \
         KERNELS_UNROLL for (size_t v = 0; v < (span); v++) {                                       \
-            const size_t i = whole + first + (width)*v;                                            \
+            const size_t i = whole + first + (width) * v;                                          \
             if (i >= dimensions) break;                                                            \
             Vec x, y;                                                                              \
             kernels_##set##_part(&x, query + 4 * i, dimensions - i);                               \
@@ -141,8 +141,8 @@ KERNELS_INLINE void kernels_f4_fold(const kernels_f4 *lanes, kernels_f4 *sum) { 
             KERNELS_TERM_##op(sum[v], x, y);                                                       \
         }                                                                                          \
         KERNELS_UNROLL for (size_t v = 0; v < (span); v++)                                         \
-            KERNELS_UNROLL for (size_t s = 0; s < (sums); s++)                                     \
-                lane[first / (width) + v][s] = sum[v][s];                                          \
+            KERNELS_UNROLL for (size_t s = 0; s < (sums); s++) lane[first / (width) + v][s] =      \
+                sum[v][s];                                                                         \
     }                                                                                              \
     target KERNELS_INLINE void kernels_##set##_##op##_row(const void *query, const void *row,      \
                                                           size_t dimensions, kernels_f4 *out) {    \
@@ -151,8 +151,7 @@ KERNELS_INLINE void kernels_f4_fold(const kernels_f4 *lanes, kernels_f4 *sum) { 
             kernels_##set##_##op##_pass(query, row, dimensions, first, lane);                      \
         KERNELS_UNROLL for (size_t s = 0; s < (sums); s++) {                                       \
             KERNELS_UNROLL for (size_t half = 16 / (width); half > 0; half /= 2)                   \
-                KERNELS_UNROLL for (size_t v = 0; v < half; v++)                                   \
-                    lane[v][s] += lane[v + half][s];                                               \
+                KERNELS_UNROLL for (size_t v = 0; v < half; v++) lane[v][s] += lane[v + half][s];  \
             kernels_##set##_fold(&lane[0][s], &out[s]);                                            \
         }                                                                                          \
     }
@@ -165,8 +164,8 @@ KERNELS_INLINE void kernels_f4_fold(const kernels_f4 *lanes, kernels_f4 *sum) { 
         return kernels_sum1(&sum);                                                                 \
     }                                                                                              \
     target static void kernels_##set##_##op##_many(const float *query, const void *rows,           \
-                                                   size_t stride, size_t count,                    \
-                                                   size_t dimensions, float *out) {                \
+                                                   size_t stride, size_t count, size_t dimensions, \
+                                                   float *out) {                                   \
         const uint8_t *row = rows;                                                                 \
         kernels_f4 sum[4];                                                                         \
         size_t i = 0;                                                                              \
@@ -191,8 +190,8 @@ KERNELS_INLINE void kernels_f4_fold(const kernels_f4 *lanes, kernels_f4 *sum) { 
         *norm = kernels_sum1(&sum[1]);                                                             \
     }                                                                                              \
     target static void kernels_##set##_##op##_many(const float *query, const void *rows,           \
-                                                   size_t stride, size_t count,                    \
-                                                   size_t dimensions, float *dots, float *norms) { \
+                                                   size_t stride, size_t count, size_t dimensions, \
+                                                   float *dots, float *norms) {                    \
         const uint8_t *row = rows;                                                                 \
         kernels_f4 sum[4][2];                                                                      \
         size_t i = 0;                                                                              \

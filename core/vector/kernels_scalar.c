@@ -1,56 +1,71 @@
 /* kernels_scalar.c - kernels.h in plain C: the definition to hold the others against, and the
- * fallback. The loops over 32 lanes are such that a compiler may make vectors of them without
- * changing a bit. It reads through memcpy, as rows may lie at any address. */
+ * fallback. Eight lanes at a time, a column of the vectors: their sums fit the registers of any
+ * processor, and a compiler may make vectors of them without changing a bit. It reads through
+ * memcpy, as rows may lie at any address. */
 #include "vector/kernels_body.h"
 
 #include <string.h>
 
-enum { KERNELS_LANES = 32 };
+enum { KERNELS_LANES = 32, KERNELS_COLUMN = 8 };
 
-typedef struct KernelsGroup {
-    float lane[KERNELS_LANES];
-} KernelsGroup;
-
-/* Rule 3: up to 32 floats, +0 for what is missing. */
-static void kernels_scalar_read(KernelsGroup *group, const uint8_t *from, size_t floats) {
-    if (floats < KERNELS_LANES) memset(group, 0, sizeof *group);
-    memcpy(group->lane, from, 4 * (floats < KERNELS_LANES ? floats : KERNELS_LANES));
+static float kernels_scalar_float(const uint8_t *from, size_t index) {
+    float value;
+    memcpy(&value, from + 4 * index, 4);
+    return value;
 }
 
 /* Rule 4. */
-static float kernels_scalar_sum(KernelsGroup *sum) {
+static float kernels_scalar_sum(float lane[KERNELS_LANES]) {
     for (size_t half = KERNELS_LANES / 2; half > 0; half /= 2)
-        for (size_t i = 0; i < half; i++) sum->lane[i] += sum->lane[i + half];
-    return sum->lane[0];
+        for (size_t i = 0; i < half; i++) lane[i] += lane[i + half];
+    return lane[0];
 }
 
+/* Rule 3 needs no zeros here: what is missing is not added, and adding +0 changes no lane, as no
+ * lane is -0. */
 static float kernels_scalar_l2(const float *a, const float *b, size_t dimensions) {
     const uint8_t *at = (const void *)a, *bt = (const void *)b;
-    KernelsGroup x, y, sum = {{0}};
-    for (size_t i = 0; i < dimensions; i += KERNELS_LANES) {
-        kernels_scalar_read(&x, at + 4 * i, dimensions - i);
-        kernels_scalar_read(&y, bt + 4 * i, dimensions - i);
-        for (size_t j = 0; j < KERNELS_LANES; j++) {
-            const float difference = x.lane[j] - y.lane[j];
+    float lane[KERNELS_LANES];
+    for (size_t column = 0; column < KERNELS_LANES; column += KERNELS_COLUMN) {
+        float sum[KERNELS_COLUMN] = {0};
+        size_t i = column;
+        for (; i + KERNELS_COLUMN <= dimensions; i += KERNELS_LANES)
+            for (size_t j = 0; j < KERNELS_COLUMN; j++) {
+                const float difference =
+                    kernels_scalar_float(at, i + j) - kernels_scalar_float(bt, i + j);
+                const float square = difference * difference;
+                sum[j] += square;
+            }
+        for (size_t j = 0; i + j < dimensions && j < KERNELS_COLUMN; j++) {
+            const float difference =
+                kernels_scalar_float(at, i + j) - kernels_scalar_float(bt, i + j);
             const float square = difference * difference;
-            sum.lane[j] += square;
+            sum[j] += square;
         }
+        memcpy(lane + column, sum, sizeof sum);
     }
-    return kernels_scalar_sum(&sum);
+    return kernels_scalar_sum(lane);
 }
 
 static float kernels_scalar_dot(const float *a, const float *b, size_t dimensions) {
     const uint8_t *at = (const void *)a, *bt = (const void *)b;
-    KernelsGroup x, y, sum = {{0}};
-    for (size_t i = 0; i < dimensions; i += KERNELS_LANES) {
-        kernels_scalar_read(&x, at + 4 * i, dimensions - i);
-        kernels_scalar_read(&y, bt + 4 * i, dimensions - i);
-        for (size_t j = 0; j < KERNELS_LANES; j++) {
-            const float product = x.lane[j] * y.lane[j];
-            sum.lane[j] += product;
+    float lane[KERNELS_LANES];
+    for (size_t column = 0; column < KERNELS_LANES; column += KERNELS_COLUMN) {
+        float sum[KERNELS_COLUMN] = {0};
+        size_t i = column;
+        for (; i + KERNELS_COLUMN <= dimensions; i += KERNELS_LANES)
+            for (size_t j = 0; j < KERNELS_COLUMN; j++) {
+                const float product =
+                    kernels_scalar_float(at, i + j) * kernels_scalar_float(bt, i + j);
+                sum[j] += product;
+            }
+        for (size_t j = 0; i + j < dimensions && j < KERNELS_COLUMN; j++) {
+            const float product = kernels_scalar_float(at, i + j) * kernels_scalar_float(bt, i + j);
+            sum[j] += product;
         }
+        memcpy(lane + column, sum, sizeof sum);
     }
-    return kernels_scalar_sum(&sum);
+    return kernels_scalar_sum(lane);
 }
 
 /* Two passes: b is in the nearest cache for the second. */

@@ -30,11 +30,9 @@ KERNELS_AVX512 KERNELS_INLINE void kernels_avx512_part(kernels_f16 *to, const ui
     *to = (kernels_f16)_mm512_maskz_loadu_ps((__mmask16)wanted, from);
 }
 
-KERNELS_AVX512 KERNELS_INLINE void kernels_avx512_fold(const kernels_f16 *lanes,
-                                                       kernels_f4 *sum) {
-    const kernels_f8 half =
-        __builtin_shufflevector(*lanes, *lanes, 0, 1, 2, 3, 4, 5, 6, 7) +
-        __builtin_shufflevector(*lanes, *lanes, 8, 9, 10, 11, 12, 13, 14, 15);
+KERNELS_AVX512 KERNELS_INLINE void kernels_avx512_fold(const kernels_f16 *lanes, kernels_f4 *sum) {
+    const kernels_f8 half = __builtin_shufflevector(*lanes, *lanes, 0, 1, 2, 3, 4, 5, 6, 7) +
+                            __builtin_shufflevector(*lanes, *lanes, 8, 9, 10, 11, 12, 13, 14, 15);
     *sum = __builtin_shufflevector(half, half, 0, 1, 2, 3) +
            __builtin_shufflevector(half, half, 4, 5, 6, 7);
 }

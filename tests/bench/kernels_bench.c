@@ -92,7 +92,8 @@ int main(int argc, char **argv) {
     }
     for (size_t i = 0; i < 4096; i++) bench_query[i] = (float)(i % 7) - 3;
 
-    printf("%-9s %-10s %5s  %7s %5s  %7s %5s\n", k->name, "GB/s", "dims", "1 MiB", "", "64 MiB", "");
+    printf("%-9s %-10s %5s  %7s %5s  %7s %5s\n", k->name, "GB/s", "dims", "1 MiB", "", "64 MiB",
+           "");
     for (size_t d = 0; d < sizeof dimensions / sizeof *dimensions; d++) {
         double plain_cached = 0, plain_memory = 0;
         for (Work work = PLAIN; work < WORKS; work++) {

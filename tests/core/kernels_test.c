@@ -119,8 +119,8 @@ static void every_set_gives_the_bits_of_the_definition(void) {
                 k->dot_norm(x, y, n, &got_dot, &got_norm);
                 if (!CHECK_EQ(bits_of(k->l2(x, y, n)), l2) ||
                     !CHECK_EQ(bits_of(k->dot(x, y, n)), dot) ||
-                    !CHECK_EQ(bits_of(k->dot(y, y, n)), norm) ||
-                    !CHECK_EQ(bits_of(got_dot), dot) || !CHECK_EQ(bits_of(got_norm), norm))
+                    !CHECK_EQ(bits_of(k->dot(y, y, n)), norm) || !CHECK_EQ(bits_of(got_dot), dot) ||
+                    !CHECK_EQ(bits_of(got_norm), norm))
                     CHECK_STR(k->name, "one that follows the definition");
             }
         }
