@@ -18,15 +18,17 @@
  *     another version: held, BUSY (only break_it takes it).
  *  3. start: field 22 of /proc/PID/stat (clock ticks since boot; count fields after
  *     the last ')': it is the 20th from there), only where /proc shows us ourselves:
- *     field 1 of /proc/self/stat equals our process id. Else 0.
+ *     field 1 of /proc//self/stat equals our process id. Else 0. (Two slashes: the
+ *     user-mode emulator qemu answers for its own /proc/PID/stat itself, with another
+ *     start than others see. So is 5d to be read.)
  *     boot: /proc/sys/kernel/random/boot_id without its line feed. Else "-".
  *  4. host wasi has no process ids: pid 0, start 0, boot "-".
  *
  * Who is alive (the answers are tried in this order)
  *  5. a. boot known in the file and to us, and not equal -> dead.
  *     b. pid 0, or we have no process ids (wasi) -> alive.
- *     c. kill(pid, 0) says ESRCH -> dead. (EPERM is alive.)
- *     d. our own start is known, and /proc/PID/stat can be read:
+ *     c. pid above 2^31 - 1, or kill(pid, 0) says ESRCH -> dead. (EPERM is alive.)
+ *     d. our own start is known, and /proc//PID/stat can be read:
  *        state (first field after the last ')') Z or X, and number of threads (the
  *        18th from there) at most 1 -> dead: killed, not yet waited for;
  *        start known in the file and not equal -> dead: the number was given anew.

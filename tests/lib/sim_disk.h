@@ -68,7 +68,8 @@ size_t sim_disk_open_handles(const SimDisk *disk); /* locks too */
 /* ---- Copies ---- */
 
 /* Images, unsynced changes, clock, random and capacity. Not the log (it begins
- * anew), handles, locks, faults or counters. */
+ * anew), handles, locks, faults or counters. `random` goes on from the same state in
+ * both: sim_disk_seed gives the copy numbers of its own. */
 SimDisk *sim_disk_clone(const SimDisk *disk);
 /* The same into a disk that exists (no handle of it may be open): its buffers are
  * used again, which makes it the fast way. */
@@ -77,7 +78,7 @@ void sim_disk_copy(const SimDisk *from, SimDisk *into);
 /* Makes `into` what the recorded disk was before operation number `operations`:
  * all earlier ones done. Goes on from where the last replay of the same recording
  * into `into` stopped, if that was not later. The recording must have begun on an
- * empty disk (sim_disk_new); failed operations are replayed as what they left. */
+ * empty disk (sim_disk_new) and not have crashed; failed operations are replayed as what they left. */
 void sim_disk_replay(const SimDisk *recording, size_t operations, SimDisk *into);
 
 /* ---- Power ---- */
