@@ -175,7 +175,7 @@ static bool json_is_integer(Span text) {
     uint64_t n = 0, most = UINT64_C(1) << 63;
     bool negative = text.data[0] == '-';
     size_t digits = text.size - negative;
-    if (digits > 19 || (negative && text.data[1] == '0')) return false;
+    if (digits > 19 || (negative && text.data[1] == '0')) return false; /* -0 is a real */
     for (size_t i = negative; i < text.size; i++) {
         if (!json_digit(text.data + i, text.data + text.size)) return false;
         n = n * 10 + (uint64_t)(text.data[i] - '0'); /* 19 digits fit in 64 bits */
@@ -211,8 +211,13 @@ bool json_check(Span text) {
 }
 
 JsonValue json_value(Span text) {
-    const uint8_t *end = text.data + text.size, *from = json_space(text.data, end);
-    while (end > from + 1 && json_space(end - 1, end) == end) end--;
+    const JsonValue none = {JSON_NULL, span_of("null", 4)};
+    if (text.size == 0) return none;
+    const uint8_t *end = text.data + text.size, *from = json_space(text.data, end), *at = from;
+    while (end > from && json_space(end - 1, end) == end) end--;
+    if (from == end) return none;
+    bool container = *from == '{' || *from == '[';
+    if (!container && (!json_scan_scalar(&at, end) || at != end)) return none;
     return json_of(from, end);
 }
 
@@ -224,12 +229,14 @@ bool json_next(JsonIterator *it, JsonValue *name, JsonValue *item) {
     const uint8_t *p = json_space(it->at, it->end);
     if (p >= it->end) return false;
     if (*p == ',') p = json_space(p + 1, it->end);
-    if (*p == '}' || *p == ']') return false;
+    if (p >= it->end || *p == '}' || *p == ']') return false;
     if (it->object) {
-        const uint8_t *from = p;
-        (void)json_scan_string(&p, it->end);
-        *name = (JsonValue){JSON_STRING, span_of(from, (size_t)(p - from))};
-        p = json_space(json_space(p, it->end) + 1, it->end); /* over the colon */
+        const uint8_t *start = p;
+        if (!json_scan_string(&p, it->end)) return false;
+        *name = (JsonValue){JSON_STRING, span_of(start, (size_t)(p - start))};
+        p = json_space(p, it->end);
+        if (p >= it->end || *p != ':') return false;
+        p = json_space(p + 1, it->end);
     }
     const uint8_t *from = p;
     if (!json_scan(&p, it->end)) return false;

@@ -2,8 +2,9 @@
  *
  * 1. Nothing is allocated and nothing recurses: depth is bounded by LIMIT_JSON_DEPTH and
  *    kept in small arrays on the stack.
- * 2. json_parse and json_check look at every byte once. All other functions take values
- *    that come from them, and trust their text.
+ * 2. json_parse and json_check look at every byte. All other functions take values of
+ *    text that was accepted; of any other text they make something of no meaning, but
+ *    never read outside of it.
  * 3. A \u escape of half a surrogate pair is kept, for JSON.stringify writes it; decoded
  *    it gives three bytes that are not UTF-8, and are refused where text is wanted.
  *
@@ -35,7 +36,7 @@ typedef struct JsonValue {
 /* True when `text` is exactly one JSON value, valid UTF-8, maybe with whitespace around. */
 bool json_check(Span text);
 bool json_parse(Span text, JsonValue *value);
-/* The same for text that json_check has already accepted: looks only at its beginning. */
+/* The same for text that was accepted before, without looking at what is inside. */
 JsonValue json_value(Span text);
 
 /* Members of an array or object, in order:

@@ -23,10 +23,10 @@ bool filter_needs_row(const Filter *filter);
 
 /* A filter as JSON text (API.md) into a program. Timestamps are ISO 8601 text or
  * milliseconds, bytes are base64 text. NACRE_INVALID_ARGUMENT names what is not
- * understood. *program is the caller's, free with env_free(env, data, size). */
+ * understood. *program is the caller's, free with env_free(env, data, capacity). */
 typedef struct FilterProgram {
     uint8_t *data;
-    size_t size;
+    size_t size, capacity;
 } FilterProgram;
 NACRE_CHECKED nacre_status filter_from_json(Env *env, const Schema *schema, const char *text, size_t size,
                                             FilterProgram *program);
