@@ -83,7 +83,7 @@ static void absent_fields_are_null(void) {
     REQUIRE(row_measure(&env, &s, NULL, &size) == NACRE_OK);
     CHECK_EQ(size, ROW_FIELDS);
     CHECK(row_encode(&s, NULL, bytes) == bytes + size);
-    CHECK_BYTES(bytes, size, "\0\0\0\0\0\0\0\0", 8);
+    CHECK_BYTES(bytes, (size_t)size, "\0\0\0\0\0\0\0\0", 8);
 }
 
 static void values_that_do_not_fit_are_refused_naming_the_field(void) {
