@@ -152,8 +152,8 @@ nacre_status wal_read(const Wal *wal, uint8_t *into, size_t size) {
     return status == NACRE_OK ? NACRE_OK : env_fail_vfs(wal->env, status, "log");
 }
 
-WalReader wal_reader(const Wal *wal, Span bytes) {
-    return (WalReader){.wal = wal, .bytes = bytes, .salt = wal->header.salt, .last_lsn = wal->header.base_lsn};
+WalReader wal_reader(const Wal *wal, Span bytes, uint64_t known_lsn) {
+    return (WalReader){.wal = wal, .bytes = bytes, .salt = wal->header.salt, .last_lsn = known_lsn};
 }
 
 /* Is there a whole frame at `at`? */
@@ -176,7 +176,7 @@ nacre_status wal_next(WalReader *reader, WalFrame *frame) {
                         span_of(bytes + FRAME_HEAD, size - FRAME_HEAD)};
     Env *env = reader->wal->env;
     unsigned long long where = (unsigned long long)(WAL_HEAD + reader->at);
-    if (previous != reader->last_lsn || lsn < previous || synced > lsn)
+    if ((reader->begun && previous != reader->last_lsn) || lsn < previous || synced > lsn)
         return env_fail(env, NACRE_CORRUPT, "%s: offset %llu: frame %llu does not follow %llu", reader->wal->name,
                         where, (unsigned long long)lsn, (unsigned long long)reader->last_lsn);
     if (frame->kind == FRAME_CUT) {
@@ -187,6 +187,8 @@ nacre_status wal_next(WalReader *reader, WalFrame *frame) {
     } else if (frame->kind != FRAME_BATCHES) {
         return env_fail(env, NACRE_VERSION, "%s: offset %llu: a frame of a later version", reader->wal->name, where);
     }
+    if (!reader->begun) reader->first_previous = previous;
+    reader->begun = true;
     reader->at += size;
     reader->last_lsn = lsn;
     if (synced > reader->synced) reader->synced = synced;

@@ -53,7 +53,9 @@ typedef struct WalReader {
     Span bytes;
     size_t at;          /* offset of the next frame */
     uint64_t salt;
-    uint64_t last_lsn;  /* of the frame before */
+    uint64_t last_lsn;  /* of the frame before; before the first, the last LSN known from elsewhere */
+    uint64_t first_previous; /* of the first frame */
+    bool begun;
     uint64_t synced;    /* highest synced seen */
 } WalReader;
 
@@ -64,7 +66,8 @@ typedef struct WalFrame {
     Span body;
 } WalFrame;
 
-WalReader wal_reader(const Wal *wal, Span bytes);
+/* `known_lsn`: what the segments or the other log end with. */
+WalReader wal_reader(const Wal *wal, Span bytes, uint64_t known_lsn);
 /* NACRE_NOT_FOUND: the log ends here (or is torn from here on). NACRE_CORRUPT. */
 NACRE_CHECKED nacre_status wal_next(WalReader *reader, WalFrame *frame);
 /* After wal_next said NACRE_NOT_FOUND: NACRE_CORRUPT if rule 4 says damage; else

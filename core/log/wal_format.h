@@ -15,8 +15,10 @@
  *    frame is written before both headers are synced: so both headers damaged
  *    means damage, and never a crash.
  * 3. lsn is that of the last batch in the frame, previous that of the last batch
- *    before the frame (header.base lsn for the first). A frame whose checksum is
- *    right and whose previous is not the lsn before it is damage.
+ *    before the frame, wherever that is: for the first frame it is what the other log
+ *    or the segments end with. base lsn: everything up to it was in segments that both
+ *    superblocks knew when the log was reset. A frame whose checksum is right and
+ *    whose previous is not the lsn before it is damage.
  * 4. synced is the highest LSN known to be on the device when the frame was
  *    written. The first frame that is not whole ends the log. If a whole frame of
  *    the same salt follows later: with a synced above the last LSN before the gap,

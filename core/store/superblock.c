@@ -17,13 +17,13 @@ void extent_list_encode(ByteWriter *w, const ExtentList *list) {
     put_u32(count_at, runs);
 }
 
-nacre_status extent_list_decode(Env *env, ByteReader *r, ExtentList *list) {
+nacre_status extent_list_decode(Env *env, ByteReader *r, uint64_t limit, ExtentList *list) {
     uint32_t runs = br_u32(r);
     for (uint32_t i = 0; i < runs && br_ok(r); i++) {
         uint32_t first = br_u32(r), length = br_u32(r);
         if (!br_ok(r)) break;
-        if (first == 0 || length == 0 || (uint64_t)first + length > EXTENT_COUNT_MAX ||
-            list->count + (uint64_t)length > EXTENT_COUNT_MAX)
+        if (first == 0 || length == 0 || (uint64_t)first + length > limit ||
+            list->count + (uint64_t)length > limit)
             return env_fail(env, NACRE_CORRUPT, "extents: %u from %u", length, first);
         for (uint32_t e = first; e < first + length; e++) TRY(extent_list_add(env, list, e));
     }
@@ -32,7 +32,8 @@ nacre_status extent_list_decode(Env *env, ByteReader *r, ExtentList *list) {
 
 void superblock_clear(Env *env, Superblock *superblock) { extent_list_clear(env, &superblock->manifest); }
 
-static nacre_status superblock_decode(Env *env, const uint8_t *bytes, Superblock *sb, SlotState *state) {
+static nacre_status superblock_decode(Env *env, const uint8_t *bytes, uint64_t limit, Superblock *sb,
+                                      SlotState *state) {
     static const uint8_t zeros[64];
     if (memcmp(bytes, SUPERBLOCK_MAGIC, 8) != 0) {
         *state = memcmp(bytes, zeros, sizeof zeros) == 0 ? SLOT_EMPTY : SLOT_FOREIGN;
@@ -53,7 +54,7 @@ static nacre_status superblock_decode(Env *env, const uint8_t *bytes, Superblock
     sb->synced_lsn = br_u64(&r);
     sb->manifest_size = br_u64(&r);
     sb->manifest_checksum = br_u64(&r);
-    nacre_status status = extent_list_decode(env, &r, &sb->manifest);
+    nacre_status status = extent_list_decode(env, &r, limit, &sb->manifest);
     if (status == NACRE_CORRUPT) { /* the slot's fault, not the database's: the other may be right */
         env_clear(env);
         return NACRE_OK;
@@ -80,7 +81,7 @@ nacre_status superblock_read(DataFile *data, int slot, Superblock *superblock, S
     }
     status = vfs->read(data->file, offset, bytes, sizeof bytes);
     if (status != NACRE_OK) return env_fail_vfs(data->env, status, "data file");
-    status = superblock_decode(data->env, bytes, superblock, state);
+    status = superblock_decode(data->env, bytes, extents_in(size), superblock, state);
     if (*state != SLOT_VALID) superblock_clear(data->env, superblock);
     return status;
 }

@@ -1,0 +1,401 @@
+/* catalog.c - membranes: all of them in memory, by name and by id, and their rows in
+ * membrane 0 (catalog_format.h). */
+#include "db/catalog_format.h"
+#include "base/limits.h"
+#include "base/utf8.h"
+#include "db/state.h"
+
+enum { CATALOG_KEY_MAX = 2 + LIMIT_NAME_SIZE };
+
+static size_t catalog_place(const Db *db, Span name, bool *found) {
+    size_t low = 0, high = db->membrane_count;
+    *found = false;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = span_compare(membrane_name(db->membranes[middle]), name);
+        if (order == 0) {
+            *found = true;
+            return middle;
+        }
+        if (order < 0) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+
+Membrane *catalog_by_id(Db *db, uint32_t id) {
+    if (id == 0) return &db->catalog;
+    return id < db->by_id_count ? db->by_id[id] : NULL;
+}
+
+static void membrane_free(Db *db, Membrane *membrane) {
+    env_free(&db->env, membrane->public_fields, membrane->schema.field_count * sizeof(nacre_field));
+    schema_clear(&db->env, &membrane->schema);
+    env_free(&db->env, membrane->name, membrane->name_size + 1);
+    env_free(&db->env, membrane, sizeof *membrane);
+}
+
+static nacre_status membrane_show_schema(Db *db, Membrane *membrane) {
+    const Schema *schema = &membrane->schema;
+    nacre_schema *shown = &membrane->public_schema;
+    *shown = (nacre_schema){.struct_size = sizeof *shown,
+                            .kind = schema->kind,
+                            .key_count = schema->key_count,
+                            .value_type = schema->value_type,
+                            .dimensions = schema->dimensions,
+                            .metric = schema->metric,
+                            .element = schema->element,
+                            .field_count = schema->field_count};
+    memcpy(shown->key_types, schema->key_types, sizeof shown->key_types);
+    if (schema->field_count == 0) return NACRE_OK;
+    membrane->public_fields = env_alloc(&db->env, schema->field_count * sizeof(nacre_field));
+    if (!membrane->public_fields) return NACRE_RESOURCE_EXHAUSTED;
+    for (uint32_t i = 0; i < schema->field_count; i++)
+        membrane->public_fields[i] = (nacre_field){(const char *)schema->fields[i].name.data, schema->fields[i].type};
+    shown->fields = membrane->public_fields;
+    return NACRE_OK;
+}
+
+/* Makes the handle and room for it in the tables; nothing is changed on failure. */
+static nacre_status membrane_alloc(Db *db, Span name, const Schema *schema, uint32_t id, Membrane **out) {
+    Env *env = &db->env;
+    void *by_name = db->membranes, *by_id = db->by_id;
+    TRY(env_grow(env, &by_name, &db->membranes_capacity, db->membrane_count + 1, sizeof(Membrane *)));
+    db->membranes = by_name;
+    TRY(env_grow(env, &by_id, &db->by_id_capacity, (size_t)id + 1, sizeof(Membrane *)));
+    db->by_id = by_id;
+    Membrane *membrane = env_alloc_zeroed(env, sizeof *membrane);
+    if (!membrane) return NACRE_RESOURCE_EXHAUSTED;
+    membrane->db = db;
+    membrane->id = id;
+    membrane->name_size = name.size;
+    nacre_status status = NACRE_RESOURCE_EXHAUSTED;
+    if ((membrane->name = env_alloc(env, name.size + 1)) != NULL) {
+        memcpy(membrane->name, name.data, name.size);
+        membrane->name[name.size] = 0;
+        status = schema_copy(env, schema, &membrane->schema);
+    }
+    if (status == NACRE_OK) status = membrane_show_schema(db, membrane);
+    if (status != NACRE_OK) {
+        membrane_free(db, membrane);
+        return status;
+    }
+    *out = membrane;
+    return NACRE_OK;
+}
+
+static void membrane_enter(Db *db, Membrane *membrane) {
+    bool found;
+    size_t at = catalog_place(db, membrane_name(membrane), &found);
+    memmove(&db->membranes[at + 1], &db->membranes[at], (db->membrane_count - at) * sizeof(Membrane *));
+    db->membranes[at] = membrane;
+    db->membrane_count++;
+    while (db->by_id_count <= membrane->id) db->by_id[db->by_id_count++] = NULL;
+    db->by_id[membrane->id] = membrane;
+}
+
+static void membrane_leave(Db *db, Membrane *membrane) {
+    bool found;
+    size_t at = catalog_place(db, membrane_name(membrane), &found);
+    ASSERT(found);
+    db->membrane_count--;
+    memmove(&db->membranes[at], &db->membranes[at + 1], (db->membrane_count - at) * sizeof(Membrane *));
+}
+
+static nacre_status catalog_note_dropped(Db *db, uint32_t id) {
+    void *ids = db->dropped_ids;
+    TRY(env_grow(&db->env, &ids, &db->dropped_capacity, db->dropped_count + 1, sizeof(uint32_t)));
+    db->dropped_ids = ids;
+    size_t at = db->dropped_count++;
+    for (; at > 0 && db->dropped_ids[at - 1] > id; at--) db->dropped_ids[at] = db->dropped_ids[at - 1];
+    db->dropped_ids[at] = id;
+    return NACRE_OK;
+}
+
+/* ---- loading ---- */
+
+static nacre_status catalog_corrupt(Db *db, const char *what) {
+    return env_fail(&db->env, NACRE_CORRUPT, "%s: catalog: %s", db->name, what);
+}
+
+static nacre_status catalog_load_row(Db *db, const RowView *row) {
+    Span key = row->key;
+    if (key.size == 1 && key.data[0] == CATALOG_NEXT && row->value.size == 4) {
+        db->next_membrane = get_u32(row->value.data);
+    } else if (key.size > 2 && key.data[0] == CATALOG_NAME && key.data[key.size - 1] == 0 && row->value.size > 4) {
+        uint32_t id = get_u32(row->value.data);
+        Schema schema = {0};
+        Membrane *membrane = NULL;
+        if (id == 0 || id >= db->next_membrane || catalog_by_id(db, id)) return catalog_corrupt(db, "membrane id");
+        TRY(schema_decode(&db->env, span_of(row->value.data + 4, row->value.size - 4), NACRE_CORRUPT, &schema));
+        nacre_status status = membrane_alloc(db, span_of(key.data + 1, key.size - 2), &schema, id, &membrane);
+        schema_clear(&db->env, &schema);
+        TRY(status);
+        membrane_enter(db, membrane);
+    } else if (key.size == 5 && key.data[0] == CATALOG_DROPPED) {
+        TRY(catalog_note_dropped(db, get_u32_be(key.data + 1)));
+    } else {
+        return env_fail(&db->env, NACRE_VERSION, "%s: catalog: a row of a later version", db->name);
+    }
+    return NACRE_OK;
+}
+
+nacre_status catalog_load(Db *db) {
+    Cursor *cursor = NULL;
+    RowView row;
+    static char no_name[] = "catalog";
+    db->catalog = (Membrane){.db = db, .name = no_name, .name_size = sizeof no_name - 1};
+    db->catalog.schema.kind = NACRE_KV;
+    db->next_membrane = 1;
+    TRY(cursor_open(&db->catalog, NULL, (KeyRange){{NULL, 0}, {NULL, 0}}, &cursor));
+    nacre_status status;
+    while ((status = cursor_next(cursor, &row)) == NACRE_OK) {
+        status = catalog_load_row(db, &row);
+        if (status != NACRE_OK) break;
+    }
+    cursor_close(cursor);
+    return status == NACRE_NOT_FOUND ? NACRE_OK : status;
+}
+
+void catalog_clear(Db *db) {
+    for (size_t i = 0; i < db->membrane_count; i++) membrane_free(db, db->membranes[i]);
+    while (db->dropped) {
+        Membrane *next = db->dropped->next_dropped;
+        membrane_free(db, db->dropped);
+        db->dropped = next;
+    }
+    env_free(&db->env, db->membranes, db->membranes_capacity * sizeof(Membrane *));
+    env_free(&db->env, db->by_id, db->by_id_capacity * sizeof(Membrane *));
+    env_free(&db->env, db->dropped_ids, db->dropped_capacity * sizeof(uint32_t));
+}
+
+/* ---- changing: one batch each, always synced ---- */
+
+typedef struct CatalogBatch {
+    uint8_t *bytes;
+    size_t size, capacity;
+    uint32_t count;
+} CatalogBatch;
+
+static nacre_status catalog_add(Db *db, CatalogBatch *batch, Span key, bool delete, Span value) {
+    size_t size = batch->size ? batch->size : BATCH_HEAD;
+    size_t record = (size_t)record_size(key.size + 4, value.size);
+    void *bytes = batch->bytes;
+    TRY(env_grow(&db->env, &bytes, &batch->capacity, size + record, 1));
+    batch->bytes = bytes;
+    uint8_t *at = batch->bytes + size;
+    memset(at, 0, record);
+    put_u32(at, (uint32_t)(key.size + 4) | (delete ? RECORD_DELETE : 0) << 24);
+    put_u32(at + 4, (uint32_t)value.size);
+    (void)full_key(0, key, at + RECORD_HEAD);
+    if (value.size) memcpy(at + RECORD_HEAD + 4 + key.size, value.data, value.size);
+    batch->size = size + record;
+    batch->count++;
+    return NACRE_OK;
+}
+
+static nacre_status catalog_commit(Db *db, CatalogBatch *batch) {
+    uint8_t *at = NULL;
+    put_u32(batch->bytes, (uint32_t)batch->size);
+    put_u32(batch->bytes + 4, batch->count);
+    put_u64(batch->bytes + 8, 0);
+    TRY(db_reserve(db, batch->size, batch->count, &at));
+    memcpy(at, batch->bytes, batch->size);
+    TRY(db_commit(db, batch->size, true));
+    return log_sync(db); /* whatever the level: a change of catalog is never lost */
+}
+
+static void catalog_batch_clear(Db *db, CatalogBatch *batch) { env_free(&db->env, batch->bytes, batch->capacity); }
+
+static Span catalog_name_key(Span name, uint8_t out[CATALOG_KEY_MAX]) {
+    out[0] = CATALOG_NAME;
+    memcpy(out + 1, name.data, name.size);
+    out[1 + name.size] = 0;
+    return span_of(out, name.size + 2);
+}
+
+static nacre_status catalog_check_name(Db *db, Span name) {
+    const char *wrong = utf8_name_problem(name);
+    if (!wrong) return NACRE_OK;
+    int shown = !utf8_valid(name) ? 0 : name.size > 60 ? 60 : (int)name.size;
+    return env_fail(&db->env, NACRE_INVALID_ARGUMENT, "membrane name \"%.*s\": %s", shown, (const char *)name.data,
+                    wrong);
+}
+
+static nacre_status catalog_create(Db *db, Span name, const Schema *schema, Membrane **out) {
+    Env *env = &db->env;
+    TRY(state_writable(db));
+    TRY(schema_validate(env, schema, NACRE_INVALID_ARGUMENT));
+    if (db->membrane_count >= LIMIT_MEMBRANES)
+        return env_fail(env, NACRE_RESOURCE_EXHAUSTED, "membranes: %d are the limit", LIMIT_MEMBRANES);
+    uint32_t id = db->next_membrane;
+    Membrane *membrane = NULL;
+    TRY(membrane_alloc(db, name, schema, id, &membrane));
+    CatalogBatch batch = {0};
+    uint8_t key[CATALOG_KEY_MAX], number[4], next_key = CATALOG_NEXT, *row = NULL;
+    size_t row_size = 4 + schema_encoded_size(schema);
+    nacre_status status = NACRE_OK;
+    put_u32(number, id + 1);
+    TRY_OUT(catalog_add(db, &batch, span_of(&next_key, 1), false, span_of(number, 4)));
+    if (!(row = env_alloc(env, row_size))) TRY_OUT(NACRE_RESOURCE_EXHAUSTED);
+    put_u32(row, id);
+    (void)schema_encode(schema, row + 4);
+    TRY_OUT(catalog_add(db, &batch, catalog_name_key(name, key), false, span_of(row, row_size)));
+    TRY_OUT(catalog_commit(db, &batch));
+    db->next_membrane = id + 1;
+    membrane_enter(db, membrane);
+    *out = membrane;
+    membrane = NULL;
+out:
+    if (membrane) membrane_free(db, membrane);
+    env_free(env, row, row_size);
+    catalog_batch_clear(db, &batch);
+    return status;
+}
+
+/* ---- faces ---- */
+
+nacre_status db_membrane_open(Db *db, Span name, const Schema *schema, Membrane **out) {
+    TRY(catalog_check_name(db, name));
+    bool found, given = schema && schema->kind != 0;
+    size_t at = catalog_place(db, name, &found);
+    if (!found) {
+        if (!given || db->readonly)
+            return env_fail(&db->env, NACRE_NOT_FOUND, "membrane \"%.*s\": there is none of that name",
+                            (int)name.size, (const char *)name.data);
+        return catalog_create(db, name, schema, out);
+    }
+    Membrane *membrane = db->membranes[at];
+    if (given && schema->kind != membrane->schema.kind)
+        return env_fail(&db->env, NACRE_WRONG_KIND, "membrane \"%s\" is a %s, not a %s", membrane->name,
+                        kind_name(membrane->schema.kind), kind_name(schema->kind));
+    if (given && !schema_equal(&membrane->schema, schema)) {
+        char difference[160];
+        schema_difference(&membrane->schema, schema, difference, sizeof difference);
+        return env_fail(&db->env, NACRE_SCHEMA_MISMATCH, "membrane \"%s\": %s", membrane->name, difference);
+    }
+    *out = membrane;
+    return NACRE_OK;
+}
+
+static nacre_status catalog_find(Db *db, Span name, Membrane **out) {
+    TRY(catalog_check_name(db, name));
+    return db_membrane_open(db, name, NULL, out);
+}
+
+nacre_status db_membrane_drop(Db *db, Span name) {
+    Membrane *membrane = NULL;
+    TRY(state_writable(db));
+    TRY(catalog_find(db, name, &membrane));
+    CatalogBatch batch = {0};
+    uint8_t key[CATALOG_KEY_MAX], gone[5] = {CATALOG_DROPPED};
+    put_u32_be(gone + 1, membrane->id);
+    void *ids = db->dropped_ids; /* room first, so that nothing fails behind the commit */
+    TRY(env_grow(&db->env, &ids, &db->dropped_capacity, db->dropped_count + 1, sizeof(uint32_t)));
+    db->dropped_ids = ids;
+    nacre_status status = catalog_add(db, &batch, catalog_name_key(name, key), true, (Span){NULL, 0});
+    if (status == NACRE_OK) status = catalog_add(db, &batch, span_of(gone, sizeof gone), false, (Span){NULL, 0});
+    if (status == NACRE_OK) status = catalog_commit(db, &batch);
+    if (status == NACRE_OK) {
+        status = catalog_note_dropped(db, membrane->id);
+        membrane_leave(db, membrane);
+        db->by_id[membrane->id] = NULL;
+        membrane->dropped = true;
+        membrane->next_dropped = db->dropped;
+        db->dropped = membrane;
+    }
+    catalog_batch_clear(db, &batch);
+    return status;
+}
+
+nacre_status db_membrane_rename(Db *db, Span from, Span to) {
+    Membrane *membrane = NULL;
+    bool taken;
+    Env *env = &db->env;
+    TRY(state_writable(db));
+    TRY(catalog_find(db, from, &membrane));
+    TRY(catalog_check_name(db, to));
+    (void)catalog_place(db, to, &taken);
+    if (span_eq(from, to)) return NACRE_OK;
+    if (taken)
+        return env_fail(env, NACRE_EXISTS, "membrane \"%.*s\": there is one of that name already", (int)to.size,
+                        (const char *)to.data);
+    CatalogBatch batch = {0};
+    uint8_t key[CATALOG_KEY_MAX], *row = NULL;
+    size_t row_size = 4 + schema_encoded_size(&membrane->schema);
+    char *name = NULL;
+    nacre_status status = NACRE_OK;
+    if (!(name = env_alloc(env, to.size + 1))) TRY_OUT(NACRE_RESOURCE_EXHAUSTED);
+    memcpy(name, to.data, to.size);
+    name[to.size] = 0;
+    if (!(row = env_alloc(env, row_size))) TRY_OUT(NACRE_RESOURCE_EXHAUSTED);
+    put_u32(row, membrane->id);
+    (void)schema_encode(&membrane->schema, row + 4);
+    TRY_OUT(catalog_add(db, &batch, catalog_name_key(from, key), true, (Span){NULL, 0}));
+    TRY_OUT(catalog_add(db, &batch, catalog_name_key(to, key), false, span_of(row, row_size)));
+    TRY_OUT(catalog_commit(db, &batch));
+    membrane_leave(db, membrane);
+    env_free(env, membrane->name, membrane->name_size + 1);
+    membrane->name = name;
+    membrane->name_size = to.size;
+    name = NULL;
+    membrane_enter(db, membrane);
+out:
+    env_free(env, name, to.size + 1);
+    env_free(env, row, row_size);
+    catalog_batch_clear(db, &batch);
+    return status;
+}
+
+nacre_status db_membrane_at(Db *db, uint32_t index, Membrane **membrane) {
+    if (index >= db->membrane_count) return NACRE_NOT_FOUND;
+    *membrane = db->membranes[index];
+    return NACRE_OK;
+}
+
+Db *membrane_db(const Membrane *membrane) { return membrane->db; }
+const Schema *membrane_schema(const Membrane *membrane) { return &membrane->schema; }
+Span membrane_name(const Membrane *membrane) { return span_of(membrane->name, membrane->name_size); }
+uint32_t membrane_id(const Membrane *membrane) { return membrane->id; }
+const char *nacre_membrane_name(const nacre_membrane *membrane) { return membrane ? membrane->name : NULL; }
+const nacre_schema *nacre_membrane_schema(const nacre_membrane *membrane) {
+    return membrane ? &membrane->public_schema : NULL;
+}
+
+nacre_status membrane_check(const Membrane *membrane) {
+    if (!membrane->dropped) return NACRE_OK;
+    return env_fail(&membrane->db->env, NACRE_NOT_FOUND, "membrane \"%s\" was dropped", membrane->name);
+}
+
+/* Bytes of segments in proportion to the rows it has in each, and its rows in memory. */
+nacre_status membrane_bytes(Membrane *membrane, uint64_t *bytes) {
+    Db *db = membrane->db;
+    TRY(membrane_check(membrane));
+    double sum = 0;
+    uint8_t bound[4];
+    put_u32_be(bound, membrane->id);
+    const Version *version = db->version;
+    for (size_t i = 0; i < version->count; i++) {
+        for (size_t s = 0; s < version->runs[i].count; s++) {
+            Segment *segment = version->runs[i].segments[s];
+            Section section;
+            CacheEntry *pin = NULL;
+            if (memcmp(segment->first_key, bound, 4) > 0 || memcmp(segment->last_key, bound, 4) < 0) continue;
+            TRY(segment_pin_meta(segment, &pin));
+            if (segment_find_section(segment, membrane->id, &section))
+                sum += (double)segment_bytes(segment) * (double)section.rows / (double)segment->rows;
+            cache_unpin(&db->cache, pin);
+        }
+    }
+    for (int i = 0; i < 2; i++) {
+        const Memtable *table = i ? db->frozen : db->active;
+        MemCursor cursor;
+        if (!table) continue;
+        mem_cursor_init(&cursor, table, UINT32_MAX);
+        for (bool on = mem_cursor_seek(&cursor, span_of(bound, 4));
+             on && memcmp(cursor.record + RECORD_HEAD, bound, 4) == 0; on = mem_cursor_next(&cursor))
+            sum += (double)record_size(record_key_size(cursor.record), record_value_size(cursor.record));
+    }
+    *bytes = (uint64_t)sum;
+    return NACRE_OK;
+}

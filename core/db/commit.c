@@ -1,0 +1,155 @@
+/* commit.c - making a state durable: manifest, sync, superblock, sync (rule 2 of
+ * superblock_format.h), and giving logs and extents back when both superblocks
+ * know better. */
+#include "base/checksum.h"
+#include "db/state.h"
+
+nacre_status state_poison(Db *db, nacre_status status) {
+    db->poisoned = true;
+    return status;
+}
+
+nacre_status log_sync(Db *db) {
+    for (int i = 0; i < 2; i++) {
+        if (db->logs[i].unsynced == 0) continue;
+        nacre_status status = wal_sync(&db->logs[i]);
+        if (status != NACRE_OK) return state_poison(db, status);
+        db->counters.log_syncs++;
+    }
+    db->synced_lsn = db->last_lsn;
+    db->unsynced_since_ms = 0;
+    return NACRE_OK;
+}
+
+/* Recomputes every mark from what references extents (rule 1 of extents.h). */
+void commit_recount(Db *db) {
+    ExtentMap *map = &db->map;
+    extent_map_unmark(map, EXTENT_CURRENT | EXTENT_PREVIOUS | EXTENT_WRITING | EXTENT_PINNED);
+    static const uint8_t marks[2] = {EXTENT_CURRENT, EXTENT_PREVIOUS};
+    for (int i = 0; i < 2; i++) {
+        if (!db->durable[i].version) continue;
+        version_mark(db->durable[i].version, map, marks[i]);
+        extent_map_mark(map, &db->durable[i].superblock.manifest, marks[i]);
+    }
+    for (const Version *v = db->versions; v; v = v->older) version_mark(v, map, EXTENT_PINNED);
+    for (int i = 0; i < JOB_COUNT; i++) {
+        const Job *job = &db->jobs[i];
+        for (size_t s = 0; s < job->finished_count; s++)
+            for (int k = 0; k < STREAM_COUNT; k++)
+                extent_map_mark(map, &job->finished[s]->streams[k].extents, EXTENT_WRITING);
+        if (job->writing)
+            for (int k = 0; k < STREAM_COUNT; k++)
+                extent_map_mark(map, &job->writer.streams[k].stream.extents, EXTENT_WRITING);
+    }
+    extent_map_recount(map);
+}
+
+static nacre_status commit_manifest(Db *db, const Version *version, Superblock *next) {
+    Env *env = &db->env;
+    size_t size = manifest_size(version);
+    uint8_t *bytes = env_alloc(env, size);
+    if (!bytes) return NACRE_RESOURCE_EXHAUSTED;
+    nacre_status status = NACRE_OK;
+    manifest_encode(version, db->ids, bytes, size);
+    next->manifest_size = size;
+    next->manifest_checksum = checksum64(next->generation, bytes, size);
+    uint32_t first = 0;
+    size_t extents = (size_t)extents_in(size);
+    TRY_OUT(extent_map_take_run(&db->map, extents, &first));
+    for (size_t i = 0; i < extents; i++) TRY_OUT(extent_list_add(env, &next->manifest, first + (uint32_t)i));
+    TRY_OUT(data_write(&db->data, &next->manifest, 0, bytes, size));
+out:
+    env_free(env, bytes, size);
+    return status;
+}
+
+/* Rule 5 of superblock_format.h: has another writer taken over? */
+static nacre_status commit_check_epoch(Db *db) {
+    for (int slot = 0; slot < 2; slot++) {
+        Superblock found;
+        SlotState state;
+        TRY(superblock_read(&db->data, slot, &found, &state));
+        uint64_t epoch = state == SLOT_VALID ? found.epoch : 0;
+        superblock_clear(&db->env, &found);
+        if (epoch > db->epoch)
+            return state_poison(db, env_fail(&db->env, NACRE_BUSY,
+                                             "%s: another process has taken the database over; reopen", db->name));
+    }
+    return NACRE_OK;
+}
+
+nacre_status commit_version(Db *db, Version *version, uint64_t flushed_lsn) {
+    Env *env = &db->env;
+    nacre_status status = state_writable(db);
+    Superblock next = {.generation = db->durable[0].superblock.generation + 1,
+                       .epoch = db->epoch,
+                       .flushed_lsn = flushed_lsn};
+    memcpy(next.database_id, db->database_id, sizeof next.database_id);
+    if (status == NACRE_OK) status = commit_check_epoch(db);
+    /* What a segment leaves out because of a logged row (a dropped membrane) must not be
+     * durable before that row. */
+    if (status == NACRE_OK) status = log_sync(db);
+    if (status == NACRE_OK) status = commit_manifest(db, version, &next);
+    if (status == NACRE_OK) {
+        status = data_sync(&db->data);
+        if (status != NACRE_OK) db->poisoned = true;
+    }
+    if (status != NACRE_OK) { /* nothing refers to what was written */
+        extent_map_give_back(&db->map, &next.manifest);
+        superblock_clear(env, &next);
+        version_release(version);
+        return status;
+    }
+    next.synced_lsn = db->synced_lsn > flushed_lsn ? db->synced_lsn : flushed_lsn;
+    status = superblock_write(&db->data, &next);
+    if (status == NACRE_OK) status = data_sync(&db->data);
+    if (status != NACRE_OK) { /* it may be on the disk or not */
+        db->data.broken = true;
+        superblock_clear(env, &next);
+        version_release(version);
+        return state_poison(db, status);
+    }
+    /* State moves after success. */
+    superblock_clear(env, &db->durable[1].superblock);
+    version_release(db->durable[1].version);
+    db->durable[1] = db->durable[0];
+    db->durable[0] = (Durable){next, version};
+    version_retain(version);
+    version_release(db->version);
+    db->version = version;
+    db->counters.commits++;
+    commit_recount(db);
+    return NACRE_OK;
+}
+
+nacre_status commit_again(Db *db) {
+    version_retain(db->version);
+    return commit_version(db, db->version, db->durable[0].superblock.flushed_lsn);
+}
+
+nacre_status log_release(Db *db) {
+    uint32_t other = db->active ? 1 - db->active->log : 0;
+    if (db->log_free[other] || db->frozen) return NACRE_OK;
+    ASSERT(db->log_covered[other] > 0);
+    while (db->durable[0].superblock.generation < db->log_covered[other] + 1) TRY(commit_again(db));
+    WalHeader header = {.sequence = db->next_log_sequence,
+                        .salt = state_random(db),
+                        .base_lsn = db->durable[0].superblock.flushed_lsn,
+                        .epoch = db->epoch};
+    memcpy(header.database_id, db->database_id, sizeof header.database_id);
+    nacre_status status = wal_reset(&db->logs[other], &header);
+    if (status != NACRE_OK) return state_poison(db, status);
+    db->next_log_sequence++;
+    db->log_free[other] = true;
+    db->log_covered[other] = 0;
+    return NACRE_OK;
+}
+
+nacre_status commit_truncate(Db *db, bool all) {
+    uint64_t size = 0, end = (uint64_t)extent_map_end(&db->map) * EXTENT_SIZE;
+    const Vfs *vfs = db->env.vfs;
+    nacre_status status = vfs->size(db->data.file, &size);
+    if (status == NACRE_OK && size > end && (all || (size - end >= TRUNCATE_MIN && size - end > size / 4)))
+        status = vfs->truncate(db->data.file, end);
+    return status == NACRE_OK ? NACRE_OK : env_fail_vfs(&db->env, status, "data file");
+}

@@ -1,0 +1,229 @@
+/* house.c - checkpoint, compaction to the smallest file, verification. */
+#include "base/checksum.h"
+#include "db/state.h"
+
+#include <stdio.h>
+
+nacre_status db_checkpoint(Db *db) {
+    if (db->in_memory && db->readonly) return NACRE_OK;
+    TRY(state_writable(db));
+    TRY(log_sync(db));
+    if (db->active->record_count > 0) TRY(maintain_freeze(db));
+    TRY(maintain_flush(db));
+    db->maintenance_error.code = NACRE_OK;
+    return log_release(db); /* both superblocks know: the log is emptied */
+}
+
+nacre_status db_step(Db *db, uint64_t bytes, bool *more) {
+    TRY(state_writable(db));
+    nacre_status status = maintain_step(db, bytes, more);
+    if (db->data.broken) db->poisoned = true;
+    return status;
+}
+
+/* ---- compaction ---- */
+
+/* A copy of a segment's description whose extents are moved below `end` where there is
+ * room. Blocks are seeded with the segment's id, not with their place: bytes are copied. */
+static nacre_status compact_move(Db *db, const Segment *from, size_t end, uint8_t *buffer, Segment **out) {
+    Env *env = &db->env;
+    Segment *to = NULL;
+    nacre_status status = NACRE_OK;
+    TRY(segment_alloc(&db->io, from->id, &to));
+    to->page_size = from->page_size;
+    to->meta_offset = from->meta_offset, to->meta_size = from->meta_size, to->meta_checksum = from->meta_checksum;
+    to->rows = from->rows, to->deletes = from->deletes;
+    if (!(to->first_key = env_alloc(env, from->first_key_size))) TRY_OUT(NACRE_RESOURCE_EXHAUSTED);
+    memcpy(to->first_key, from->first_key, to->first_key_size = from->first_key_size);
+    if (!(to->last_key = env_alloc(env, from->last_key_size))) TRY_OUT(NACRE_RESOURCE_EXHAUSTED);
+    memcpy(to->last_key, from->last_key, to->last_key_size = from->last_key_size);
+    for (int k = 0; k < STREAM_COUNT; k++) {
+        const Stream *stream = &from->streams[k];
+        to->streams[k].size = stream->size;
+        for (size_t i = 0; i < stream->extents.count; i++) {
+            uint32_t extent = stream->extents.items[i];
+            if (extent >= end && db->map.lowest < end) {
+                uint32_t lower = 0;
+                TRY_OUT(extent_map_take(&db->map, &lower));
+                uint64_t at = (uint64_t)i * EXTENT_SIZE, left = stream->size - at;
+                size_t size = left < EXTENT_SIZE ? (size_t)left : EXTENT_SIZE;
+                TRY_OUT(extent_list_add(env, &to->streams[k].extents, lower));
+                TRY_OUT(data_read(&db->data, &stream->extents, at, buffer, size));
+                TRY_OUT(data_write(&db->data, &to->streams[k].extents, at, buffer, size));
+            } else {
+                TRY_OUT(extent_list_add(env, &to->streams[k].extents, extent));
+            }
+        }
+    }
+    *out = to;
+    to = NULL;
+out:
+    segment_release(to);
+    return status;
+}
+
+static bool compact_needs_move(const Segment *segment, size_t end) {
+    for (int k = 0; k < STREAM_COUNT; k++)
+        for (size_t i = 0; i < segment->streams[k].extents.count; i++)
+            if (segment->streams[k].extents.items[i] >= end) return true;
+    return false;
+}
+
+/* Moves what lies beyond the size that the file should have into holes before it. */
+static nacre_status compact_pack(Db *db) {
+    Env *env = &db->env;
+    Version *next = NULL;
+    size_t end = 1 + (size_t)(version_bytes(db->version) / EXTENT_SIZE);
+    uint8_t *buffer = env_alloc(env, EXTENT_SIZE);
+    nacre_status status = NACRE_OK;
+    if (!buffer) return NACRE_RESOURCE_EXHAUSTED;
+    extent_map_recount(&db->map);
+    while (db->map.lowest < db->map.count && db->map.marks[db->map.lowest]) db->map.lowest++;
+    TRY_OUT(version_copy(db->version, &next));
+    for (size_t i = 0; i < next->count; i++)
+        for (size_t s = 0; s < next->runs[i].count; s++) {
+            Segment **place = &next->runs[i].segments[s], *moved = NULL;
+            if (!compact_needs_move(*place, end)) continue;
+            TRY_OUT(compact_move(db, *place, end, buffer, &moved));
+            segment_release(*place);
+            *place = moved;
+        }
+    Version *taken = next;
+    next = NULL;
+    TRY_OUT(commit_version(db, taken, db->durable[0].superblock.flushed_lsn));
+out:
+    version_release(next);
+    env_free(env, buffer, EXTENT_SIZE);
+    if (status != NACRE_OK && !db->poisoned) commit_recount(db); /* what was taken in vain is free again */
+    return status;
+}
+
+static bool compact_worthwhile(const Db *db) {
+    const Version *version = db->version;
+    if (version->count > 1 || db->dropped_count > 0) return true;
+    for (size_t i = 0; i < version->count; i++) {
+        if (version->runs[i].above_size) return true;
+        for (size_t s = 0; s < version->runs[i].count; s++)
+            if (version->runs[i].segments[s]->deletes) return true;
+    }
+    return false;
+}
+
+nacre_status db_compact(Db *db, nacre_compact_report *report) {
+    nacre_compact_report done = {0, 0, 0};
+    const Vfs *vfs = db->env.vfs;
+    TRY(state_writable(db));
+    nacre_status status = vfs->size(db->data.file, &done.before);
+    if (status != NACRE_OK) return env_fail_vfs(&db->env, status, "data file");
+    TRY(db_checkpoint(db));
+    if (compact_worthwhile(db)) {
+        TRY(maintain_merge_all(db, &done.rows));
+    } else {
+        for (size_t i = 0; i < db->version->count; i++)
+            for (size_t s = 0; s < db->version->runs[i].count; s++)
+                done.rows += db->version->runs[i].segments[s]->rows;
+    }
+    /* Twice: the extents of the state before last are free only when both superblocks
+     * have moved on; then move, and twice again. */
+    TRY(commit_again(db));
+    TRY(commit_again(db));
+    TRY(compact_pack(db));
+    TRY(commit_again(db));
+    TRY(commit_again(db));
+    TRY(commit_truncate(db, true));
+    TRY(log_release(db));
+    status = vfs->size(db->data.file, &done.after);
+    if (status != NACRE_OK) return env_fail_vfs(&db->env, status, "data file");
+    if (report) *report = done;
+    return NACRE_OK;
+}
+
+/* ---- verification ---- */
+
+typedef struct Verify {
+    Db *db;
+    nacre_problem *problem;
+    void *self;
+    uint64_t *problems;
+} Verify;
+
+static void verify_report(Verify *v, const char *where, uint64_t offset, const char *what) {
+    ++*v->problems;
+    if (v->problem) v->problem(v->self, where, offset, what);
+}
+
+static nacre_status verify_status(Verify *v, nacre_status status, const char *where, uint64_t offset) {
+    if (status != NACRE_CORRUPT && status != NACRE_VERSION) return status;
+    verify_report(v, where, offset, v->db->env.error.text);
+    env_clear(&v->db->env);
+    return NACRE_OK;
+}
+
+static nacre_status verify_superblocks(Verify *v) {
+    Db *db = v->db;
+    for (int slot = 0; slot < 2; slot++) {
+        Superblock found;
+        SlotState state;
+        TRY(superblock_read(&db->data, slot, &found, &state));
+        uint64_t offset = slot ? SUPERBLOCK_SLOT : 0;
+        if (state != SLOT_VALID) {
+            verify_report(v, db->name, offset, "a superblock is damaged");
+            continue;
+        }
+        uint8_t *bytes = env_alloc(&db->env, (size_t)found.manifest_size);
+        nacre_status status = bytes ? NACRE_OK : NACRE_RESOURCE_EXHAUSTED;
+        if (status == NACRE_OK)
+            status = data_read(&db->data, &found.manifest, 0, bytes, (size_t)found.manifest_size);
+        if (status == NACRE_OK && checksum64(found.generation, bytes, (size_t)found.manifest_size) != found.manifest_checksum)
+            status = env_fail(&db->env, NACRE_CORRUPT, "manifest of generation %llu: checksum",
+                              (unsigned long long)found.generation);
+        env_free(&db->env, bytes, (size_t)found.manifest_size);
+        uint64_t manifest_at = found.manifest.count ? (uint64_t)found.manifest.items[0] * EXTENT_SIZE : 0;
+        superblock_clear(&db->env, &found);
+        TRY(verify_status(v, status, db->name, manifest_at));
+    }
+    return NACRE_OK;
+}
+
+/* Reads a log's frames again from the disk. */
+static nacre_status verify_log(Verify *v, const Wal *log) {
+    Db *db = v->db;
+    uint64_t size = 0;
+    TRY(wal_size(log, &size));
+    if (size > SIZE_MAX) return NACRE_OK;
+    uint8_t *bytes = env_alloc(&db->env, (size_t)size);
+    if (!bytes) return NACRE_RESOURCE_EXHAUSTED;
+    nacre_status status = wal_read(log, bytes, (size_t)size);
+    WalReader reader = wal_reader(log, span_of(bytes, (size_t)size), log->header.base_lsn);
+    WalFrame frame;
+    while (status == NACRE_OK) status = wal_next(&reader, &frame);
+    if (status == NACRE_NOT_FOUND) {
+        status = NACRE_OK;
+        if (reader.at < log->end)
+            status = env_fail(&db->env, NACRE_CORRUPT, "a frame that was whole is damaged");
+    }
+    env_free(&db->env, bytes, (size_t)size);
+    return verify_status(v, status, log->name, WAL_HEAD + reader.at);
+}
+
+static nacre_status verify_segment_shallow(Verify *v, Segment *segment) {
+    CacheEntry *pin = NULL;
+    nacre_status status = segment_pin_meta(segment, &pin);
+    if (status == NACRE_OK) cache_unpin(&v->db->cache, pin);
+    return verify_status(v, status, v->db->name, segment->meta_offset);
+}
+
+nacre_status db_verify(Db *db, bool deep, nacre_problem *problem, void *self, uint64_t *problems) {
+    uint64_t found = 0;
+    Verify v = {db, problem, self, &found};
+    TRY(verify_superblocks(&v));
+    for (int i = 0; i < 2; i++) TRY(verify_log(&v, &db->logs[i]));
+    for (size_t i = 0; i < db->version->count; i++)
+        for (size_t s = 0; s < db->version->runs[i].count; s++) {
+            Segment *segment = db->version->runs[i].segments[s];
+            if (deep) TRY(segment_verify(segment, problem, self, &found));
+            else TRY(verify_segment_shallow(&v, segment));
+        }
+    *problems = found;
+    return NACRE_OK;
+}

@@ -1,0 +1,417 @@
+/* maintain.c - flushes and merges, in steps that writes pay for. There is no thread:
+ * a job's whole state lies in its Job, and a step may end after any row.
+ *
+ * Policy: lazy-leveled (Dayan and Idreos, "Dostoevsky", SIGMOD 2018): tiers of runs
+ * above, one last level. TIER_RUNS adjacent runs of a tier become one of the next tier;
+ * once the tiers hold LAST_LEVEL_RATIO of the last level, they and everything older
+ * become the last level. A merge commits after each segment it has written, and gives
+ * its inputs back from the left, so that it needs room for a few segments only and an
+ * interrupted one has lost at most one. */
+#include "db/state.h"
+
+#include "memtable/mem_iter.h"
+#include "segment/run_iter.h"
+
+bool maintain_dropped(const Db *db, uint32_t membrane) {
+    size_t low = 0, high = db->dropped_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (db->dropped_ids[middle] == membrane) return true;
+        if (db->dropped_ids[middle] < membrane) low = middle + 1;
+        else high = middle;
+    }
+    return false;
+}
+
+static void job_clear(Db *db, Job *job) {
+    if (job->merging) merge_clear(&job->merge);
+    if (job->writing) segment_writer_clear(&job->writer);
+    for (size_t i = 0; i < job->finished_count; i++) {
+        for (int k = 0; k < STREAM_COUNT; k++)
+            extent_map_give_back(&db->map, &job->finished[i]->streams[k].extents);
+        segment_release(job->finished[i]);
+    }
+    env_free(&db->env, job->finished, job->finished_capacity * sizeof *job->finished);
+    env_free(&db->env, job->last_key, job->last_key_capacity);
+    *job = (Job){0};
+}
+
+void maintain_abort(Db *db) {
+    for (int i = 0; i < JOB_COUNT; i++) job_clear(db, &db->jobs[i]);
+}
+
+/* ---- one job ---- */
+
+static nacre_status job_close_segment(Db *db, Job *job) {
+    if (!job->writing) return NACRE_OK;
+    void *finished = job->finished;
+    TRY(env_grow(&db->env, &finished, &job->finished_capacity, job->finished_count + 1, sizeof(Segment *)));
+    job->finished = finished;
+    TRY(segment_writer_finish(&job->writer, &job->finished[job->finished_count]));
+    job->finished_count++;
+    job->writing = false;
+    return NACRE_OK;
+}
+
+/* The segments of `job` join a run of `version` at `at`. */
+static nacre_status job_append(Db *db, Job *job, Version *version, size_t at) {
+    for (size_t i = 0; i < job->finished_count; i++)
+        TRY(run_append(&db->env, &version->runs[at], job->finished[i]));
+    return NACRE_OK;
+}
+
+static void job_forget_finished(Job *job) {
+    for (size_t i = 0; i < job->finished_count; i++) segment_release(job->finished[i]);
+    job->finished_count = 0;
+}
+
+static nacre_status flush_commit(Db *db, Job *job) {
+    Version *next = NULL;
+    TRY(version_copy(db->version, &next));
+    nacre_status status = NACRE_OK;
+    if (job->finished_count) {
+        status = version_insert_run(next, 0, job->output, 0);
+        if (status == NACRE_OK) status = job_append(db, job, next, 0);
+    }
+    if (status != NACRE_OK) {
+        version_release(next);
+        return status;
+    }
+    TRY(commit_version(db, next, db->frozen->last_lsn));
+    job_forget_finished(job);
+    db->log_covered[db->frozen->log] = db->durable[0].superblock.generation;
+    memtable_release(db->frozen);
+    db->frozen = NULL;
+    db->counters.flushes++;
+    return NACRE_OK;
+}
+
+/* Commits what a merge has written so far: the inputs begin behind last_key now. */
+static nacre_status merge_commit(Db *db, Job *job) {
+    Version *next = NULL;
+    TRY(version_copy(db->version, &next));
+    nacre_status status = NACRE_OK;
+    size_t at = version_find_run(next, job->output);
+    if (at == next->count && job->finished_count) {
+        for (at = 0; at < next->count && next->runs[at].id != job->inputs[0]; at++) {}
+        TRY_OUT(version_insert_run(next, at, job->output, job->tier));
+    }
+    if (job->finished_count) TRY_OUT(job_append(db, job, next, at));
+    for (size_t i = 0; i < job->input_count; i++) {
+        size_t input = version_find_run(next, job->inputs[i]);
+        if (input == next->count) continue; /* used up by an earlier commit */
+        if (!job->done) TRY_OUT(run_trim(&db->env, &next->runs[input], span_of(job->last_key, job->last_key_size)));
+        if (job->done || next->runs[input].count == 0) version_remove_run(next, input);
+    }
+    Version *taken = next;
+    next = NULL;
+    TRY_OUT(commit_version(db, taken, db->durable[0].superblock.flushed_lsn));
+    job_forget_finished(job);
+    (void)commit_truncate(db, false); /* giving space back late is no failure */
+    env_clear(&db->env);
+out:
+    version_release(next);
+    return status;
+}
+
+static bool job_keeps(const Db *db, const Job *job, const Entry *entry) {
+    if (job->bottom && (entry->flags & ENTRY_DELETE)) return false;
+    if (entry->key.size < 4) return true; /* the writer says what is wrong */
+    return db->dropped_count == 0 || !maintain_dropped(db, get_u32_be(entry->key.data));
+}
+
+static nacre_status job_remember_key(Db *db, Job *job, Span key) {
+    void *last = job->last_key;
+    TRY(env_grow(&db->env, &last, &job->last_key_capacity, key.size + 1, 1));
+    job->last_key = last;
+    memcpy(job->last_key, key.data, key.size);
+    job->last_key_size = key.size;
+    return NACRE_OK;
+}
+
+static nacre_status job_row(Db *db, Job *job, uint64_t *work) {
+    Entry entry;
+    merge_entry(&job->merge, &entry);
+    *work += entry.key.size + entry.value.size + entry.vector.size + 16;
+    if (entry.flags & ENTRY_BLOB) *work += entry.blob.size;
+    if ((entry.flags & ENTRY_VECTOR) && entry.segment) {
+        const Membrane *membrane = catalog_by_id(db, get_u32_be(entry.key.data));
+        *work += membrane ? (uint64_t)membrane->schema.dimensions * 4 : 0;
+    }
+    if (job_keeps(db, job, &entry)) {
+        if (!job->writing) {
+            segment_writer_init(&job->writer, &db->io, &db->map, db->ids.next_segment++);
+            job->writing = true;
+        }
+        TRY(segment_writer_add(&job->writer, &entry));
+        job->rows++;
+        if (segment_writer_size(&job->writer) >= db->options.segment_size) {
+            TRY(job_remember_key(db, job, entry.key));
+            TRY(merge_next(&job->merge));
+            TRY(job_close_segment(db, job));
+            if (job->kind == JOB_MERGE) TRY(merge_commit(db, job));
+            return NACRE_OK;
+        }
+    }
+    return merge_next(&job->merge);
+}
+
+/* Works until `budget` bytes are done or the job is; clears the job when it is. */
+static nacre_status job_step(Db *db, Job *job, double budget, uint64_t *done_bytes) {
+    uint64_t work = 0;
+    nacre_status status = NACRE_OK;
+    while (status == NACRE_OK && merge_valid(&job->merge) && (double)work < budget) status = job_row(db, job, &work);
+    *done_bytes = work;
+    job->credit -= (double)work;
+    if (status == NACRE_OK && !merge_valid(&job->merge)) {
+        job->done = true;
+        status = job_close_segment(db, job);
+        bool is_flush = job->kind == JOB_FLUSH;
+        if (status == NACRE_OK) status = is_flush ? flush_commit(db, job) : merge_commit(db, job);
+        if (status == NACRE_OK) {
+            if (!is_flush) db->counters.merges++;
+            job_clear(db, job);
+        }
+    }
+    if (status != NACRE_OK) job_clear(db, job);
+    return status;
+}
+
+/* ---- starting ---- */
+
+static nacre_status flush_start(Db *db) {
+    Job *job = &db->jobs[0];
+    if (job->kind) return NACRE_OK;
+    Iter *iter = NULL;
+    TRY(mem_iter_open(db->frozen, UINT32_MAX, &iter));
+    *job = (Job){.kind = JOB_FLUSH, .rate = FLUSH_RATE, .bottom = db->version->count == 0,
+                 .output = db->ids.next_run++};
+    nacre_status status = merge_init(&job->merge, &db->env, &iter, 1);
+    job->merging = status == NACRE_OK;
+    if (status == NACRE_OK) status = merge_seek(&job->merge, (Span){NULL, 0});
+    if (status != NACRE_OK) job_clear(db, job);
+    return status;
+}
+
+static bool run_busy(const Db *db, uint64_t id) {
+    for (int i = 1; i < JOB_COUNT; i++) {
+        const Job *job = &db->jobs[i];
+        if (job->kind == JOB_NONE) continue;
+        if (job->output == id) return true;
+        for (size_t k = 0; k < job->input_count; k++)
+            if (job->inputs[k] == id) return true;
+    }
+    return false;
+}
+
+/* Runs [first, first + count) that do not overlap become one without being read. */
+static nacre_status merge_join(Db *db, size_t first, size_t count, bool bottom, uint32_t tier, bool *joined) {
+    const Version *version = db->version;
+    size_t order[MERGE_INPUTS_MAX];
+    *joined = false;
+    for (size_t i = 0; i < count; i++) {
+        const Run *run = &version->runs[first + i];
+        if (run->above_size) return NACRE_OK;
+        for (size_t s = 0; s < run->count && bottom; s++)
+            if (run->segments[s]->deletes) return NACRE_OK;
+        size_t at = i; /* by first key */
+        for (; at > 0 && span_compare(segment_first_key(run->segments[0]),
+                                      segment_first_key(version->runs[order[at - 1]].segments[0])) < 0;
+             at--)
+            order[at] = order[at - 1];
+        order[at] = first + i;
+    }
+    for (size_t i = 0; i + 1 < count; i++) {
+        const Run *a = &version->runs[order[i]], *b = &version->runs[order[i + 1]];
+        if (span_compare(segment_last_key(a->segments[a->count - 1]), segment_first_key(b->segments[0])) >= 0)
+            return NACRE_OK;
+    }
+    Version *next = NULL;
+    TRY(version_copy(version, &next));
+    nacre_status status = version_insert_run(next, first + count, db->ids.next_run++, tier);
+    for (size_t i = 0; i < count && status == NACRE_OK; i++)
+        for (size_t s = 0; s < next->runs[order[i]].count && status == NACRE_OK; s++)
+            status = run_append(&db->env, &next->runs[first + count], next->runs[order[i]].segments[s]);
+    if (status != NACRE_OK) {
+        version_release(next);
+        return status;
+    }
+    for (size_t i = 0; i < count; i++) version_remove_run(next, first);
+    TRY(commit_version(db, next, db->durable[0].superblock.flushed_lsn));
+    *joined = true;
+    return NACRE_OK;
+}
+
+static nacre_status merge_start(Db *db, Job *job, size_t first, size_t count, uint32_t tier, double rate) {
+    const Version *version = db->version;
+    bool bottom = first + count == version->count;
+    Iter *iters[MERGE_INPUTS_MAX];
+    size_t opened = 0;
+    nacre_status status = NACRE_OK;
+    ASSERT(count <= MERGE_INPUTS_MAX && job->kind == JOB_NONE);
+    *job = (Job){.kind = JOB_MERGE, .rate = rate, .bottom = bottom, .tier = tier};
+    for (size_t i = 0; i < count && status == NACRE_OK; i++) {
+        const Run *run = &version->runs[first + i];
+        job->inputs[job->input_count++] = run->id;
+        status = run_iter_open(&db->io, run->segments, run->count, span_of(run->above, run->above_size), false,
+                               &iters[opened]);
+        opened += status == NACRE_OK;
+    }
+    job->output = db->ids.next_run++;
+    if (status == NACRE_OK) {
+        status = merge_init(&job->merge, &db->env, iters, opened);
+        job->merging = status == NACRE_OK;
+    } else {
+        for (size_t i = 0; i < opened; i++) iters[i]->verbs->close(iters[i]);
+    }
+    if (status == NACRE_OK) status = merge_seek(&job->merge, (Span){NULL, 0});
+    if (status != NACRE_OK) job_clear(db, job);
+    return status;
+}
+
+/* Looks for TIER_RUNS adjacent idle runs of one tier, and begins what the policy says. */
+static nacre_status merge_schedule(Db *db) {
+    Job *job = NULL;
+    for (int i = 1; i < JOB_COUNT && !job; i++)
+        if (db->jobs[i].kind == JOB_NONE) job = &db->jobs[i];
+    const Version *version = db->version;
+    if (!job || version->count < TIER_RUNS) return NACRE_OK;
+    uint64_t upper = 0, last = 0;
+    for (size_t i = 0; i < version->count; i++)
+        *(version->runs[i].tier == TIER_LAST ? &last : &upper) += run_bytes(&version->runs[i]);
+    for (size_t first = 0, same = 0; first + same < version->count;) {
+        const Run *run = &version->runs[first + same];
+        bool fits = run->tier != TIER_LAST && run->tier == version->runs[first].tier && !run_busy(db, run->id);
+        if (fits && ++same < TIER_RUNS) continue;
+        if (!fits) {
+            first += same ? same : 1;
+            same = 0;
+            continue;
+        }
+        size_t count = TIER_RUNS;
+        uint32_t tier = run->tier + 1 < TIER_LAST ? run->tier + 1 : run->tier;
+        double rate = TIER_RATE;
+        if ((double)upper >= LAST_LEVEL_RATIO * (double)last) {
+            count = version->count - first;
+            tier = TIER_LAST;
+            uint64_t input = 0;
+            for (size_t i = first; i < version->count; i++) {
+                if (run_busy(db, version->runs[i].id)) return NACRE_OK; /* when that one is done */
+                input += run_bytes(&version->runs[i]);
+            }
+            double least = (double)(db->options.memtable_size * TIER_RUNS);
+            double period = LAST_LEVEL_RATIO * (double)(last + upper);
+            rate = LAST_RATE * (double)input / (period > least ? period : least);
+            if (count > MERGE_INPUTS_MAX) {
+                first += count - MERGE_INPUTS_MAX;
+                count = MERGE_INPUTS_MAX;
+            }
+        }
+        bool joined = false;
+        TRY(merge_join(db, first, count, first + count == version->count, tier, &joined));
+        return joined ? NACRE_OK : merge_start(db, job, first, count, tier, rate);
+    }
+    return NACRE_OK;
+}
+
+/* ---- faces ---- */
+
+nacre_status maintain_flush(Db *db) {
+    while (db->frozen) {
+        uint64_t work;
+        TRY(flush_start(db));
+        TRY(job_step(db, &db->jobs[0], 1e30, &work));
+    }
+    return NACRE_OK;
+}
+
+nacre_status maintain_freeze(Db *db) {
+    if (db->frozen) {
+        db->counters.stalls++;
+        TRY(maintain_flush(db));
+    }
+    TRY(log_release(db));
+    /* Before the other log is begun this one is whole on the device, so that at open a
+     * gap between the two is damage and nothing else. */
+    nacre_status status = wal_sync(&db->logs[db->active->log]);
+    if (status != NACRE_OK) return state_poison(db, status);
+    db->synced_lsn = db->last_lsn;
+    Memtable *fresh = NULL;
+    TRY(memtable_alloc(&db->env, (size_t)db->options.memtable_size, db->last_lsn, 1 - db->active->log, &fresh));
+    db->frozen = db->active;
+    db->active = fresh;
+    return NACRE_OK;
+}
+
+static nacre_status maintain_slices(Db *db, uint64_t bytes) {
+    if (db->frozen) TRY(flush_start(db));
+    if (db->maintenance_error.code == NACRE_OK) TRY(merge_schedule(db));
+    for (int i = 0; i < JOB_COUNT; i++) {
+        Job *job = &db->jobs[i];
+        if (job->kind == JOB_NONE) continue;
+        uint64_t work;
+        job->credit += (double)bytes * job->rate;
+        if (job->credit >= (double)STEP_CREDIT_MIN) TRY(job_step(db, job, job->credit, &work));
+    }
+    uint32_t other = 1 - db->active->log;
+    if (!db->frozen && !db->log_free[other] &&
+        (db->durable[0].superblock.generation > db->log_covered[other] || db->active->used > db->active->capacity / 2))
+        TRY(log_release(db));
+    if (db->data.unsynced >= SYNC_BYTES) TRY(data_sync(&db->data));
+    return NACRE_OK;
+}
+
+/* What fails here was asked for by nobody: the write that paid is done. It is kept for
+ * stats, and merges rest until a flush or a step succeeds. */
+void maintain_after_write(Db *db, uint64_t bytes) {
+    if (db->poisoned) return;
+    uint64_t flushes = db->counters.flushes;
+    nacre_status status = maintain_slices(db, bytes);
+    if (db->data.broken) db->poisoned = true;
+    if (status != NACRE_OK) db->maintenance_error = db->env.error;
+    else if (db->counters.flushes > flushes) db->maintenance_error.code = NACRE_OK;
+    env_clear(&db->env);
+}
+
+nacre_status maintain_step(Db *db, uint64_t bytes, bool *more) {
+    db->maintenance_error.code = NACRE_OK;
+    if (db->frozen) TRY(flush_start(db));
+    TRY(merge_schedule(db));
+    *more = false;
+    for (int i = 0; i < JOB_COUNT; i++) {
+        uint64_t work = 0;
+        if (db->jobs[i].kind != JOB_NONE && bytes > 0) TRY(job_step(db, &db->jobs[i], (double)bytes, &work));
+        bytes = work < bytes ? bytes - work : 0;
+        *more |= db->jobs[i].kind != JOB_NONE;
+    }
+    return NACRE_OK;
+}
+
+static nacre_status maintain_finish_jobs(Db *db) {
+    for (int i = 0; i < JOB_COUNT; i++)
+        while (db->jobs[i].kind != JOB_NONE) {
+            uint64_t work;
+            TRY(job_step(db, &db->jobs[i], 1e30, &work));
+        }
+    return NACRE_OK;
+}
+
+nacre_status maintain_merge_all(Db *db, uint64_t *rows) {
+    db->maintenance_error.code = NACRE_OK;
+    *rows = 0;
+    TRY(maintain_finish_jobs(db));
+    while (db->version->count > 0) {
+        size_t count = db->version->count < MERGE_INPUTS_MAX ? db->version->count : MERGE_INPUTS_MAX;
+        bool all = count == db->version->count;
+        uint64_t output = db->ids.next_run;
+        TRY(merge_start(db, &db->jobs[1], db->version->count - count, count, TIER_LAST, 1));
+        TRY(maintain_finish_jobs(db));
+        if (all) {
+            size_t at = version_find_run(db->version, output);
+            if (at < db->version->count)
+                for (size_t s = 0; s < db->version->runs[at].count; s++) *rows += db->version->runs[at].segments[s]->rows;
+            break;
+        }
+    }
+    return NACRE_OK;
+}

@@ -1,0 +1,220 @@
+/* open.c - from a path to a database, and back: files, lock, memory, then recovery. */
+#include "db/state.h"
+#include "host/vfs_memory.h"
+#include "host/vfs_posix.h"
+
+#include <stdio.h>
+
+static void open_report(const Env *env, nacre_status status, nacre_error *error) {
+    if (!error) return;
+    *error = env->error;
+    if (error->code == NACRE_OK && status != NACRE_OK)
+        *error = (nacre_error){status, "no more is known"};
+    error->code = status;
+    if (status == NACRE_OK) error->text[0] = 0;
+}
+
+/* splitmix64 (Steele et al., "Fast Splittable Pseudorandom Number Generators", 2014). */
+uint64_t state_random(Db *db) {
+    uint64_t z = (db->random_state += 0x9e3779b97f4a7c15u);
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+static nacre_status open_names(Db *db, const char *path) {
+    size_t size = strlen(path) + 1;
+    db->names_size = 4 * (size + 8);
+    if (!(db->names = env_alloc(&db->env, db->names_size))) return NACRE_RESOURCE_EXHAUSTED;
+    char *at = db->names;
+    char **names[4] = {&db->name, &db->log_names[0], &db->log_names[1], &db->lock_name};
+    static const char *const suffixes[4] = {"", "-wal0", "-wal1", "-lock"};
+    for (int i = 0; i < 4; i++) {
+        *names[i] = at;
+        at += snprintf(at, size + 8, "%s%s", path, suffixes[i]) + 1;
+    }
+    return NACRE_OK;
+}
+
+static nacre_status open_vfs(Db *db, const char *path) {
+    db->in_memory = strcmp(path, ":memory:") == 0;
+    nacre_status status = NACRE_OK;
+    if (db->in_memory) status = vfs_memory_create(&db->env.allocator, &db->own_vfs);
+    else if (!db->options.vfs) status = vfs_posix_create(&db->env.allocator, &db->own_vfs);
+    if (status != NACRE_OK) return env_fail(&db->env, status, "no memory for the file layer");
+    db->env.vfs = db->own_vfs ? db->own_vfs : db->options.vfs;
+    return NACRE_OK;
+}
+
+static nacre_status open_fail_vfs(Db *db, nacre_status status) {
+    return env_fail_vfs(&db->env, status, "open");
+}
+
+/* Does anything of the database exist? Nothing is made by asking. */
+static nacre_status open_exists(Db *db, bool *exists) {
+    const Vfs *vfs = db->env.vfs;
+    *exists = false;
+    char *names[3] = {db->name, db->log_names[0], db->log_names[1]};
+    for (int i = 0; i < 3; i++) {
+        VfsFile *file = NULL;
+        nacre_status status = vfs->open(vfs->self, names[i], VFS_READ, &file);
+        if (status == NACRE_OK) {
+            *exists = true;
+            vfs->close(file);
+        } else if (status != NACRE_NOT_FOUND) {
+            return open_fail_vfs(db, status);
+        }
+    }
+    return NACRE_OK;
+}
+
+static nacre_status open_files(Db *db) {
+    const Vfs *vfs = db->env.vfs;
+    bool exists = false, may_create = db->options.mode == NACRE_READWRITE || db->options.mode == NACRE_CREATE;
+    TRY(open_exists(db, &exists));
+    if (!exists && !may_create)
+        return env_fail(&db->env, NACRE_NOT_FOUND, "%s: there is no such database", db->name);
+    if (!db->readonly && !db->in_memory && db->options.lock != NACRE_LOCK_HOST) {
+        nacre_status status = vfs->lock(vfs->self, db->lock_name, db->options.lock == NACRE_LOCK_BREAK, &db->lock);
+        if (status != NACRE_OK) return open_fail_vfs(db, status);
+    }
+    /* A file that is not ours is not touched: logs are made only beside an empty NAME. */
+    db->data = (DataFile){.env = &db->env, .name = db->name};
+    int how = db->readonly ? VFS_READ : VFS_WRITE;
+    nacre_status status = vfs->open(vfs->self, db->name, how, &db->data.file);
+    if (status == NACRE_NOT_FOUND && !db->readonly && may_create)
+        status = vfs->open(vfs->self, db->name, VFS_CREATE, &db->data.file);
+    if (status == NACRE_NOT_FOUND)
+        return env_fail(&db->env, NACRE_CORRUPT, "%s: the file is missing, but its logs are there", db->name);
+    if (status != NACRE_OK) return open_fail_vfs(db, status);
+    uint64_t size = 0;
+    status = vfs->size(db->data.file, &size);
+    if (status != NACRE_OK) return open_fail_vfs(db, status);
+    if (size == 0 && may_create && !db->readonly) how = VFS_CREATE;
+    for (int i = 0; i < 2; i++) TRY(wal_open(&db->logs[i], &db->env, db->log_names[i], how));
+    return NACRE_OK;
+}
+
+static void open_cache_reclaim(void *self, uint64_t size) { cache_shrink(&((Db *)self)->cache, size); }
+
+static nacre_status open_all(Db *db, const char *path) {
+    Env *env = &db->env;
+    TRY(open_vfs(db, path));
+    db->random_state = db->options.seed;
+    if (!db->random_state) env->vfs->random(env->vfs->self, &db->random_state, sizeof db->random_state);
+    TRY(open_names(db, path));
+    TRY(cache_init(&db->cache, env, db->options.memory / 2));
+    env->reclaim = open_cache_reclaim;
+    env->reclaim_self = db;
+    extent_map_init(&db->map, env, db->options.database_size);
+    db->io = (SegmentIo){.env = env,
+                         .data = &db->data,
+                         .cache = &db->cache,
+                         .page_size = db->options.block_size,
+                         .filter_bits = db->options.filter_bits};
+    db->kernels = kernels_choose();
+    TRY(open_files(db));
+    TRY(recover(db));
+    return catalog_load(db);
+}
+
+static void open_undo(Db *db) {
+    Env *env = &db->env;
+    cursors_close(db);
+    snapshots_release(db);
+    maintain_abort(db);
+    catalog_clear(db);
+    cache_unpin(&db->cache, db->borrowed);
+    memtable_release(db->active);
+    memtable_release(db->frozen);
+    version_release(db->version);
+    for (int i = 0; i < 2; i++) {
+        version_release(db->durable[i].version);
+        superblock_clear(env, &db->durable[i].superblock);
+    }
+    ASSERT(db->versions == NULL);
+    if (db->cache.table) cache_clear(&db->cache);
+    env->reclaim = NULL;
+    extent_map_clear(&db->map);
+    for (int i = 0; i < 2; i++) wal_close(&db->logs[i]);
+    if (db->data.file) env->vfs->close(db->data.file);
+    if (db->lock) env->vfs->unlock(env->vfs->self, db->lock);
+    env_free(env, db->names, db->names_size);
+    env_free(env, db->blob, db->blob_capacity);
+    env_free(env, db->vector, db->vector_capacity);
+    env_free(env, db->text, db->text_capacity);
+    ASSERT(env->memory_used == sizeof *db); /* nothing leaks */
+    if (db->own_vfs) db->own_vfs->destroy(db->own_vfs->self);
+    nacre_allocator allocator = env->allocator;
+    allocator.free(allocator.self, db, sizeof *db);
+}
+
+nacre_status db_open(const char *path, const nacre_options *given, Db **out, nacre_error *error) {
+    Env env;
+    env_init(&env, NULL, given ? &given->allocator : NULL, UINT64_MAX);
+    nacre_options options;
+    nacre_status status = options_resolve(&env, given, &options);
+    if (status == NACRE_OK && (!path || !path[0]))
+        status = env_fail(&env, NACRE_INVALID_ARGUMENT, "open: the path is empty");
+    if (status == NACRE_OK && !out) status = env_fail(&env, NACRE_INVALID_ARGUMENT, "open: db is NULL");
+    if (status == NACRE_OK) env.memory_budget = options.memory;
+    Db *db = status == NACRE_OK ? env_alloc_zeroed(&env, sizeof *db) : NULL;
+    if (!db) {
+        status = status == NACRE_OK ? NACRE_RESOURCE_EXHAUSTED : status;
+        open_report(&env, status, error);
+        return status;
+    }
+    db->env = env;
+    db->options = options;
+    db->readonly = options.mode == NACRE_READ;
+    status = open_all(db, path);
+    open_report(&db->env, status, error);
+    if (status == NACRE_OK) *out = db;
+    else open_undo(db);
+    return status;
+}
+
+/* Everything acknowledged is synced; the superblock then says how far, so that the next
+ * open can tell a clean end from a lost one. */
+static nacre_status close_sync(Db *db) {
+    if (db->readonly || db->poisoned) return NACRE_OK;
+    maintain_abort(db);
+    TRY(log_sync(db));
+    if (db->last_lsn == db->durable[0].superblock.synced_lsn) return NACRE_OK;
+    nacre_status status = commit_again(db);
+    if (status == NACRE_QUOTA || status == NACRE_RESOURCE_EXHAUSTED) { /* the rows are in the log all the same */
+        env_clear(&db->env);
+        status = NACRE_OK;
+    }
+    return status;
+}
+
+nacre_status db_close(Db *db, nacre_error *error) {
+    if (!db) {
+        if (error) *error = (nacre_error){NACRE_OK, ""};
+        return NACRE_OK;
+    }
+    env_clear(&db->env);
+    nacre_status status = close_sync(db);
+    open_report(&db->env, status, error);
+    open_undo(db);
+    return status;
+}
+
+Env *db_env(Db *db) { return &db->env; }
+const char *nacre_message(const nacre_db *db) { return db && db->env.error.code ? db->env.error.text : ""; }
+uint32_t nacre_abi_version(void) { return 1; }
+uint32_t nacre_format_version(void) { return FORMAT_VERSION; }
+
+void db_call(Db *db) {
+    env_clear(&db->env);
+    cache_unpin(&db->cache, db->borrowed);
+    db->borrowed = NULL;
+    if (db->unsynced_since_ms && !db->poisoned) { /* relaxed: due at the next call */
+        uint64_t now = db->env.vfs->now_ms(db->env.vfs->self);
+        if (now - db->unsynced_since_ms >= db->options.relaxed_ms) {
+            (void)log_sync(db); /* a failure poisons; the next write tells */
+            env_clear(&db->env);
+        }
+    }
+}

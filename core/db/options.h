@@ -1,0 +1,27 @@
+/* options.h - every number that a user may set, and those that one may not, in one
+ * place: nothing else in the code is a magic number. */
+#ifndef DB_OPTIONS_H
+#define DB_OPTIONS_H
+
+#include "host/env.h"
+
+/* What is not for users to set. */
+enum {
+    TIER_RUNS = 8,              /* runs of a tier that are merged (STORE: lazy-leveled, T = 8) */
+    MERGE_INPUTS_MAX = 64,      /* runs one merge takes at most */
+    STEP_CREDIT_MIN = 16 << 10, /* bytes of work below which a step is not worth its call */
+    SYNC_BYTES = 2 << 20,       /* unsynced bytes of segments after which a write pays a sync */
+    TRUNCATE_MIN = 1 << 20,     /* free bytes at the end of the file worth giving back */
+    LSN_GAP = 1 << 20,          /* LSNs left out after an unclean end: none is used twice */
+};
+
+#define LAST_LEVEL_RATIO 0.5   /* bytes in tiers over bytes in the last level that start a merge into it */
+#define FLUSH_RATE 2.0         /* bytes flushed per byte written: done when half the next memtable is full */
+#define TIER_RATE 1.5          /* bytes merged per byte written */
+#define LAST_RATE 1.3
+
+/* A copy of the caller's options with every default filled in. NACRE_INVALID_ARGUMENT
+ * names the option that is out of range. */
+NACRE_CHECKED nacre_status options_resolve(Env *env, const nacre_options *given, nacre_options *options);
+
+#endif

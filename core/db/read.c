@@ -1,0 +1,212 @@
+/* read.c - views (what a reader sees) and single rows. */
+#include "db/state.h"
+
+#include "memtable/mem_iter.h"
+#include "segment/run_iter.h"
+
+const Snapshot *state_view(Db *db, const Snapshot *snapshot) {
+    if (snapshot) return snapshot;
+    db->newest = (Snapshot){.db = db, .lsn = db->last_lsn, .version = db->version};
+    db->newest.tables[0] = db->active;
+    db->newest.tables[1] = db->frozen;
+    return &db->newest;
+}
+
+static uint32_t view_stamp(const Snapshot *view, const Memtable *table) {
+    uint64_t stamp = view->lsn - table->base_lsn;
+    return view->lsn < table->base_lsn ? 0 : stamp > UINT32_MAX ? UINT32_MAX : (uint32_t)stamp;
+}
+
+/* The segment of a run that may hold the key; NULL: none does. */
+static Segment *run_segment_of(const Run *run, Span key) {
+    if (run->above_size && span_compare(key, span_of(run->above, run->above_size)) <= 0) return NULL;
+    size_t low = 0, high = run->count;
+    while (low < high) { /* first segment whose last key is >= key */
+        size_t middle = low + (high - low) / 2;
+        if (span_compare(segment_last_key(run->segments[middle]), key) < 0) low = middle + 1;
+        else high = middle;
+    }
+    if (low == run->count || span_compare(segment_first_key(run->segments[low]), key) > 0) return NULL;
+    return run->segments[low];
+}
+
+nacre_status view_get(Db *db, const Snapshot *view, Span key, Entry *entry, CacheEntry **pin) {
+    *pin = NULL;
+    for (int i = 0; i < 2; i++) {
+        if (!view->tables[i]) continue;
+        const uint8_t *record = memtable_get(view->tables[i], key, view_stamp(view, view->tables[i]));
+        if (!record) continue;
+        mem_entry(record, entry);
+        return entry->flags & ENTRY_DELETE ? NACRE_NOT_FOUND : NACRE_OK;
+    }
+    uint64_t hash = key_hash(key.data, key.size);
+    for (size_t i = 0; i < view->version->count; i++) {
+        Segment *segment = run_segment_of(&view->version->runs[i], key);
+        if (!segment) continue;
+        nacre_status status = segment_get(segment, key, hash, entry, pin);
+        if (status == NACRE_NOT_FOUND) continue;
+        if (status != NACRE_OK) return status;
+        if (!(entry->flags & ENTRY_DELETE)) return NACRE_OK;
+        cache_unpin(&db->cache, *pin);
+        *pin = NULL;
+        return NACRE_NOT_FOUND;
+    }
+    return NACRE_NOT_FOUND;
+}
+
+nacre_status view_shadowed(Db *db, const Snapshot *view, Span key, size_t tables, size_t runs, bool *shadowed) {
+    *shadowed = true;
+    for (size_t i = 0; i < tables; i++)
+        if (view->tables[i] && memtable_get(view->tables[i], key, view_stamp(view, view->tables[i]))) return NACRE_OK;
+    uint64_t hash = runs ? key_hash(key.data, key.size) : 0;
+    for (size_t i = 0; i < runs; i++) {
+        Segment *segment = run_segment_of(&view->version->runs[i], key);
+        if (!segment) continue;
+        Entry entry;
+        CacheEntry *pin = NULL;
+        nacre_status status = segment_get(segment, key, hash, &entry, &pin);
+        cache_unpin(&db->cache, pin);
+        if (status != NACRE_NOT_FOUND) return status;
+    }
+    *shadowed = false;
+    return NACRE_OK;
+}
+
+nacre_status view_merge(Db *db, const Snapshot *view, Merge *merge) {
+    size_t most = 2 + view->version->count, count = 0;
+    Iter **iters = env_alloc(&db->env, most * sizeof *iters);
+    if (!iters) return NACRE_RESOURCE_EXHAUSTED;
+    nacre_status status = NACRE_OK;
+    for (int i = 0; i < 2 && status == NACRE_OK; i++)
+        if (view->tables[i]) {
+            status = mem_iter_open(view->tables[i], view_stamp(view, view->tables[i]), &iters[count]);
+            count += status == NACRE_OK;
+        }
+    for (size_t i = 0; i < view->version->count && status == NACRE_OK; i++) {
+        const Run *run = &view->version->runs[i];
+        status = run_iter_open(&db->io, run->segments, run->count, span_of(run->above, run->above_size), true,
+                               &iters[count]);
+        count += status == NACRE_OK;
+    }
+    if (status == NACRE_OK) status = merge_init(merge, &db->env, iters, count);
+    else
+        for (size_t i = 0; i < count; i++) iters[i]->verbs->close(iters[i]);
+    env_free(&db->env, iters, most * sizeof *iters);
+    return status;
+}
+
+static nacre_status row_load_vector(Db *db, uint32_t membrane, const Entry *entry, uint8_t **buffer,
+                                    size_t *capacity, RowView *row) {
+    CacheEntry *meta_pin = NULL;
+    TRY(segment_pin_meta(entry->segment, &meta_pin));
+    Section section;
+    nacre_status status = NACRE_OK;
+    if (!segment_find_section(entry->segment, membrane, &section))
+        status = env_fail(&db->env, NACRE_CORRUPT, "%s: segment %llu: a vector without a section", db->name,
+                          (unsigned long long)entry->segment->id);
+    void *memory = *buffer;
+    if (status == NACRE_OK) status = env_grow(&db->env, &memory, capacity, section.stride, 1);
+    *buffer = memory;
+    if (status == NACRE_OK) status = segment_read_vector(entry->segment, &section, entry->slot, *buffer);
+    if (status == NACRE_OK) row->vector = span_of(*buffer, section.stride);
+    cache_unpin(&db->cache, meta_pin);
+    return status;
+}
+
+nacre_status row_load(Db *db, uint32_t membrane, const Entry *entry, bool want_vector, uint8_t **blob,
+                      size_t *blob_capacity, uint8_t **vector, size_t *vector_capacity, RowView *row) {
+    row->key = span_of(entry->key.data + 4, entry->key.size - 4);
+    row->value = entry->value;
+    row->vector = entry->vector;
+    if (entry->flags & ENTRY_BLOB) {
+        void *memory = *blob;
+        if (entry->blob.size > entry->segment->streams[STREAM_BLOBS].size)
+            return env_fail(&db->env, NACRE_CORRUPT, "%s: segment %llu: a value of %llu bytes", db->name,
+                            (unsigned long long)entry->segment->id, (unsigned long long)entry->blob.size);
+        TRY(env_grow(&db->env, &memory, blob_capacity, (size_t)entry->blob.size, 1));
+        *blob = memory;
+        TRY(segment_read_blob(entry->segment, entry->blob, *blob));
+        row->value = span_of(*blob, (size_t)entry->blob.size);
+    }
+    if (want_vector && (entry->flags & ENTRY_VECTOR) && entry->segment)
+        TRY(row_load_vector(db, membrane, entry, vector, vector_capacity, row));
+    return NACRE_OK;
+}
+
+/* A key of up to 128 KiB with its membrane: on the stack when small. */
+static nacre_status read_entry(Membrane *membrane, const Snapshot *snapshot, Span key, Entry *entry,
+                               CacheEntry **pin) {
+    Db *db = membrane->db;
+    TRY(membrane_check(membrane));
+    if (snapshot && snapshot->db != db) return env_fail(&db->env, NACRE_MISUSE, "a snapshot of another database");
+    uint8_t inlined[FULL_KEY_INLINE], *memory = inlined;
+    if (key.size + 4 > sizeof inlined && !(memory = env_alloc(&db->env, key.size + 4)))
+        return NACRE_RESOURCE_EXHAUSTED;
+    nacre_status status = view_get(db, state_view(db, snapshot), full_key(membrane->id, key, memory), entry, pin);
+    /* The entry borrows the key as given, not the copy. */
+    if (memory != inlined) env_free(&db->env, memory, key.size + 4);
+    db->counters.gets++;
+    return status;
+}
+
+nacre_status db_get(Membrane *membrane, const Snapshot *snapshot, Span key, RowView *row) {
+    Db *db = membrane->db;
+    Entry entry = {0};
+    CacheEntry *pin = NULL;
+    TRY(read_entry(membrane, snapshot, key, &entry, &pin));
+    RowView found = {0};
+    cache_unpin(&db->cache, db->borrowed);
+    db->borrowed = pin;
+    static const uint8_t no_key[4];
+    entry.key = span_of(no_key, sizeof no_key); /* the copy that it was found with is gone */
+    TRY(row_load(db, membrane->id, &entry, true, &db->blob, &db->blob_capacity, &db->vector, &db->vector_capacity,
+                 &found));
+    found.key = key;
+    *row = found;
+    return NACRE_OK;
+}
+
+nacre_status db_has(Membrane *membrane, const Snapshot *snapshot, Span key) {
+    Entry entry;
+    CacheEntry *pin = NULL;
+    nacre_status status = read_entry(membrane, snapshot, key, &entry, &pin);
+    cache_unpin(&membrane->db->cache, pin);
+    return status;
+}
+
+/* ---- snapshots ---- */
+
+nacre_status snapshot_open(Db *db, Snapshot **out) {
+    Snapshot *snapshot = env_alloc(&db->env, sizeof *snapshot);
+    if (!snapshot) return NACRE_RESOURCE_EXHAUSTED;
+    *snapshot = *state_view(db, NULL);
+    for (int i = 0; i < 2; i++)
+        if (snapshot->tables[i]) memtable_retain(snapshot->tables[i]);
+    version_retain(snapshot->version);
+    snapshot->opened_ms = db->env.vfs->now_ms(db->env.vfs->self);
+    snapshot->next = db->snapshots;
+    if (db->snapshots) db->snapshots->previous = snapshot;
+    db->snapshots = snapshot;
+    db->snapshot_count++;
+    *out = snapshot;
+    return NACRE_OK;
+}
+
+void snapshot_release(Snapshot *snapshot) {
+    if (!snapshot) return;
+    Db *db = snapshot->db;
+    for (int i = 0; i < 2; i++) memtable_release(snapshot->tables[i]);
+    version_release(snapshot->version);
+    if (snapshot->next) snapshot->next->previous = snapshot->previous;
+    if (snapshot->previous) snapshot->previous->next = snapshot->next;
+    else db->snapshots = snapshot->next;
+    db->snapshot_count--;
+    env_free(&db->env, snapshot, sizeof *snapshot);
+}
+
+void snapshots_release(Db *db) {
+    while (db->snapshots) snapshot_release(db->snapshots);
+}
+
+Db *snapshot_db(const Snapshot *snapshot) { return snapshot->db; }
+uint64_t snapshot_sequence(const Snapshot *snapshot) { return snapshot->lsn; }

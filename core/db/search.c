@@ -1,0 +1,448 @@
+/* search.c - the k nearest rows, exactly: every vector of the state is scored, in
+ * memtables and segments alike, and only a row that beats the k-th so far is looked at
+ * more closely: is it the newest of its key, does it match the filter?
+ *
+ * Why a row's liveness is asked so late, and not kept up by every write: a look-up per
+ * write costs more than all else a put does, while a search asks about k ln(n / k) rows.
+ * What was found shadowed is remembered, a bit per slot (Segment.dead), so that a row is
+ * asked about once. */
+#include "db/filter.h"
+#include "db/state.h"
+#include "memtable/mem_iter.h"
+#include "vector/metric.h"
+
+enum { SCORES_AT_ONCE = VECTOR_UNIT / 4 };
+
+typedef struct Candidate {
+    float distance;
+    uint8_t *key; /* with the membrane's id; owned */
+    size_t key_size, key_capacity;
+    const uint8_t *record; /* in a memtable, or: */
+    Segment *segment;
+    uint32_t block, row;
+} Candidate;
+
+struct Hits {
+    Db *db;
+    Hit *items;
+    uint32_t count;
+    size_t capacity;
+    uint8_t *bytes; /* what items borrow */
+    size_t bytes_size;
+};
+
+typedef struct Search {
+    Db *db;
+    Membrane *membrane;
+    const Snapshot *view;
+    MetricQuery metric;
+    Filter *filter;
+    uint32_t k;
+    Candidate *heap; /* the farthest first */
+    uint32_t count;
+    size_t capacity;
+    float *scores;
+    uint8_t *scratch, *key, *blob;
+    size_t scratch_capacity, key_capacity, blob_capacity;
+    /* the segment being scored */
+    Segment *segment;
+    Section section;
+    size_t run;
+    Block block;
+    uint32_t block_index;
+    CacheEntry *block_pin;
+} Search;
+
+/* ---- the k nearest so far ---- */
+
+static bool candidate_after(float distance_a, Span key_a, float distance_b, Span key_b) {
+    if (distance_a != distance_b) return distance_a > distance_b;
+    return span_compare(key_a, key_b) > 0;
+}
+
+static bool heap_after(const Search *s, uint32_t a, uint32_t b) {
+    const Candidate *x = &s->heap[a], *y = &s->heap[b];
+    return candidate_after(x->distance, span_of(x->key, x->key_size), y->distance, span_of(y->key, y->key_size));
+}
+
+static void heap_swap(Search *s, uint32_t a, uint32_t b) {
+    Candidate kept = s->heap[a];
+    s->heap[a] = s->heap[b];
+    s->heap[b] = kept;
+}
+
+static void heap_down(Search *s, uint32_t at, uint32_t count) {
+    for (;;) {
+        uint32_t child = 2 * at + 1;
+        if (child >= count) return;
+        if (child + 1 < count && heap_after(s, child + 1, child)) child++;
+        if (!heap_after(s, child, at)) return;
+        heap_swap(s, child, at);
+        at = child;
+    }
+}
+
+static void heap_up(Search *s, uint32_t at) {
+    while (at > 0 && heap_after(s, at, (at - 1) / 2)) {
+        heap_swap(s, at, (at - 1) / 2);
+        at = (at - 1) / 2;
+    }
+}
+
+/* Might a row at this distance be among the k nearest? Equal ones: the key decides. */
+static bool search_wants(const Search *s, float distance) {
+    return s->count < s->k || distance <= s->heap[0].distance;
+}
+
+static nacre_status search_keep(Search *s, Candidate found, Span key) {
+    Env *env = &s->db->env;
+    bool full = s->count == s->k;
+    if (full && !candidate_after(s->heap[0].distance, span_of(s->heap[0].key, s->heap[0].key_size), found.distance, key))
+        return NACRE_OK;
+    if (!full) {
+        void *heap = s->heap;
+        TRY(env_grow(env, &heap, &s->capacity, s->count + 1u, sizeof(Candidate)));
+        s->heap = heap;
+        s->heap[s->count] = (Candidate){0};
+    }
+    Candidate *place = &s->heap[full ? 0 : s->count];
+    void *bytes = place->key;
+    size_t capacity = place->key_capacity;
+    TRY(env_grow(env, &bytes, &capacity, key.size, 1));
+    memcpy(bytes, key.data, key.size);
+    *place = found;
+    place->key = bytes;
+    place->key_capacity = capacity;
+    place->key_size = key.size;
+    if (full) heap_down(s, 0, s->count);
+    else heap_up(s, s->count++);
+    return NACRE_OK;
+}
+
+static nacre_status search_matches(Search *s, const Entry *entry, bool *matches) {
+    RowView row;
+    *matches = true;
+    if (!s->filter) return NACRE_OK;
+    s->db->counters.rows_checked++;
+    TRY(row_load(s->db, s->membrane->id, entry, false, &s->blob, &s->blob_capacity, NULL, NULL, &row));
+    *matches = filter_matches(s->filter, row.key, row.value);
+    return NACRE_OK;
+}
+
+/* ---- memtables ---- */
+
+static nacre_status search_memtable(Search *s, size_t index) {
+    const Memtable *table = s->view->tables[index];
+    uint8_t bound[4];
+    MemCursor cursor;
+    put_u32_be(bound, s->membrane->id);
+    uint64_t stamp = s->view->lsn < table->base_lsn ? 0 : s->view->lsn - table->base_lsn;
+    mem_cursor_init(&cursor, table, stamp > UINT32_MAX ? UINT32_MAX : (uint32_t)stamp);
+    size_t size = (size_t)s->membrane->schema.dimensions * 4;
+    for (bool on = mem_cursor_seek(&cursor, span_of(bound, 4)); on; on = mem_cursor_next(&cursor)) {
+        Entry entry;
+        float distance;
+        mem_entry(cursor.record, &entry);
+        if (memcmp(entry.key.data, bound, 4) != 0) break;
+        if (entry.vector.size != size) continue; /* a deletion */
+        metric_many(&s->metric, entry.vector.data, size, 1, &distance);
+        s->db->counters.vectors_scored++;
+        if (!search_wants(s, distance)) continue;
+        bool shadowed = false, matches = false;
+        if (index > 0) TRY(view_shadowed(s->db, s->view, entry.key, index, 0, &shadowed));
+        if (!shadowed) TRY(search_matches(s, &entry, &matches));
+        if (matches) TRY(search_keep(s, (Candidate){.distance = distance, .record = cursor.record}, entry.key));
+    }
+    return NACRE_OK;
+}
+
+/* ---- segments ---- */
+
+static void search_leave_block(Search *s) {
+    cache_unpin(&s->db->cache, s->block_pin);
+    s->block_pin = NULL;
+}
+
+/* Stands on the row of a slot. */
+static nacre_status search_find_row(Search *s, uint32_t slot, uint32_t *row) {
+    uint32_t index = segment_block_of_slot(s->segment, slot);
+    if (!s->block_pin || index != s->block_index) {
+        search_leave_block(s);
+        TRY(segment_block(s->segment, index, &s->block, &s->block_pin));
+        s->block_index = index;
+    }
+    uint32_t guess = slot - s->block.first_slot;
+    for (uint32_t i = guess < s->block.count ? guess : 0, looked = 0; looked < s->block.count; looked++) {
+        if ((block_flags(&s->block, i) & ENTRY_VECTOR) && get_u32(block_value(&s->block, i).data) == slot) {
+            *row = i;
+            return NACRE_OK;
+        }
+        i = i + 1 < s->block.count ? i + 1 : 0;
+    }
+    return env_fail(&s->db->env, NACRE_CORRUPT, "%s: segment %llu: slot %u has no row", s->db->name,
+                    (unsigned long long)s->segment->id, slot);
+}
+
+static bool search_known_dead(const Search *s, uint32_t slot) {
+    const Segment *segment = s->segment;
+    return segment->dead && s->view->lsn >= segment->dead_lsn && (segment->dead[slot / 8] >> slot % 8 & 1);
+}
+
+/* A row that is shadowed now stays so in every later state. */
+static void search_note_dead(Search *s, uint32_t slot) {
+    Segment *segment = s->segment;
+    Env *env = &s->db->env;
+    if (!segment->dead) {
+        size_t size = (size_t)(segment->rows / 8 + 1);
+        if (slot / 8 >= size) return;
+        nacre_error error = env->error;
+        segment->dead = env_alloc_zeroed(env, size);
+        if (!segment->dead) { /* only a help: without room it is asked again */
+            env->error = error;
+            return;
+        }
+        segment->dead_size = size;
+    }
+    segment->dead[slot / 8] |= (uint8_t)(1u << slot % 8);
+    if (s->view->lsn > segment->dead_lsn) segment->dead_lsn = s->view->lsn;
+}
+
+static nacre_status search_consider(Search *s, uint32_t slot, float distance) {
+    Db *db = s->db;
+    uint32_t row = 0;
+    if (search_known_dead(s, slot)) return NACRE_OK;
+    TRY(search_find_row(s, slot, &row));
+    Span suffix = block_suffix(&s->block, row);
+    size_t size = s->block.prefix.size + suffix.size;
+    void *memory = s->key;
+    TRY(env_grow(&db->env, &memory, &s->key_capacity, size, 1));
+    s->key = memory;
+    if (s->block.prefix.size) memcpy(s->key, s->block.prefix.data, s->block.prefix.size);
+    if (suffix.size) memcpy(s->key + s->block.prefix.size, suffix.data, suffix.size);
+    Entry entry = {.key = span_of(s->key, size)};
+    const Run *run = &s->view->version->runs[s->run];
+    if (size < 4 || get_u32_be(s->key) != s->membrane->id) return NACRE_OK; /* verify tells */
+    bool shadowed = run->above_size && span_compare(entry.key, span_of(run->above, run->above_size)) <= 0;
+    if (shadowed) return NACRE_OK; /* moved by a merge: it is found there */
+    TRY(view_shadowed(db, s->view, entry.key, 2, s->run, &shadowed));
+    if (shadowed) {
+        search_note_dead(s, slot);
+        return NACRE_OK;
+    }
+    segment_entry(s->segment, &s->block, row, &entry);
+    bool matches = false;
+    TRY(search_matches(s, &entry, &matches));
+    if (!matches) return NACRE_OK;
+    Candidate found = {.distance = distance, .segment = s->segment, .block = s->block_index, .row = row};
+    return search_keep(s, found, entry.key);
+}
+
+static nacre_status search_scores(Search *s, uint32_t first_slot, size_t count) {
+    s->db->counters.vectors_scored += count;
+    for (size_t i = 0; i < count; i++)
+        if (search_wants(s, s->scores[i])) TRY(search_consider(s, first_slot + (uint32_t)i, s->scores[i]));
+    return NACRE_OK;
+}
+
+/* Whole vectors are scored where they lie in the unit; one that goes on in the next unit
+ * is put together first. */
+static nacre_status search_section(Search *s) {
+    const Section *section = &s->section;
+    size_t stride = section->stride;
+    for (uint32_t slot = 0; slot < section->slot_count;) {
+        uint64_t offset = section->offset + (uint64_t)slot * stride;
+        size_t within = (size_t)(offset % VECTOR_UNIT), used = 0;
+        CacheEntry *pin = NULL;
+        TRY(segment_unit(s->segment, (uint32_t)(offset / VECTOR_UNIT), &pin, &used));
+        size_t count = used > within ? (used - within) / stride : 0;
+        if (count > section->slot_count - slot) count = section->slot_count - slot;
+        if (count > SCORES_AT_ONCE) count = SCORES_AT_ONCE;
+        if (count > 0) {
+            metric_many(&s->metric, pin->data + within, stride, count, s->scores);
+            cache_unpin(&s->db->cache, pin);
+        } else {
+            cache_unpin(&s->db->cache, pin);
+            void *memory = s->scratch;
+            TRY(env_grow(&s->db->env, &memory, &s->scratch_capacity, stride, 1));
+            s->scratch = memory;
+            TRY(segment_read_vectors(s->segment, offset, s->scratch, stride));
+            metric_many(&s->metric, s->scratch, stride, 1, s->scores);
+            count = 1;
+        }
+        TRY(search_scores(s, section->first_slot + slot, count));
+        slot += (uint32_t)count;
+    }
+    return NACRE_OK;
+}
+
+static nacre_status search_segment(Search *s, size_t run, Segment *segment) {
+    uint8_t bound[4];
+    put_u32_be(bound, s->membrane->id);
+    if (memcmp(segment->first_key, bound, 4) > 0 || memcmp(segment->last_key, bound, 4) < 0) return NACRE_OK;
+    CacheEntry *meta_pin = NULL;
+    TRY(segment_pin_meta(segment, &meta_pin));
+    s->segment = segment;
+    s->run = run;
+    nacre_status status = NACRE_OK;
+    if (segment_find_section(segment, s->membrane->id, &s->section) && s->section.slot_count > 0) {
+        if (s->section.stride == s->membrane->schema.dimensions * 4) status = search_section(s);
+        else
+            status = env_fail(&s->db->env, NACRE_CORRUPT, "%s: segment %llu: vectors of %u bytes", s->db->name,
+                              (unsigned long long)segment->id, s->section.stride);
+    }
+    search_leave_block(s);
+    cache_unpin(&s->db->cache, meta_pin);
+    return status;
+}
+
+/* ---- hits ---- */
+
+void hits_free(Hits *hits) {
+    if (!hits) return;
+    Env *env = &hits->db->env;
+    env_free(env, hits->items, hits->capacity * sizeof(Hit));
+    env_free(env, hits->bytes, hits->bytes_size);
+    env_free(env, hits, sizeof *hits);
+}
+
+uint32_t hits_count(const Hits *hits) { return hits->count; }
+const Hit *hits_at(const Hits *hits, uint32_t index) { return &hits->items[index]; }
+
+/* The row of a candidate, and the block it borrows from. */
+static nacre_status search_entry(Search *s, const Candidate *c, Entry *entry, CacheEntry **pin) {
+    *pin = NULL;
+    if (c->record) {
+        mem_entry(c->record, entry);
+        return NACRE_OK;
+    }
+    CacheEntry *meta_pin = NULL;
+    Block block;
+    TRY(segment_pin_meta(c->segment, &meta_pin));
+    nacre_status status = segment_block(c->segment, c->block, &block, pin);
+    cache_unpin(&s->db->cache, meta_pin);
+    TRY(status);
+    segment_entry(c->segment, &block, c->row, entry);
+    entry->key = span_of(c->key, c->key_size);
+    return NACRE_OK;
+}
+
+static uint8_t *hit_copy(uint8_t *at, Span from, Span *to) {
+    if (from.size) memcpy(at, from.data, from.size);
+    *to = span_of(at, from.size);
+    return at + round_up(from.size, 4);
+}
+
+/* Appends one row's bytes. Offsets stand in the views until all are there. */
+static nacre_status hits_add(Search *s, Hits *hits, size_t *used, const Candidate *c, bool want_vectors) {
+    Env *env = &s->db->env;
+    Entry entry;
+    CacheEntry *pin = NULL;
+    RowView row;
+    TRY(search_entry(s, c, &entry, &pin));
+    if (!want_vectors) entry.vector = (Span){NULL, 0};
+    nacre_status status = row_load(s->db, s->membrane->id, &entry, want_vectors, &s->blob, &s->blob_capacity,
+                                   &s->scratch, &s->scratch_capacity, &row);
+    void *bytes = hits->bytes;
+    size_t need = *used + row.key.size + row.value.size + row.vector.size + 12;
+    if (status == NACRE_OK) status = env_grow(env, &bytes, &hits->bytes_size, need, 1);
+    if (status == NACRE_OK) {
+        hits->bytes = bytes;
+        Hit *hit = &hits->items[hits->count++];
+        uint8_t *at = hits->bytes + *used;
+        hit->distance = c->distance;
+        at = hit_copy(at, row.vector, &hit->row.vector);
+        at = hit_copy(at, row.key, &hit->row.key);
+        at = hit_copy(at, row.value, &hit->row.value);
+        *used = (size_t)(at - hits->bytes);
+    }
+    cache_unpin(&s->db->cache, pin);
+    return status;
+}
+
+static nacre_status search_hits(Search *s, bool want_vectors, Hits **out) {
+    Env *env = &s->db->env;
+    for (uint32_t left = s->count; left > 1; left--) { /* heap sort: nearest first */
+        heap_swap(s, 0, left - 1);
+        heap_down(s, 0, left - 1);
+    }
+    Hits *hits = env_alloc_zeroed(env, sizeof *hits);
+    if (!hits) return NACRE_RESOURCE_EXHAUSTED;
+    hits->db = s->db;
+    nacre_status status = NACRE_OK;
+    size_t used = 0;
+    hits->capacity = s->count ? s->count : 1;
+    if (!(hits->items = env_alloc_zeroed(env, hits->capacity * sizeof(Hit)))) {
+        hits->capacity = 0;
+        status = NACRE_RESOURCE_EXHAUSTED;
+    }
+    for (uint32_t i = 0; i < s->count && status == NACRE_OK; i++)
+        status = hits_add(s, hits, &used, &s->heap[i], want_vectors);
+    if (status != NACRE_OK) {
+        hits_free(hits);
+        return status;
+    }
+    const uint8_t *at = hits->bytes; /* growing may have moved the bytes: lay the views anew */
+    for (uint32_t i = 0; i < hits->count; i++) {
+        RowView *row = &hits->items[i].row;
+        row->vector.data = at, at += round_up(row->vector.size, 4);
+        row->key.data = at, at += round_up(row->key.size, 4);
+        row->value.data = at, at += round_up(row->value.size, 4);
+    }
+    *out = hits;
+    return NACRE_OK;
+}
+
+/* ---- the whole ---- */
+
+static nacre_status search_check(Membrane *membrane, const Snapshot *snapshot, const SearchQuery *query) {
+    Env *env = &membrane->db->env;
+    const Schema *schema = &membrane->schema;
+    TRY(membrane_check(membrane));
+    if (schema->kind != NACRE_COLLECTION)
+        return env_fail(env, NACRE_WRONG_KIND, "membrane \"%s\" is a %s: only a collection can be searched",
+                        membrane->name, kind_name(schema->kind));
+    if (snapshot && snapshot->db != membrane->db) return env_fail(env, NACRE_MISUSE, "a snapshot of another database");
+    if (query->k == 0 || query->k > nacre_limits_get().k_max)
+        return env_fail(env, NACRE_INVALID_ARGUMENT, "search of \"%s\": k is %u, not 1 to %u", membrane->name,
+                        query->k, nacre_limits_get().k_max);
+    bool zero = true;
+    for (uint32_t i = 0; i < schema->dimensions; i++) {
+        float x = query->vector[i];
+        if (!(x - x == 0))
+            return env_fail(env, NACRE_INVALID_ARGUMENT, "search of \"%s\": element %u of the query is not finite",
+                            membrane->name, i);
+        zero &= x == 0;
+    }
+    if (zero && schema->metric == NACRE_COSINE)
+        return env_fail(env, NACRE_INVALID_ARGUMENT, "search of \"%s\": the zero vector has no direction",
+                        membrane->name);
+    return NACRE_OK;
+}
+
+nacre_status db_search(Membrane *membrane, const Snapshot *snapshot, const SearchQuery *query, Hits **out) {
+    Db *db = membrane->db;
+    Env *env = &db->env;
+    TRY(search_check(membrane, snapshot, query));
+    Search s = {.db = db, .membrane = membrane, .view = state_view(db, snapshot), .k = query->k};
+    nacre_status status = NACRE_OK;
+    if (query->filter.size) TRY(filter_compile(env, &membrane->schema, query->filter, &s.filter));
+    metric_query_init(&s.metric, db->kernels, (Metric)membrane->schema.metric, query->vector,
+                      membrane->schema.dimensions);
+    if (!(s.scores = env_alloc(env, SCORES_AT_ONCE * sizeof(float)))) TRY_OUT(NACRE_RESOURCE_EXHAUSTED);
+    for (size_t i = 0; i < 2; i++)
+        if (s.view->tables[i]) TRY_OUT(search_memtable(&s, i));
+    for (size_t run = 0; run < s.view->version->count; run++)
+        for (size_t i = 0; i < s.view->version->runs[run].count; i++)
+            TRY_OUT(search_segment(&s, run, s.view->version->runs[run].segments[i]));
+    TRY_OUT(search_hits(&s, query->want_vectors, out));
+    db->counters.searches++;
+out:
+    filter_free(s.filter);
+    for (uint32_t i = 0; i < s.count; i++) env_free(env, s.heap[i].key, s.heap[i].key_capacity);
+    env_free(env, s.heap, s.capacity * sizeof(Candidate));
+    env_free(env, s.scores, SCORES_AT_ONCE * sizeof(float));
+    env_free(env, s.scratch, s.scratch_capacity);
+    env_free(env, s.key, s.key_capacity);
+    env_free(env, s.blob, s.blob_capacity);
+    return status;
+}

@@ -1,0 +1,209 @@
+/* state.h - what one open database consists of. Only files of db/ include this; the
+ * face is db.h.
+ *
+ * 1. Two memtables at most: `active`, whose log is logs[active->log], and `frozen`,
+ *    which a flush turns into segments. Both are replayed from their logs at open.
+ * 2. A row's newest version is in the first of: active, frozen, version's runs from
+ *    first to last. Reads never look at anything else.
+ * 3. last_lsn >= synced_lsn >= durable[0].flushed_lsn.
+ * 4. A log is free for a new use when both superblocks cover what it held (DECISIONS 1).
+ * 5. `poisoned`: a sync or a superblock failed, so what is on the disk is unknown.
+ *    Reads go on; nothing is written until the database is reopened. */
+#ifndef DB_STATE_H
+#define DB_STATE_H
+
+#include "db/db.h"
+#include "db/options.h"
+#include "log/wal.h"
+#include "memtable/memtable.h"
+#include "merge/merge.h"
+#include "segment/writer.h"
+#include "store/superblock.h"
+#include "store/version.h"
+#include "vector/kernels.h"
+
+struct nacre_membrane {
+    Db *db;
+    uint32_t id;
+    bool dropped;
+    Schema schema;
+    char *name; /* zero-terminated */
+    size_t name_size;
+    nacre_schema public_schema; /* what nacre_membrane_schema shows */
+    nacre_field *public_fields;
+    nacre_membrane *next_dropped;
+};
+
+struct nacre_snapshot {
+    Db *db;
+    uint64_t lsn;
+    Memtable *tables[2]; /* newest first; NULL: none */
+    Version *version;
+    uint64_t opened_ms;
+    Snapshot *next, *previous;
+};
+
+/* What a superblock refers to. */
+typedef struct Durable {
+    Superblock superblock;
+    Version *version;
+} Durable;
+
+typedef enum JobKind { JOB_NONE = 0, JOB_FLUSH, JOB_MERGE } JobKind;
+
+/* Work under way, done in steps (maintain.c). All state is here, none on a stack. */
+typedef struct Job {
+    JobKind kind;
+    double rate;      /* bytes of work per byte written */
+    double credit;    /* bytes it may work now */
+    Merge merge;
+    bool merging;     /* merge is open */
+    SegmentWriter writer;
+    bool writing;
+    bool bottom;      /* takes the oldest run: deletions end here */
+    bool done;        /* rows are all read */
+    uint32_t tier;    /* of the output */
+    uint64_t output;  /* run id */
+    uint64_t inputs[MERGE_INPUTS_MAX];
+    size_t input_count;
+    Segment **finished; /* closed, not committed */
+    size_t finished_count, finished_capacity;
+    uint8_t *last_key;  /* last row read by the merge, for trimming inputs */
+    size_t last_key_size, last_key_capacity;
+    uint64_t rows;
+} Job;
+
+enum { JOB_COUNT = 6 }; /* job 0 is the flush */
+
+typedef struct Counters {
+    uint64_t puts, deletes, gets, searches, commits, flushes, merges, user_bytes, log_bytes, log_syncs;
+    uint64_t vectors_scored, rows_checked, stalls;
+} Counters;
+
+struct nacre_db {
+    Env env;
+    nacre_options options;
+    Vfs *own_vfs;       /* made here: destroyed at close */
+    char *names;        /* NAME, then the others, zero-terminated, in one piece */
+    size_t names_size;
+    char *name, *log_names[2], *lock_name;
+    VfsFile *lock;
+    bool in_memory, readonly, poisoned, fresh;
+
+    DataFile data;
+    ExtentMap map;
+    Cache cache;
+    SegmentIo io;
+    const Kernels *kernels;
+    Durable durable[2]; /* 0: newest superblock; 1: the one before */
+    uint64_t epoch;
+    uint8_t database_id[16];
+
+    Wal logs[2];
+    bool log_free[2];        /* reset and empty, or ready to be */
+    uint64_t log_covered[2]; /* generation whose commit covered the log's rows; 0: not covered */
+    uint64_t next_log_sequence;
+    Memtable *active, *frozen;
+    Version *versions;  /* all living ones */
+    Version *version;
+    ManifestIds ids;
+    uint64_t last_lsn, synced_lsn;
+    uint64_t unsynced_since_ms; /* 0: all synced */
+    uint64_t random_state;
+
+    uint64_t reserved, reserved_records; /* by db_reserve */
+    Job jobs[JOB_COUNT];
+    nacre_error maintenance_error; /* of work that no caller asked for; code 0: none */
+
+    Membrane **membranes; /* by name */
+    size_t membrane_count, membranes_capacity;
+    Membrane **by_id;     /* NULL: dropped, or never there */
+    size_t by_id_count, by_id_capacity;
+    Membrane *dropped;    /* handles that callers may still hold */
+    Membrane catalog;     /* membrane 0 */
+    uint32_t *dropped_ids;/* rising: their rows go at the next merge */
+    size_t dropped_count, dropped_capacity;
+    uint32_t next_membrane;
+
+    Snapshot *snapshots;  /* newest first */
+    uint32_t snapshot_count;
+    Cursor *cursors;
+    Snapshot newest;      /* stands for a snapshot of NULL; holds no references */
+
+    CacheEntry *borrowed; /* what the last get showed */
+    uint8_t *blob, *vector; /* likewise */
+    size_t blob_capacity, vector_capacity;
+    uint8_t *text;        /* of stats */
+    size_t text_capacity;
+    uint64_t pages_reported;
+
+    uint64_t replayed_frames, torn_bytes;
+    bool fallback;
+    char recovery_message[200];
+    Counters counters;
+    struct ApiState *api; /* of api.c; NULL: opened through db.h alone */
+};
+
+/* ---- between the files of db/ ---- */
+
+/* The newest state, as a snapshot: refreshed at each call. */
+const Snapshot *state_view(Db *db, const Snapshot *snapshot);
+/* NACRE_READONLY, or NACRE_IO when poisoned. */
+NACRE_CHECKED nacre_status state_writable(Db *db);
+nacre_status state_poison(Db *db, nacre_status status); /* returns status */
+uint64_t state_random(Db *db);
+
+/* One key in a view, newest first. NACRE_NOT_FOUND also for a deletion. *pin holds what
+ * entry borrows. */
+NACRE_CHECKED nacre_status view_get(Db *db, const Snapshot *view, Span key, Entry *entry, CacheEntry **pin);
+/* Whether `key` stands in anything newer than run `run` of the view (tables only:
+ * run 0), deletions included. `table`: only the first `table` memtables are newer
+ * (when looking from a memtable). */
+NACRE_CHECKED nacre_status view_shadowed(Db *db, const Snapshot *view, Span key, size_t tables, size_t runs,
+                                         bool *shadowed);
+/* A merge over everything in the view. */
+NACRE_CHECKED nacre_status view_merge(Db *db, const Snapshot *view, Merge *merge);
+/* Value and vector of an entry, loaded into the buffers given. */
+NACRE_CHECKED nacre_status row_load(Db *db, uint32_t membrane, const Entry *entry, bool want_vector, uint8_t **blob,
+                                    size_t *blob_capacity, uint8_t **vector, size_t *vector_capacity, RowView *row);
+
+/* Prefixes an encoded key with its membrane's id; `out` has room for 4 + key.size. */
+static inline Span full_key(uint32_t membrane, Span key, uint8_t *out) {
+    put_u32_be(out, membrane);
+    if (key.size) memcpy(out + 4, key.data, key.size);
+    return span_of(out, key.size + 4);
+}
+enum { FULL_KEY_INLINE = 512 };
+
+/* commit.c: publishes `version` (taken; released on failure) as the newest state. */
+NACRE_CHECKED nacre_status commit_version(Db *db, Version *version, uint64_t flushed_lsn);
+/* Commits the present state once more, so that both superblocks know it. */
+NACRE_CHECKED nacre_status commit_again(Db *db);
+void commit_recount(Db *db);
+NACRE_CHECKED nacre_status commit_truncate(Db *db, bool all);
+NACRE_CHECKED nacre_status log_sync(Db *db);
+/* Makes the log that is not active ready for use: both superblocks cover it. */
+NACRE_CHECKED nacre_status log_release(Db *db);
+
+/* maintain.c */
+NACRE_CHECKED nacre_status maintain_freeze(Db *db); /* active becomes frozen; its flush begins */
+NACRE_CHECKED nacre_status maintain_flush(Db *db);  /* finishes the flush of frozen */
+void maintain_after_write(Db *db, uint64_t bytes);
+NACRE_CHECKED nacre_status maintain_step(Db *db, uint64_t bytes, bool *more);
+NACRE_CHECKED nacre_status maintain_merge_all(Db *db, uint64_t *rows);
+void maintain_abort(Db *db);
+bool maintain_dropped(const Db *db, uint32_t membrane);
+
+/* catalog.c */
+NACRE_CHECKED nacre_status catalog_load(Db *db);
+void catalog_clear(Db *db);
+Membrane *catalog_by_id(Db *db, uint32_t id);
+
+/* recover.c */
+NACRE_CHECKED nacre_status recover(Db *db);
+
+/* cursor.c */
+void cursors_close(Db *db);
+void snapshots_release(Db *db);
+
+#endif

@@ -1,0 +1,181 @@
+/* write.c - batches: a place for them in the memtable's arena, and then checked,
+ * logged, indexed, in that order. What is refused has changed nothing. */
+#include "db/keycode.h"
+#include "db/row.h"
+#include "db/state.h"
+
+nacre_status state_writable(Db *db) {
+    if (db->readonly) return env_fail(&db->env, NACRE_READONLY, "%s: opened for reading only", db->name);
+    if (db->poisoned)
+        return env_fail(&db->env, NACRE_IO, "%s: an earlier write could not be made durable; close and open it again",
+                        db->name);
+    return NACRE_OK;
+}
+
+/* Room for `total` bytes of log and `records` more entries, without a freeze? */
+static bool write_fits(const Db *db, uint64_t total, uint64_t records) {
+    const Memtable *active = db->active;
+    if (active->used + total > active->capacity) return false;
+    if (active->last_lsn - active->base_lsn > UINT32_MAX - LSN_GAP) return false; /* stamps are 32 bits */
+    if (active->record_count == 0) return true;
+    uint64_t nodes_max = active->capacity / 2 + (1u << 20);
+    return memtable_node_bytes_max(active, records) <= nodes_max;
+}
+
+/* A larger arena for a batch that no usual one would hold. */
+static nacre_status write_enlarge(Db *db, uint64_t total) {
+    uint64_t usual = db->options.memtable_size;
+    uint32_t log = db->active->log;
+    uint64_t base = db->active->last_lsn;
+    ASSERT(db->active->used == 0 && total > db->active->capacity);
+    Memtable *larger = NULL;
+    if (total > SIZE_MAX / 2)
+        return env_fail(&db->env, NACRE_RESOURCE_EXHAUSTED, "batch: %llu bytes", (unsigned long long)total);
+    nacre_status status = memtable_alloc(&db->env, (size_t)(total > usual ? total : usual), base, log, &larger);
+    TRY(status);
+    memtable_release(db->active);
+    db->active = larger;
+    return NACRE_OK;
+}
+
+nacre_status db_reserve(Db *db, uint64_t bytes, uint64_t records, uint8_t **at) {
+    TRY(state_writable(db));
+    uint64_t total = FRAME_HEAD + round_up(bytes, 4);
+    if (bytes > UINT32_MAX - FRAME_HEAD - 4 || records > UINT32_MAX)
+        return env_fail(&db->env, NACRE_RESOURCE_EXHAUSTED, "batch: %llu bytes in %llu records are too many",
+                        (unsigned long long)bytes, (unsigned long long)records);
+    if (!write_fits(db, total, records)) {
+        if (db->active->used > 0) TRY(maintain_freeze(db));
+        if (total > db->active->capacity) TRY(write_enlarge(db, total));
+    }
+    TRY(memtable_reserve(db->active, records));
+    db->reserved = bytes;
+    db->reserved_records = records;
+    *at = db->active->arena + db->active->used + FRAME_HEAD;
+    return NACRE_OK;
+}
+
+/* ---- checking ---- */
+
+static nacre_status write_refuse(Db *db, const char *what) {
+    return env_fail(&db->env, NACRE_INVALID_ARGUMENT, "batch: %s", what);
+}
+
+static nacre_status write_check_value(Db *db, const Membrane *membrane, uint32_t flags, Span value) {
+    const Schema *schema = &membrane->schema;
+    if (flags & RECORD_DELETE) return value.size == 0 ? NACRE_OK : write_refuse(db, "a deletion with a value");
+    bool has_vector = schema->kind == NACRE_COLLECTION;
+    if (has_vector != ((flags & RECORD_VECTOR) != 0)) return write_refuse(db, "a vector that is missing or not wanted");
+    if (has_vector) {
+        size_t size = (size_t)schema->dimensions * 4;
+        if (value.size < 4 + size || get_u32(value.data) != size)
+            return env_fail(&db->env, NACRE_INVALID_ARGUMENT, "%s: a vector that has not %u dimensions",
+                            membrane->name, schema->dimensions);
+        value = span_of(value.data + 4 + size, value.size - 4 - size);
+    }
+    if (schema->kind == NACRE_KV) return NACRE_OK;
+    return row_check(&db->env, schema, value);
+}
+
+static nacre_status write_check_record(Db *db, const uint8_t *at, size_t left, Membrane **membrane, size_t *size) {
+    if (left < RECORD_HEAD) return write_refuse(db, "cut short");
+    uint64_t whole = record_size(record_key_size(at), record_value_size(at));
+    if (whole > left) return write_refuse(db, "cut short");
+    if (record_key_size(at) < 4 || (record_flags(at) & ~RECORD_FLAGS_KNOWN) || record_link(at) || record_stamp(at))
+        return write_refuse(db, "a malformed record");
+    Span key = record_key(at);
+    uint32_t id = get_u32_be(key.data);
+    if (!*membrane || (*membrane)->id != id) *membrane = catalog_by_id(db, id);
+    if (!*membrane) return env_fail(&db->env, NACRE_NOT_FOUND, "batch: membrane %u was dropped", id);
+    if (*membrane != &db->catalog) {
+        if (!key_check(&(*membrane)->schema, span_of(key.data + 4, key.size - 4)))
+            return env_fail(&db->env, NACRE_INVALID_ARGUMENT, "%s: a malformed key", (*membrane)->name);
+        TRY(write_check_value(db, *membrane, record_flags(at), record_value(at)));
+    }
+    *size = (size_t)whole;
+    return NACRE_OK;
+}
+
+/* Walks every batch, and gives each its LSN. */
+static nacre_status write_check(Db *db, uint8_t *bytes, size_t size, uint64_t *lsn) {
+    Membrane *membrane = NULL;
+    uint64_t records = 0;
+    *lsn = db->last_lsn;
+    for (size_t at = 0; at < size;) {
+        if (size - at < BATCH_HEAD) return write_refuse(db, "cut short");
+        size_t batch_size = get_u32(bytes + at), left = batch_size - BATCH_HEAD, record = 0;
+        uint32_t count = get_u32(bytes + at + 4);
+        if (batch_size < BATCH_HEAD || batch_size > size - at || batch_size % 4) return write_refuse(db, "a size");
+        put_u64(bytes + at + 8, ++*lsn);
+        at += BATCH_HEAD;
+        for (uint32_t i = 0; i < count; i++, at += record, left -= record)
+            TRY(write_check_record(db, bytes + at, left, &membrane, &record));
+        if (left != 0) return write_refuse(db, "bytes left over");
+        records += count;
+    }
+    if (records > db->reserved_records) return write_refuse(db, "more records than reserved");
+    return NACRE_OK;
+}
+
+/* ---- applying ---- */
+
+static void write_index(Db *db, size_t body, size_t size) {
+    Memtable *active = db->active;
+    for (size_t at = body, end = body + size; at < end;) {
+        const uint8_t *batch = active->arena + at;
+        uint32_t count = get_u32(batch + 4);
+        uint32_t stamp = (uint32_t)(get_u64(batch + 8) - active->base_lsn);
+        at += BATCH_HEAD;
+        for (uint32_t i = 0; i < count; i++) {
+            const uint8_t *record = active->arena + at;
+            bool inserted = memtable_insert(active, (uint32_t)at, stamp);
+            ASSERT(inserted); /* key_check makes keys prefix-free */
+            if (record_flags(record) & RECORD_DELETE) db->counters.deletes++;
+            else db->counters.puts++;
+            db->counters.user_bytes += record_key_size(record) - 4 + record_value_size(record);
+            at += (size_t)record_size(record_key_size(record), record_value_size(record));
+        }
+    }
+}
+
+static nacre_status write_sync(Db *db) {
+    if (db->options.durability == NACRE_STRICT) return log_sync(db);
+    if (db->options.durability == NACRE_RELAXED && db->unsynced_since_ms == 0) {
+        db->unsynced_since_ms = db->env.vfs->now_ms(db->env.vfs->self);
+        if (db->unsynced_since_ms == 0) db->unsynced_since_ms = 1;
+    }
+    return NACRE_OK;
+}
+
+nacre_status db_commit(Db *db, size_t bytes, bool sync) {
+    TRY(state_writable(db));
+    if (bytes > db->reserved) return env_fail(&db->env, NACRE_MISUSE, "commit of more bytes than were reserved");
+    if (bytes == 0) return NACRE_OK;
+    Memtable *active = db->active;
+    Wal *log = &db->logs[active->log];
+    uint8_t *frame = active->arena + active->used;
+    uint64_t lsn = 0;
+    TRY(write_check(db, frame + FRAME_HEAD, bytes, &lsn));
+    nacre_status status = wal_append(log, frame, FRAME_HEAD + bytes, FRAME_BATCHES, lsn, db->last_lsn, db->synced_lsn);
+    if (status != NACRE_OK) return log->broken ? state_poison(db, status) : status;
+    db->log_free[active->log] = false;
+    db->reserved = db->reserved_records = 0;
+    size_t body = active->used + FRAME_HEAD;
+    active->used += FRAME_HEAD + bytes;
+    db->last_lsn = lsn;
+    if (sync || db->options.durability == NACRE_RELAXED) status = write_sync(db);
+    if (status != NACRE_OK) return status; /* poisoned, and not acknowledged: not shown */
+    write_index(db, body, bytes);
+    active->last_lsn = lsn;
+    db->counters.log_bytes += FRAME_HEAD + bytes;
+    maintain_after_write(db, FRAME_HEAD + bytes);
+    return NACRE_OK;
+}
+
+nacre_status db_sync(Db *db) {
+    if (db->readonly) return NACRE_OK;
+    TRY(state_writable(db));
+    return write_sync(db);
+}
+
+uint64_t db_sequence(const Db *db) { return db->last_lsn; }

@@ -1,0 +1,23 @@
+/* manifest_format.h - what a state of the database consists of: its runs and their
+ * segments. A superblock says where the manifest is, how long, and its checksum.
+ *
+ *   manifest := next segment id u64 | next run id u64 | run count u32 | 0 u32 | run*
+ *   run      := id u64 | tier u32 | segment count u32 | above size u32 | above | segment*
+ *   segment  := id u64 | page size u32 | stream count u32 | rows u64 | deletes u64
+ *               | meta offset u64 | meta size u64 | meta checksum u64
+ *               | first key size u32 | first key | last key size u32 | last key | stream*
+ *   stream   := kind u32 | 0 u32 | size u64 | extents (superblock_format.h)
+ *
+ * 1. Runs stand newest first: of one key, the first run that has it is right.
+ * 2. The segments of a run rise and do not overlap.
+ * 3. Keys <= above are not looked for in a run: a merge under way has moved them.
+ * 4. tier: 0 for a flushed memtable, one more for each merge; TIER_LAST for the last.
+ * 5. Ids rise for ever.
+ * 6. It is written whole at each commit: with segments of 16 MiB that is some 60 KB for
+ *    10 M rows. Why not edits, as LevelDB has: nothing to replay, nothing to compact. */
+#ifndef STORE_MANIFEST_FORMAT_H
+#define STORE_MANIFEST_FORMAT_H
+
+enum { TIER_LAST = 255 };
+
+#endif

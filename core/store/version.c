@@ -1,0 +1,280 @@
+/* version.c - edits of a state before it is published, and its manifest. Which edits
+ * to make is decided in db/maintain.c. */
+#include "store/version.h"
+
+#include "store/superblock.h"
+
+nacre_status version_alloc(Env *env, Version **all, Version **out) {
+    Version *version = env_alloc_zeroed(env, sizeof *version);
+    if (!version) return NACRE_RESOURCE_EXHAUSTED;
+    version->env = env;
+    version->references = 1;
+    version->all = all;
+    version->older = *all;
+    if (*all) (*all)->newer = version;
+    *all = version;
+    *out = version;
+    return NACRE_OK;
+}
+
+static void run_clear(Env *env, Run *run) {
+    for (size_t i = 0; i < run->count; i++) segment_release(run->segments[i]);
+    env_free(env, run->segments, run->capacity * sizeof *run->segments);
+    env_free(env, run->above, run->above_size);
+    *run = (Run){0};
+}
+
+void version_retain(Version *version) { version->references++; }
+
+void version_release(Version *version) {
+    if (!version || --version->references > 0) return;
+    for (size_t i = 0; i < version->count; i++) run_clear(version->env, &version->runs[i]);
+    env_free(version->env, version->runs, version->capacity * sizeof *version->runs);
+    if (version->newer) version->newer->older = version->older;
+    else *version->all = version->older;
+    if (version->older) version->older->newer = version->newer;
+    env_free(version->env, version, sizeof *version);
+}
+
+nacre_status version_insert_run(Version *version, size_t at, uint64_t id, uint32_t tier) {
+    void *runs = version->runs;
+    TRY(env_grow(version->env, &runs, &version->capacity, version->count + 1, sizeof(Run)));
+    version->runs = runs;
+    memmove(&version->runs[at + 1], &version->runs[at], (version->count - at) * sizeof(Run));
+    version->runs[at] = (Run){.id = id, .tier = tier};
+    version->count++;
+    return NACRE_OK;
+}
+
+void version_remove_run(Version *version, size_t at) {
+    run_clear(version->env, &version->runs[at]);
+    version->count--;
+    memmove(&version->runs[at], &version->runs[at + 1], (version->count - at) * sizeof(Run));
+}
+
+size_t version_find_run(const Version *version, uint64_t id) {
+    size_t at = 0;
+    while (at < version->count && version->runs[at].id != id) at++;
+    return at;
+}
+
+nacre_status run_append(Env *env, Run *run, Segment *segment) {
+    void *segments = run->segments;
+    TRY(env_grow(env, &segments, &run->capacity, run->count + 1, sizeof *run->segments));
+    run->segments = segments;
+    run->segments[run->count++] = segment;
+    segment_retain(segment);
+    return NACRE_OK;
+}
+
+static nacre_status run_set_above(Env *env, Run *run, Span above) {
+    uint8_t *copy = NULL;
+    if (above.size) {
+        if (!(copy = env_alloc(env, above.size))) return NACRE_RESOURCE_EXHAUSTED;
+        memcpy(copy, above.data, above.size);
+    }
+    env_free(env, run->above, run->above_size);
+    run->above = copy;
+    run->above_size = above.size;
+    return NACRE_OK;
+}
+
+nacre_status run_trim(Env *env, Run *run, Span above) {
+    TRY(run_set_above(env, run, above));
+    size_t below = 0;
+    while (below < run->count && span_compare(segment_last_key(run->segments[below]), above) <= 0)
+        segment_release(run->segments[below++]);
+    run->count -= below;
+    memmove(run->segments, run->segments + below, run->count * sizeof *run->segments);
+    return NACRE_OK;
+}
+
+nacre_status version_copy(const Version *from, Version **out) {
+    Version *version = NULL;
+    TRY(version_alloc(from->env, from->all, &version));
+    nacre_status status = NACRE_OK;
+    for (size_t i = 0; i < from->count; i++) {
+        const Run *run = &from->runs[i];
+        TRY_OUT(version_insert_run(version, i, run->id, run->tier));
+        TRY_OUT(run_set_above(from->env, &version->runs[i], span_of(run->above, run->above_size)));
+        for (size_t s = 0; s < run->count; s++)
+            TRY_OUT(run_append(from->env, &version->runs[i], run->segments[s]));
+    }
+    *out = version;
+    version = NULL;
+out:
+    version_release(version);
+    return status;
+}
+
+uint64_t run_bytes(const Run *run) {
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < run->count; i++) bytes += segment_bytes(run->segments[i]);
+    return bytes;
+}
+
+uint64_t version_bytes(const Version *version) {
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < version->count; i++) bytes += run_bytes(&version->runs[i]);
+    return bytes;
+}
+
+uint64_t version_segments(const Version *version) {
+    uint64_t count = 0;
+    for (size_t i = 0; i < version->count; i++) count += version->runs[i].count;
+    return count;
+}
+
+void version_mark(const Version *version, ExtentMap *map, uint8_t mark) {
+    for (size_t i = 0; i < version->count; i++)
+        for (size_t s = 0; s < version->runs[i].count; s++)
+            for (int k = 0; k < STREAM_COUNT; k++)
+                extent_map_mark(map, &version->runs[i].segments[s]->streams[k].extents, mark);
+}
+
+/* ---- manifest ---- */
+
+enum { MANIFEST_HEAD = 24, RUN_HEAD = 20, SEGMENT_HEAD = 56, STREAM_HEAD = 16 };
+
+size_t manifest_size(const Version *version) {
+    size_t size = MANIFEST_HEAD;
+    for (size_t i = 0; i < version->count; i++) {
+        const Run *run = &version->runs[i];
+        size += RUN_HEAD + run->above_size;
+        for (size_t s = 0; s < run->count; s++) {
+            const Segment *segment = run->segments[s];
+            size += SEGMENT_HEAD + 8 + segment->first_key_size + segment->last_key_size;
+            for (int k = 0; k < STREAM_COUNT; k++)
+                if (segment->streams[k].size)
+                    size += STREAM_HEAD + extent_list_encoded_size(&segment->streams[k].extents);
+        }
+    }
+    return size;
+}
+
+static void manifest_encode_segment(ByteWriter *w, const Segment *segment) {
+    uint32_t streams = 0;
+    for (int k = 0; k < STREAM_COUNT; k++) streams += segment->streams[k].size > 0;
+    bw_u64(w, segment->id);
+    bw_u32(w, segment->page_size);
+    bw_u32(w, streams);
+    bw_u64(w, segment->rows);
+    bw_u64(w, segment->deletes);
+    bw_u64(w, segment->meta_offset);
+    bw_u64(w, segment->meta_size);
+    bw_u64(w, segment->meta_checksum);
+    bw_u32(w, (uint32_t)segment->first_key_size);
+    bw_bytes(w, segment_first_key(segment));
+    bw_u32(w, (uint32_t)segment->last_key_size);
+    bw_bytes(w, segment_last_key(segment));
+    for (uint32_t k = 0; k < STREAM_COUNT; k++) {
+        if (segment->streams[k].size == 0) continue;
+        bw_u32(w, k);
+        bw_u32(w, 0);
+        bw_u64(w, segment->streams[k].size);
+        extent_list_encode(w, &segment->streams[k].extents);
+    }
+}
+
+void manifest_encode(const Version *version, ManifestIds ids, uint8_t *out, size_t size) {
+    ByteWriter w = {out, out + size};
+    bw_u64(&w, ids.next_segment);
+    bw_u64(&w, ids.next_run);
+    bw_u32(&w, (uint32_t)version->count);
+    bw_u32(&w, 0);
+    for (size_t i = 0; i < version->count; i++) {
+        const Run *run = &version->runs[i];
+        bw_u64(&w, run->id);
+        bw_u32(&w, run->tier);
+        bw_u32(&w, (uint32_t)run->count);
+        bw_u32(&w, (uint32_t)run->above_size);
+        bw_bytes(&w, span_of(run->above, run->above_size));
+        for (size_t s = 0; s < run->count; s++) manifest_encode_segment(&w, run->segments[s]);
+    }
+    ASSERT(w.at == w.end);
+}
+
+static nacre_status manifest_corrupt(SegmentIo *io, const char *what) {
+    return env_fail(io->env, NACRE_CORRUPT, "%s: manifest: %s", io->data->name, what);
+}
+
+static nacre_status manifest_key(SegmentIo *io, ByteReader *r, uint8_t **key, size_t *size) {
+    Span bytes = br_bytes(r, br_u32(r));
+    if (!br_ok(r)) return manifest_corrupt(io, "cut short");
+    if (bytes.size < 4) return manifest_corrupt(io, "a key without a membrane");
+    if (!(*key = env_alloc(io->env, bytes.size))) return NACRE_RESOURCE_EXHAUSTED;
+    memcpy(*key, bytes.data, bytes.size);
+    *size = bytes.size;
+    return NACRE_OK;
+}
+
+static bool manifest_page_size_ok(uint32_t size) {
+    return size >= 4096 && size <= 65536 && (size & (size - 1)) == 0;
+}
+
+static nacre_status manifest_decode_streams(SegmentIo *io, ByteReader *r, uint32_t streams, uint64_t limit,
+                                            Segment *segment) {
+    for (uint32_t i = 0; i < streams; i++) {
+        uint32_t kind = br_u32(r);
+        (void)br_u32(r);
+        uint64_t size = br_u64(r);
+        if (!br_ok(r)) return manifest_corrupt(io, "cut short");
+        if (kind >= STREAM_COUNT)
+            return env_fail(io->env, NACRE_VERSION, "%s: manifest: a stream of a later version", io->data->name);
+        Stream *stream = &segment->streams[kind];
+        if (stream->size || size == 0) return manifest_corrupt(io, "streams");
+        TRY(extent_list_decode(io->env, r, limit, &stream->extents));
+        stream->size = size;
+        if (extents_in(size) != stream->extents.count) return manifest_corrupt(io, "a stream and its extents differ");
+    }
+    return NACRE_OK;
+}
+
+static nacre_status manifest_decode_segment(SegmentIo *io, ByteReader *r, uint64_t limit, Run *run) {
+    Segment *segment = NULL;
+    nacre_status status = NACRE_OK;
+    TRY(segment_alloc(io, br_u64(r), &segment));
+    segment->page_size = br_u32(r);
+    uint32_t streams = br_u32(r);
+    segment->rows = br_u64(r);
+    segment->deletes = br_u64(r);
+    segment->meta_offset = br_u64(r);
+    segment->meta_size = br_u64(r);
+    segment->meta_checksum = br_u64(r);
+    TRY_OUT(manifest_key(io, r, &segment->first_key, &segment->first_key_size));
+    TRY_OUT(manifest_key(io, r, &segment->last_key, &segment->last_key_size));
+    TRY_OUT(manifest_decode_streams(io, r, streams, limit, segment));
+    uint64_t rows_size = segment->streams[STREAM_ROWS].size;
+    bool right = manifest_page_size_ok(segment->page_size) && segment->rows > 0 &&
+                 segment->deletes <= segment->rows && segment->meta_offset <= rows_size &&
+                 segment->meta_size <= rows_size - segment->meta_offset &&
+                 segment->meta_offset % segment->page_size == 0 &&
+                 span_compare(segment_first_key(segment), segment_last_key(segment)) <= 0;
+    if (right && run->count)
+        right = span_compare(segment_last_key(run->segments[run->count - 1]), segment_first_key(segment)) < 0;
+    if (!right) TRY_OUT(manifest_corrupt(io, "a segment that cannot be"));
+    TRY_OUT(run_append(io->env, run, segment));
+out:
+    segment_release(segment);
+    return status;
+}
+
+nacre_status manifest_decode(SegmentIo *io, Span bytes, uint64_t limit, Version *version, ManifestIds *ids) {
+    ByteReader r = br_over(bytes);
+    ids->next_segment = br_u64(&r);
+    ids->next_run = br_u64(&r);
+    uint32_t runs = br_u32(&r);
+    (void)br_u32(&r);
+    for (uint32_t i = 0; i < runs; i++) {
+        uint64_t id = br_u64(&r);
+        uint32_t tier = br_u32(&r), segments = br_u32(&r);
+        Span above = br_bytes(&r, br_u32(&r));
+        if (!br_ok(&r)) return manifest_corrupt(io, "cut short");
+        TRY(version_insert_run(version, i, id, tier));
+        TRY(run_set_above(io->env, &version->runs[i], above));
+        for (uint32_t s = 0; s < segments; s++)
+            TRY(manifest_decode_segment(io, &r, limit, &version->runs[i]));
+    }
+    if (!br_ok(&r) || br_left(&r) != 0) return manifest_corrupt(io, "cut short, or too long");
+    return NACRE_OK;
+}

@@ -1,0 +1,57 @@
+/* version.h - the segments of one state of the database, and its bytes as a manifest. */
+#ifndef STORE_VERSION_H
+#define STORE_VERSION_H
+
+#include "segment/segment.h"
+#include "store/manifest_format.h"
+
+typedef struct Run {
+    uint64_t id;
+    uint32_t tier;
+    Segment **segments; /* a reference on each */
+    size_t count, capacity;
+    uint8_t *above;     /* manifest_format.h, rule 3 */
+    size_t above_size;
+} Run;
+
+/* Counted. Changed only before it is published; then shared by whoever reads. */
+typedef struct Version {
+    Env *env;
+    uint32_t references;
+    Run *runs; /* newest first */
+    size_t count, capacity;
+    struct Version *newer, *older; /* all that live, of the database */
+    struct Version **all;
+} Version;
+
+/* `all` heads the list of the database's living versions. */
+NACRE_CHECKED nacre_status version_alloc(Env *env, Version **all, Version **version);
+NACRE_CHECKED nacre_status version_copy(const Version *from, Version **version);
+void version_retain(Version *version);
+void version_release(Version *version); /* NULL is fine */
+
+NACRE_CHECKED nacre_status version_insert_run(Version *version, size_t at, uint64_t id, uint32_t tier);
+void version_remove_run(Version *version, size_t at);
+/* Index of the run, or count. */
+size_t version_find_run(const Version *version, uint64_t id);
+/* Takes another reference on the segment. */
+NACRE_CHECKED nacre_status run_append(Env *env, Run *run, Segment *segment);
+/* Hides keys <= above, and drops the segments that are wholly below. */
+NACRE_CHECKED nacre_status run_trim(Env *env, Run *run, Span above);
+uint64_t run_bytes(const Run *run);
+
+void version_mark(const Version *version, ExtentMap *map, uint8_t mark);
+uint64_t version_bytes(const Version *version);
+uint64_t version_segments(const Version *version);
+
+typedef struct ManifestIds {
+    uint64_t next_segment, next_run;
+} ManifestIds;
+
+size_t manifest_size(const Version *version);
+void manifest_encode(const Version *version, ManifestIds ids, uint8_t *out, size_t size);
+/* `extent_limit`: extents that the file has. NACRE_CORRUPT says what is wrong. */
+NACRE_CHECKED nacre_status manifest_decode(SegmentIo *io, Span bytes, uint64_t extent_limit, Version *version,
+                                           ManifestIds *ids);
+
+#endif
