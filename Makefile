@@ -156,9 +156,12 @@ $(B)/js.stamp: $(JS_SRC) js/tsconfig.json $(REACTORS) $(if $(wildcard wasm/abi-g
 	@touch $@
 
 # Committed, so that the TypeScript can be read and run without the build.
+ABI_HEADERS := wasm/abi.h core/nacre.h core/base/limits.h core/host/lock_format.h \
+               core/memtable/record_format.h core/db/keycode_format.h core/db/filter_format.h \
+               core/db/schema_format.h
 ifneq ($(wildcard wasm/abi-gen.mjs),)
-js/abi.gen.ts: wasm/abi.h wasm/abi-gen.mjs core/nacre.h | setup-npm
-	@$(NODE) wasm/abi-gen.mjs wasm/abi.h core/nacre.h > $@.tmp
+js/abi.gen.ts: wasm/abi-gen.mjs $(ABI_HEADERS) | setup-npm
+	@$(NODE) wasm/abi-gen.mjs $(ABI_HEADERS) > $@.tmp
 	@mv $@.tmp $@
 endif
 
@@ -298,7 +301,7 @@ check-amalgamation: $(B)/amalgamation/nacre.c ## the amalgamation compiles by it
 
 check-abi: | setup-npm ## js/abi.gen.ts is what wasm/abi-gen.mjs makes of wasm/abi.h
 	@$(if $(wildcard wasm/abi-gen.mjs),mkdir -p $(B)/gen && \
-	    $(NODE) wasm/abi-gen.mjs wasm/abi.h core/nacre.h > $(B)/gen/abi.gen.ts && \
+	    $(NODE) wasm/abi-gen.mjs $(ABI_HEADERS) > $(B)/gen/abi.gen.ts && \
 	    { cmp -s $(B)/gen/abi.gen.ts js/abi.gen.ts || \
 	      { echo "check-abi: js/abi.gen.ts is out of date: run make js and commit it"; exit 1; }; } && \
 	    echo "check-abi: up to date",echo "check-abi: no wasm/abi-gen.mjs yet")

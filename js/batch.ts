@@ -1,0 +1,141 @@
+import { Collection, CollectionSync } from "./collection.ts";
+import { invalid, NacreError, shown } from "./errors.ts";
+import type { Key } from "./keys.ts";
+import { Kv, KvSync } from "./kv.ts";
+import { SHAPE } from "./membrane.ts";
+import type { Shape, Shaped } from "./membrane.ts";
+import type { Session } from "./store.ts";
+import { Writer } from "./writer.ts";
+
+/** A membrane: a handle of it, or its name. */
+export type Target = string | Shaped;
+
+/** What both kinds of batch share. */
+class Puts {
+  readonly session: Session;
+  readonly writer = new Writer();
+  readonly #named = new Map<string, Shape>();
+  #done = false;
+
+  constructor(session: Session) {
+    this.session = session;
+    session.writing();
+    this.writer.batchBegin();
+  }
+
+  #shape(target: unknown): Shape {
+    this.#check();
+    if (typeof target === "string") return this.#byName(target);
+    if (!(target instanceof Kv || target instanceof KvSync || target instanceof Collection || target instanceof CollectionSync)) {
+      throw invalid(`batch: a membrane must be a handle or a name, not ${shown(target)}`);
+    }
+    const { session, shape } = (target as Shaped)[SHAPE];
+    if (session.store !== this.session.store) throw invalid(`batch: ${target.name} belongs to another database`);
+    session.writing(shape.membrane);
+    return shape;
+  }
+
+  #byName(name: string): Shape {
+    let shape = this.#named.get(name);
+    if (shape === undefined || shape.membrane.dropped || shape.membrane.name !== name) {
+      const membrane = this.session.store.openMembrane(name, undefined);
+      if (membrane === undefined) throw new NacreError("NOT_FOUND", `batch: there is no membrane ${JSON.stringify(name)}`);
+      if (membrane.schema.kind === "table") throw new NacreError("UNSUPPORTED", `batch: ${JSON.stringify(name)} is a table, and these are not supported yet`);
+      const handle = membrane.schema.kind === "kv" ? new KvSync(this.session, membrane) : new CollectionSync(this.session, membrane);
+      shape = handle[SHAPE].shape;
+      this.#named.set(name, shape);
+    }
+    return shape;
+  }
+
+  #check(): void {
+    this.session.writing();
+    if (this.#done) throw new NacreError("MISUSE", "batch: it is committed already; begin another one");
+  }
+
+  /** What is refused leaves the batch as it was. */
+  #add(write: () => void): void {
+    const mark = this.writer.mark();
+    try {
+      write();
+    } catch (error) {
+      this.writer.reset(mark);
+      throw error;
+    }
+  }
+
+  put(target: unknown, values: readonly unknown[]): void {
+    const shape = this.#shape(target);
+    this.#add(() => shape.put(this.writer, values));
+  }
+
+  delete(target: unknown, key: unknown): void {
+    const { membrane } = this.#shape(target);
+    this.#add(() => membrane.delete(this.writer, key));
+  }
+
+  end(): Writer {
+    this.#check();
+    this.#done = true;
+    this.writer.batchEnd();
+    return this.writer;
+  }
+}
+
+/** Writes to any number of membranes that are committed together, or not at all. */
+export class BatchSync {
+  readonly #puts: Puts;
+
+  /** @internal */
+  constructor(session: Session) {
+    this.#puts = new Puts(session);
+  }
+
+  put<V, K extends Key>(membrane: KvSync<V, K>, key: K, value: V): this;
+  put<F, K extends Key>(membrane: CollectionSync<F, K>, record: Parameters<CollectionSync<F, K>["put"]>[0]): this;
+  put(membrane: string, ...values: readonly unknown[]): this;
+  put(membrane: Target, ...values: readonly unknown[]): this {
+    this.#puts.put(membrane, values);
+    return this;
+  }
+
+  /** Also fine when there is no such row. */
+  delete(membrane: Target, key: Key): this {
+    this.#puts.delete(membrane, key);
+    return this;
+  }
+
+  /** Once. What is refused here has changed nothing. */
+  commit(): void {
+    this.#puts.session.store.commit(this.#puts.end());
+  }
+}
+
+/** Writes to any number of membranes that are committed together, or not at all. */
+export class Batch {
+  readonly #puts: Puts;
+
+  /** @internal */
+  constructor(session: Session) {
+    this.#puts = new Puts(session);
+  }
+
+  put<V, K extends Key>(membrane: Kv<V, K>, key: K, value: V): this;
+  put<F, K extends Key>(membrane: Collection<F, K>, record: Parameters<Collection<F, K>["put"]>[0]): this;
+  put(membrane: string, ...values: readonly unknown[]): this;
+  put(membrane: Target, ...values: readonly unknown[]): this {
+    this.#puts.put(membrane, values);
+    return this;
+  }
+
+  /** Also fine when there is no such row. */
+  delete(membrane: Target, key: Key): this {
+    this.#puts.delete(membrane, key);
+    return this;
+  }
+
+  /** Once. What is refused here has changed nothing. */
+  async commit(): Promise<void> {
+    return this.#puts.session.store.enqueue(this.#puts.end(), undefined);
+  }
+}

@@ -1,0 +1,541 @@
+import { LIMIT, RECORD } from "./abi.gen.ts";
+import { checkOptions, invalid, NacreError, shown } from "./errors.ts";
+import type { Key } from "./keys.ts";
+import { asynchronous, iterable, map, order } from "./kv.ts";
+import { copyFloats, PageRow, pageRows, SHAPE } from "./membrane.ts";
+import type { Membrane, Shape, Shaped } from "./membrane.ts";
+import { checkVector, decodeFields, plainField, plainFieldRoom, plainVector, readU32, writeField, writeU32 } from "./rows.ts";
+import type { Cut, PlainField } from "./rows.ts";
+import { FIELD_TYPES } from "./schema.ts";
+import type { Field, Schema } from "./schema.ts";
+import type { Session } from "./store.ts";
+import { encodeWhere } from "./where.ts";
+import type { Where } from "./where.ts";
+import type { Writer } from "./writer.ts";
+
+/** What a record's fields may be given as: absent ones are null. */
+export type FieldsIn<F> = { readonly [Name in keyof F]?: F[Name] | null | undefined };
+
+/** A record as it is put. */
+export type RecordIn<F = Record<string, unknown>, K extends Key = Key> =
+  { readonly key: K; readonly vector: Float32Array | readonly number[] } & FieldsIn<F>;
+
+/** A record as it is given back. */
+export type RecordOut<F = Record<string, unknown>, K extends Key = Key> =
+  { key: K; vector: Float32Array } & { [Name in keyof F]: F[Name] | null };
+
+/** A record, or the parts of it that `include` names. */
+export type RecordPart<F = Record<string, unknown>, K extends Key = Key> =
+  { key: K; vector?: Float32Array } & { [Name in keyof F]?: F[Name] | null };
+
+/** A record found by a search. */
+export type Hit<F = Record<string, unknown>, K extends Key = Key> = { key: K; distance: number } & RecordPart<F, K>;
+
+/** Records by columns. */
+export interface Columns<F = Record<string, unknown>, K extends Key = Key> {
+  readonly keys: readonly K[];
+  /** n × dimensions. */
+  readonly vectors: Float32Array;
+  readonly fields?: { readonly [Name in keyof F]?: ArrayLike<F[Name] | null | undefined> } | undefined;
+}
+
+/** Names of fields, and "vector". */
+export type Include<F> = readonly ((keyof F & string) | "vector")[];
+
+export interface SearchOptions<F = Record<string, unknown>> {
+  /** 1 or more; 10 when absent. */
+  k?: number | undefined;
+  where?: Where<F> | undefined;
+  /** The share of true neighbours to aim for, above 0 and up to 1, or "exact". Searches are exact so far. */
+  recall?: number | "exact" | undefined;
+  /** All fields and no vector when absent; [] for neither. */
+  include?: Include<F> | undefined;
+}
+
+export interface RecordsOptions<F = Record<string, unknown>> {
+  where?: Where<F> | undefined;
+  /** All fields and no vector when absent; [] for neither. */
+  include?: Include<F> | undefined;
+  reverse?: boolean | undefined;
+  limit?: number | undefined;
+}
+
+const NONE = new Uint8Array(0);
+const EVERYTHING = { low: NONE, high: NONE, empty: false };
+const view: Cut = (bytes, at, size) => bytes.subarray(at, at + size);
+
+class CollectionShape implements Shape {
+  readonly membrane: Membrane;
+  readonly dimensions: number;
+  readonly nonzero: boolean;
+  readonly #index = new Map<string, number>();
+  #key: unknown;
+  readonly #what = (): string => `${this.membrane.name}: put ${shown(this.#key)}`;
+
+  constructor(membrane: Membrane) {
+    this.membrane = membrane;
+    const { vector, fields } = membrane.schema as Schema & { vector: NonNullable<Schema["vector"]> };
+    this.dimensions = vector.dimensions;
+    this.nonzero = vector.metric === "cosine";
+    fields.forEach(({ name }, i) => this.#index.set(name, i));
+  }
+
+  get fields(): readonly Field[] {
+    return this.membrane.schema.fields;
+  }
+
+  put(writer: Writer, values: readonly unknown[]): void {
+    if (values.length !== 1) throw invalid(`${this.membrane.name}: put takes a record, or an array of records`);
+    this.putRecords(writer, values[0]);
+  }
+
+  putRecords(writer: Writer, given: unknown): void {
+    if (Array.isArray(given)) for (const record of given) this.#putRecord(writer, record);
+    else this.#putRecord(writer, given);
+  }
+
+  #putRecord(writer: Writer, given: unknown): void {
+    if (typeof given !== "object" || given === null || Array.isArray(given)) {
+      throw invalid(`${this.membrane.name}: a record must be an object { key, vector, ... }, not ${shown(given)}`);
+    }
+    const { key, vector, ...rest } = given as Record<string, unknown>;
+    this.#key = key;
+    if (key === undefined) throw invalid(`${this.membrane.name}: put: a record needs its key`);
+    if (vector === undefined) throw invalid(`${this.#what()}: a record needs its vector`);
+    const floats = plainVector(vector, this.dimensions, this.nonzero, this.#what);
+    const plain = this.plainFields(rest, this.#what, new Array<PlainField>(this.fields.length).fill(null));
+    this.#write(writer, key, floats, 0, plain as PlainField[], this.#what);
+  }
+
+  /** Checks the named fields and puts them into `into` by index. */
+  plainFields<Slot>(given: Record<string, unknown>, what: () => string, into: (PlainField | Slot)[]): (PlainField | Slot)[] {
+    for (const [name, value] of Object.entries(given)) {
+      const index = this.#index.get(name);
+      if (index === undefined) throw this.unknownField(name, what());
+      into[index] = plainField(this.fields[index] as Field, value, what);
+    }
+    return into;
+  }
+
+  unknownField(name: string, what: string): NacreError {
+    const known = this.fields.map((field) => field.name).join(", ");
+    return invalid(`${what}: unknown field ${JSON.stringify(name)}${known === "" ? " (there are none)" : ` (there are ${known})`}`);
+  }
+
+  putColumns(writer: Writer, given: unknown): void {
+    const what = `${this.membrane.name}: putMany`;
+    if (typeof given !== "object" || given === null || Symbol.iterator in given) {
+      throw invalid(`${what} takes { keys, vectors, fields }, not ${shown(given)}; put takes an array of records`);
+    }
+    const { keys, vectors, fields = {} } = checkOptions(given, what, ["keys", "vectors", "fields"]);
+    const all: unknown[] = [...iterable(keys, `${what}: keys must be an array`)];
+    const { dimensions } = this;
+    if (!(vectors instanceof Float32Array)) throw invalid(`${what}: vectors must be one Float32Array, not ${shown(vectors)}`);
+    if (vectors.length !== all.length * dimensions) {
+      throw invalid(`${what}: vectors has ${vectors.length} numbers, ${all.length} keys of ${dimensions} dimensions need ${all.length * dimensions}`);
+    }
+    const columns = this.#columns(fields, all.length, what);
+    for (let row = 0; row < all.length; row++) {
+      this.#key = all[row];
+      if (this.#key === undefined) throw invalid(`${what}: keys[${row}] is undefined`);
+      checkVector(vectors, row * dimensions, (row + 1) * dimensions, this.nonzero, this.#what);
+      const plain = columns.map((column, i) =>
+        column === undefined ? null : plainField(this.fields[i] as Field, column[row], this.#what));
+      this.#write(writer, all[row], vectors, row * dimensions, plain, this.#what);
+    }
+  }
+
+  #columns(given: unknown, rows: number, what: string): (ArrayLike<unknown> | undefined)[] {
+    const columns = new Array<ArrayLike<unknown> | undefined>(this.fields.length).fill(undefined);
+    if (typeof given !== "object" || given === null || Array.isArray(given)) throw invalid(`${what}: fields must be an object of arrays`);
+    for (const [name, column] of Object.entries(given as Record<string, unknown>)) {
+      const index = this.#index.get(name);
+      if (index === undefined) throw this.unknownField(name, what);
+      if (column === undefined) continue;
+      if (!Array.isArray(column) && !(ArrayBuffer.isView(column) && !(column instanceof DataView))) {
+        throw invalid(`${what}: fields.${name} must be an array, not ${shown(column)}`);
+      }
+      const list = column as unknown as ArrayLike<unknown>;
+      if (list.length !== rows) throw invalid(`${what}: fields.${name} has ${list.length} values, there are ${rows} keys`);
+      columns[index] = list;
+    }
+    return columns;
+  }
+
+  #write(writer: Writer, key: unknown, vectors: Float32Array, from: number, plain: readonly PlainField[], what: () => string): void {
+    const { keys, id } = this.membrane;
+    const vectorSize = 4 * this.dimensions;
+    let room = keys.room(key) + 4 + vectorSize;
+    for (const value of plain) room += plainFieldRoom(value, what);
+    const start = writer.recordBegin(room, id);
+    const { bytes } = writer;
+    const keyEnd = keys.encode(key, bytes, writer.at);
+    writeU32(vectorSize, bytes, keyEnd);
+    bytes.set(new Uint8Array(vectors.buffer, vectors.byteOffset + 4 * from, vectorSize), keyEnd + 4);
+    let at = keyEnd + 4 + vectorSize;
+    for (let i = 0; i < plain.length; i++) {
+      at = writeField(FIELD_TYPES[(this.fields[i] as Field).type], plain[i] as PlainField, bytes, at, what);
+    }
+    if (at - keyEnd > LIMIT.VALUE_SIZE) throw invalid(`${what()}: a record of ${at - keyEnd} bytes, at most ${LIMIT.VALUE_SIZE} are allowed`);
+    writer.recordEnd(start, keyEnd, at, RECORD.VECTOR);
+  }
+
+  /** Which fields, by index, and whether the vector is wanted. */
+  include(include: unknown, what: string): { wanted: boolean[] | undefined; vector: boolean } {
+    if (include === undefined) return { wanted: undefined, vector: false };
+    if (!Array.isArray(include)) throw invalid(`${what}: include must be an array of names, not ${shown(include)}`);
+    const wanted = new Array<boolean>(this.fields.length).fill(false);
+    let vector = false;
+    for (const name of include as unknown[]) {
+      const index = typeof name === "string" ? this.#index.get(name) : undefined;
+      if (name === "vector") vector = true;
+      else if (index === undefined) throw this.unknownField(String(name), `${what}: include`);
+      else wanted[index] = true;
+    }
+    return { wanted, vector };
+  }
+
+  /** A filter's bytes; none where there is no filter. */
+  where(where: unknown, what: string): Uint8Array {
+    return where === undefined ? NONE : encodeWhere(where, this.membrane.schema, what);
+  }
+}
+
+/** What an update keeps of a stored row: a copy of its bytes, or a value in its place. */
+type Kept = { readonly bytes: Uint8Array };
+
+/** A vector collection, synchronously. */
+export class CollectionSync<F = Record<string, unknown>, K extends Key = Key> implements Shaped {
+  readonly [SHAPE]: { readonly session: Session; readonly shape: CollectionShape };
+  readonly #session: Session;
+  readonly #membrane: Membrane;
+  readonly #shape: CollectionShape;
+  readonly #cut: Cut;
+
+  /** @internal */
+  constructor(session: Session, membrane: Membrane) {
+    this.#session = session;
+    this.#membrane = membrane;
+    this.#shape = new CollectionShape(membrane);
+    this[SHAPE] = { session, shape: this.#shape };
+    const { heap } = session.store.engine;
+    this.#cut = (_bytes, at, size) => heap.cut(at, size);
+  }
+
+  get name(): string {
+    return this.#membrane.name;
+  }
+
+  /** Inserts or replaces whole records; an array of them is one batch. */
+  put(record: RecordIn<F, K> | readonly RecordIn<F, K>[]): void {
+    this.#session.commit(this.#membrane, (writer) => this.#shape.putRecords(writer, record));
+  }
+
+  /** Records by columns, as one batch. */
+  putMany(columns: Columns<F, K>): void {
+    this.#session.commit(this.#membrane, (writer) => this.#shape.putColumns(writer, columns));
+  }
+
+  /** Changes only the fields that are named, and the vector if it is; false when there is no such record. */
+  update(key: K, changes: FieldsIn<F> & { readonly vector?: Float32Array | readonly number[] }): boolean {
+    this.#session.writing(this.#membrane);
+    const write = this.updating(key, changes);
+    if (write === undefined) return false;
+    this.#session.commit(this.#membrane, write);
+    return true;
+  }
+
+  /** @internal What writes the changed record; undefined: there is none. */
+  updating(key: unknown, given: unknown): ((writer: Writer) => void) | undefined {
+    const membrane = this.#membrane, shape = this.#shape, session = this.#session;
+    const what = (): string => `${membrane.name}: update ${shown(key)}`;
+    if (typeof given !== "object" || given === null || Array.isArray(given)) {
+      throw invalid(`${what()}: the changes must be an object of fields, not ${shown(given)}`);
+    }
+    const { vector, ...rest } = given as Record<string, unknown>;
+    const floats = vector === undefined ? undefined : plainVector(vector, shape.dimensions, shape.nonzero, what);
+    const named = Object.fromEntries(Object.entries(rest).filter(([name, value]) => value !== undefined || !shape.fields.some((f) => f.name === name)));
+    const plain = shape.plainFields<Kept | undefined>(named, what, new Array<undefined>(shape.fields.length).fill(undefined));
+    const keyBytes = membrane.keys.encoded(key).slice();
+    const { engine } = session.reading(membrane);
+    const { heap } = engine;
+    if (!engine.get(membrane.pointer, session.snapshot, membrane.putKey(session, key))) return undefined;
+    const row = engine.answerCopy();
+    const spans = fieldSpans(row, shape.fields.length);
+    const parts: (PlainField | Kept)[] = plain.map((value, i) =>
+      value === undefined ? { bytes: row.subarray(spans[i], spans[i + 1]) } : value);
+    const vectorBytes = floats === undefined
+      ? heap.copy(engine.answerVector, engine.answerVectorSize)
+      : new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength).slice();
+    return (writer) => writeUpdated(writer, membrane, keyBytes, vectorBytes, parts, what);
+  }
+
+  get(key: K): RecordOut<F, K> | undefined {
+    const membrane = this.#membrane, session = this.#session;
+    const { engine } = session.reading(membrane);
+    const keySize = membrane.putKey(session, key);
+    if (!engine.get(membrane.pointer, session.snapshot, keySize)) return undefined;
+    const { u8 } = engine.heap;
+    const record: Record<string, unknown> = {
+      key: membrane.keys.decode(u8, engine.input, engine.input + keySize),
+      vector: copyFloats(u8, engine.answerVector, engine.answerVectorSize),
+    };
+    decodeFields(this.#shape.fields, undefined, u8, engine.answerData, record, this.#cut);
+    return record as RecordOut<F, K>;
+  }
+
+  /** The records in the order of the keys; undefined where there is none. */
+  getMany(keys: Iterable<K>): (RecordOut<F, K> | undefined)[] {
+    return [...iterable(keys, `${this.name}: getMany takes an iterable of keys`)].map((key) => this.get(key as K));
+  }
+
+  has(key: K): boolean {
+    const membrane = this.#membrane, session = this.#session;
+    const { engine } = session.reading(membrane);
+    return engine.has(membrane.pointer, session.snapshot, membrane.putKey(session, key));
+  }
+
+  /** Whether it was there. */
+  delete(key: K): boolean {
+    this.#session.writing(this.#membrane);
+    if (!this.has(key)) return false;
+    this.#session.commit(this.#membrane, (writer) => this.#membrane.delete(writer, key));
+    return true;
+  }
+
+  /** The number of records removed; a filter is required. */
+  deleteWhere(where: Where<F>): number {
+    return this.remove(this.filterRequired(where), true);
+  }
+
+  /** The number of records removed: all. */
+  clear(...none: never[]): number {
+    this.checkClear(none);
+    return this.remove(NONE, true);
+  }
+
+  /** @internal */
+  checkClear(given: readonly unknown[]): void {
+    if (given.some((value) => value !== undefined)) throw invalid(`${this.name}: clear takes nothing and removes all; deleteWhere takes a filter`);
+  }
+
+  /** @internal */
+  filterRequired(where: unknown): Uint8Array {
+    const what = `${this.name}: deleteWhere`;
+    if (where === undefined || where === null) throw invalid(`${what} needs a filter; clear() removes all`);
+    const filter = this.#shape.where(where, what);
+    if (Object.keys(where).length === 0) throw invalid(`${what} needs a filter with a test; clear() removes all`);
+    return filter;
+  }
+
+  /** @internal */
+  remove(filter: Uint8Array, sync: boolean): number {
+    const store = this.#session.writing(this.#membrane);
+    store.apply();
+    const removed = store.engine.clear(this.#membrane.pointer, NONE, NONE, filter, sync);
+    store.written();
+    return removed;
+  }
+
+  count(where?: Where<F>): number {
+    const filter = this.#shape.where(where, `${this.name}: count`);
+    const { engine } = this.#session.reading(this.#membrane);
+    return engine.count(this.#membrane.pointer, this.#session.snapshot, NONE, NONE, filter);
+  }
+
+  /** Records in order of their keys, over the state of the first `next()`. */
+  records(options?: RecordsOptions<F>): IterableIterator<RecordPart<F, K>> {
+    const what = `${this.name}: records`;
+    const given = checkOptions(options, what, ["where", "include", "reverse", "limit"]);
+    const { wanted, vector } = this.#shape.include(given.include, what);
+    const filter = this.#shape.where(given.where, what);
+    const { membrane, fields } = this.#shape;
+    this.#session.check();
+    const bare = wanted !== undefined && !vector && !wanted.includes(true) && filter.length === 0;
+    const rows = pageRows(this.#session, membrane, EVERYTHING, { ...order(options, what), keysOnly: bare, filter });
+    return map(rows, (row) => {
+      const record: Record<string, unknown> = { key: membrane.keys.decode(row.bytes, row.key, row.keyEnd) };
+      if (vector) record.vector = row.copyVector();
+      if (!bare) decodeFields(fields, wanted, row.bytes, row.value, record, view);
+      return record as RecordPart<F, K>;
+    });
+  }
+
+  /** The nearest records, nearest first, ties by key; exactly `k` when `k` match. */
+  search(query: Float32Array | readonly number[], options?: SearchOptions<F>): Hit<F, K>[] {
+    const shape = this.#shape, membrane = this.#membrane;
+    const what = `${this.name}: search`;
+    const given = checkOptions(options, what,
+      ["k", "where", "recall", "include", "probes", "maxDistance", "signal", "timeoutMs"]);
+    for (const option of ["probes", "maxDistance", "signal", "timeoutMs"]) notYet(given, option, what);
+    const { k = 10, recall = 0.95 } = given;
+    if (typeof k !== "number" || !Number.isInteger(k) || k < 1 || k > LIMIT.K) {
+      throw invalid(`${what}: k must be a whole number from 1 to ${LIMIT.K}, not ${shown(k)}`);
+    }
+    if (recall !== "exact" && !(typeof recall === "number" && recall > 0 && recall <= 1)) {
+      throw invalid(`${what}: recall must be a number above 0 and up to 1, or "exact", not ${shown(recall)}`);
+    }
+    const { wanted, vector } = shape.include(given.include, what);
+    const filter = shape.where(given.where, what);
+    const floats = plainVector(query, shape.dimensions, shape.nonzero, () => what);
+    const { engine } = this.#session.reading(membrane);
+    engine.search(membrane.pointer, this.#session.snapshot, k, vector,
+      new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength), filter);
+    return this.#hits(wanted, vector);
+  }
+
+  #hits(wanted: boolean[] | undefined, vector: boolean): Hit<F, K>[] {
+    const { membrane, fields } = this.#shape;
+    const { engine } = this.#session.store;
+    const { u8 } = engine.heap;
+    const hits: Hit<F, K>[] = [];
+    const row = new PageRow();
+    const count = engine.answerCount;
+    for (let i = 0, at = engine.answerData; i < count; i++, at = row.next) {
+      row.read(u8, at);
+      const hit: Record<string, unknown> = {
+        key: membrane.keys.decode(u8, row.key, row.keyEnd),
+        distance: row.readDistance(at),
+      };
+      if (vector) hit.vector = row.copyVector();
+      decodeFields(fields, wanted, u8, row.value, hit, this.#cut);
+      hits.push(hit as Hit<F, K>);
+    }
+    return hits;
+  }
+}
+
+/** What API.md promises and is not there yet. */
+export function notYet(given: Record<string, unknown>, option: string, what: string): void {
+  if (given[option] !== undefined) throw new NacreError("UNSUPPORTED", `${what}: the option ${option} is not supported yet`);
+}
+
+/** Where each field of an encoded row begins, and where the last one ends. */
+function fieldSpans(row: Uint8Array, count: number): number[] {
+  const spans = [0];
+  for (let i = 0, at = 0; i < count; i++) {
+    const tag = row[at++];
+    if (tag === FIELD_TYPES.text || tag === FIELD_TYPES.bytes || tag === FIELD_TYPES.json) at += 4 + readU32(row, at);
+    else if (tag !== 0) at += tag === FIELD_TYPES.boolean ? 1 : 8;
+    spans.push(at);
+  }
+  return spans;
+}
+
+function writeUpdated(writer: Writer, { schema, id }: Membrane, key: Uint8Array, vector: Uint8Array,
+                      parts: readonly (PlainField | Kept)[], what: () => string): void {
+  let room = key.length + 4 + vector.length;
+  for (const part of parts) room += isKept(part) ? part.bytes.length : plainFieldRoom(part, what);
+  const start = writer.recordBegin(room, id);
+  const { bytes } = writer;
+  bytes.set(key, writer.at);
+  const keyEnd = writer.at + key.length;
+  writeU32(vector.length, bytes, keyEnd);
+  bytes.set(vector, keyEnd + 4);
+  let at = keyEnd + 4 + vector.length;
+  parts.forEach((part, i) => {
+    if (isKept(part)) {
+      bytes.set(part.bytes, at);
+      at += part.bytes.length;
+    } else {
+      at = writeField(FIELD_TYPES[(schema.fields[i] as Field).type], part, bytes, at, what);
+    }
+  });
+  writer.recordEnd(start, keyEnd, at, RECORD.VECTOR);
+}
+
+function isKept(part: PlainField | Kept): part is Kept {
+  return typeof part === "object" && part !== null && "bytes" in part;
+}
+
+/**
+ * A vector collection.
+ *
+ * 1. A promise of a write resolves when it is as durable as the database's level says.
+ * 2. Vectors are kept bit for bit.
+ * 3. A record has all its fields; those that are absent are null.
+ */
+export class Collection<F = Record<string, unknown>, K extends Key = Key> implements Shaped {
+  readonly [SHAPE]: { readonly session: Session; readonly shape: CollectionShape };
+  readonly #session: Session;
+  readonly #membrane: Membrane;
+  readonly #shape: CollectionShape;
+  readonly #sync: CollectionSync<F, K>;
+
+  /** @internal */
+  constructor(session: Session, membrane: Membrane) {
+    this.#session = session;
+    this.#membrane = membrane;
+    this.#sync = new CollectionSync<F, K>(session, membrane);
+    this[SHAPE] = this.#sync[SHAPE];
+    this.#shape = this[SHAPE].shape;
+  }
+
+  get name(): string {
+    return this.#membrane.name;
+  }
+
+  /** Inserts or replaces whole records; an array of them is one batch. */
+  async put(record: RecordIn<F, K> | readonly RecordIn<F, K>[]): Promise<void> {
+    return this.#session.enqueue(this.#membrane, undefined, (writer) => this.#shape.putRecords(writer, record));
+  }
+
+  /** Records by columns, as one batch. */
+  async putMany(columns: Columns<F, K>): Promise<void> {
+    return this.#session.enqueue(this.#membrane, undefined, (writer) => this.#shape.putColumns(writer, columns));
+  }
+
+  /** Changes only the fields that are named, and the vector if it is; false when there is no such record. */
+  async update(key: K, changes: FieldsIn<F> & { readonly vector?: Float32Array | readonly number[] }): Promise<boolean> {
+    this.#session.writing(this.#membrane);
+    const write = this.#sync.updating(key, changes);
+    if (write === undefined) return false;
+    return this.#session.enqueue(this.#membrane, true, write);
+  }
+
+  async get(key: K): Promise<RecordOut<F, K> | undefined> {
+    return this.#sync.get(key);
+  }
+
+  /** The records in the order of the keys; undefined where there is none. */
+  async getMany(keys: Iterable<K>): Promise<(RecordOut<F, K> | undefined)[]> {
+    return this.#sync.getMany(keys);
+  }
+
+  async has(key: K): Promise<boolean> {
+    return this.#sync.has(key);
+  }
+
+  /** Whether it was there. */
+  async delete(key: K): Promise<boolean> {
+    this.#session.writing(this.#membrane);
+    if (!this.#sync.has(key)) return false;
+    return this.#session.enqueue(this.#membrane, true, (writer) => this.#membrane.delete(writer, key));
+  }
+
+  /** The number of records removed; a filter is required. */
+  async deleteWhere(where: Where<F>): Promise<number> {
+    const filter = this.#sync.filterRequired(where);
+    return this.#session.store.synced(this.#sync.remove(filter, false));
+  }
+
+  /** The number of records removed: all. */
+  async clear(...none: never[]): Promise<number> {
+    this.#sync.checkClear(none);
+    return this.#session.store.synced(this.#sync.remove(NONE, false));
+  }
+
+  async count(where?: Where<F>): Promise<number> {
+    return this.#sync.count(where);
+  }
+
+  /** Records in order of their keys, over the state of the first `next()`. */
+  records(options?: RecordsOptions<F>): AsyncIterableIterator<RecordPart<F, K>> {
+    return asynchronous(this.#sync.records(options));
+  }
+
+  /** The nearest records, nearest first, ties by key; exactly `k` when `k` match. */
+  async search(query: Float32Array | readonly number[], options?: SearchOptions<F>): Promise<Hit<F, K>[]> {
+    return this.#sync.search(query, options);
+  }
+}

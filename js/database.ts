@@ -1,0 +1,104 @@
+import { Batch } from "./batch.ts";
+import { Collection } from "./collection.ts";
+import { disposes } from "./dispose.ts";
+import type { Key } from "./keys.ts";
+import { Kv } from "./kv.ts";
+import { readCompact, readMembranes, readStats, readVerify } from "./report.ts";
+import type { CompactReport, MembraneInfo, Stats, VerifyReport } from "./report.ts";
+import type { CollectionSchema, KvSchema } from "./schema.ts";
+import { Snapshot } from "./snapshot.ts";
+import { Session } from "./store.ts";
+import type { Store } from "./store.ts";
+import { checkCompact, checkVerify, openCollection, openKv } from "./sync.ts";
+import type { VerifyOptions } from "./sync.ts";
+
+/**
+ * A database.
+ *
+ * 1. Calls take effect in the order in which they are made, awaited or not.
+ * 2. A promise of a write resolves when it is as durable as the database's level says; a
+ *    write that is refused has changed nothing.
+ */
+export class Database {
+  /** As it was given to `open`. */
+  readonly name: string;
+  readonly #session: Session;
+
+  /** @internal */
+  constructor(store: Store, name: string, readonly: boolean) {
+    this.name = name;
+    this.#session = new Session(store, readonly);
+  }
+
+  /** Opens a key-value membrane; creates it when it is missing. */
+  async kv<V = any, K extends Key = Key>(name: string, schema?: KvSchema): Promise<Kv<V, K>> {
+    return new Kv<V, K>(this.#session, openKv(this.#session, name, schema));
+  }
+
+  /** Opens a vector collection; creates it when it is missing and its dimensions are given. */
+  async collection<F = Record<string, unknown>, K extends Key = Key>(name: string, schema?: CollectionSchema<F>): Promise<Collection<F, K>> {
+    return new Collection<F, K>(this.#session, openCollection(this.#session, name, schema));
+  }
+
+  async membranes(): Promise<MembraneInfo[]> {
+    return readMembranes(this.#session);
+  }
+
+  /** Removes a membrane with all its rows, at once and for good. */
+  async drop(name: string): Promise<void> {
+    const store = this.#session.writing();
+    store.drop(name);
+    return store.synced(undefined);
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    const store = this.#session.writing();
+    store.rename(from, to);
+    return store.synced(undefined);
+  }
+
+  batch(): Batch {
+    return new Batch(this.#session);
+  }
+
+  async snapshot(): Promise<Snapshot> {
+    return new Snapshot(this.#session);
+  }
+
+  /** Everything acknowledged is synced. */
+  async flush(): Promise<void> {
+    const store = this.#session.reading();
+    store.settle();
+    store.engine.flush();
+  }
+
+  /** Memtables become segments, the log is emptied. */
+  async checkpoint(): Promise<void> {
+    this.#session.writing();
+    this.#session.reading().engine.checkpoint();
+  }
+
+  /** Rewrites all that is live and gives the rest of the file back. */
+  async compact(name?: string, options?: Record<string, never>): Promise<CompactReport> {
+    const store = this.#session.writing();
+    checkCompact(store, name, options);
+    return readCompact(this.#session.reading().engine);
+  }
+
+  async verify(options?: VerifyOptions): Promise<VerifyReport> {
+    const deep = checkVerify(options);
+    return readVerify(this.#session.reading().engine, deep);
+  }
+
+  async stats(): Promise<Stats> {
+    return readStats(this.#session.reading().engine);
+  }
+
+  /** Syncs what was acknowledged, and closes. May be called twice; later calls are CLOSED. */
+  async close(): Promise<void> {
+    if (this.#session.close()) this.#session.store.release();
+  }
+}
+
+export interface Database extends AsyncDisposable {}
+disposes(Database.prototype, "asyncDispose", "close");

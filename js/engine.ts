@@ -1,0 +1,515 @@
+import { ABI, ANSWER, INPUT, STATUS } from "./abi.gen.ts";
+import type { Exports } from "./abi.gen.ts";
+import { invalid, NacreError, shown, statusError } from "./errors.ts";
+import { Heap } from "./heap.ts";
+import { ERRNO } from "./host.ts";
+import type { Host, WasiCalls } from "./host.ts";
+import { builtin, isNode } from "./node.ts";
+import type { Writer } from "./writer.ts";
+
+/** Where the module comes from, when not from beside this file. */
+export type WasmSource = URL | Response | BufferSource | WebAssembly.Module;
+
+// ---- Finding the module: once per source, and shared by all databases ----
+
+/** A module with one SIMD instruction: v128.const, i8x16.popcnt, drop. */
+const SIMD_PROBE = Uint8Array.of(
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11);
+
+const loading = new Map<string, Promise<WebAssembly.Module>>();
+const loaded = new Map<string, WebAssembly.Module>();
+
+function defaultUrl(): URL {
+  return WebAssembly.validate(SIMD_PROBE)
+    ? new URL("./nacre.wasm", import.meta.url)
+    : new URL("./nacre-scalar.wasm", import.meta.url);
+}
+
+function isBufferSource(source: unknown): source is BufferSource {
+  return source instanceof ArrayBuffer || ArrayBuffer.isView(source);
+}
+
+/** INVALID_ARGUMENT unless it may be given as the option `wasm`. */
+export function checkWasmSource(source: unknown): WasmSource | undefined {
+  if (source === undefined || source instanceof URL || source instanceof WebAssembly.Module || isBufferSource(source) ||
+      (typeof Response !== "undefined" && source instanceof Response)) {
+    return source;
+  }
+  throw invalid(`open: wasm must be a URL, Response, BufferSource or WebAssembly.Module, not ${shown(source)}`);
+}
+
+function failedToLoad(what: string, error: unknown): NacreError {
+  if (error instanceof NacreError) return error;
+  return new NacreError("IO", `wasm: ${what}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+}
+
+async function fetchModule(url: URL): Promise<WebAssembly.Module> {
+  if (isNode && url.protocol === "file:") return WebAssembly.compile(builtin("node:fs").readFileSync(url));
+  return compileResponse(await fetch(url), url.href);
+}
+
+async function compileResponse(response: Response, what: string): Promise<WebAssembly.Module> {
+  if (!response.ok) throw new NacreError("IO", `wasm: ${what}: HTTP status ${response.status}`);
+  if (response.headers.get("content-type") === "application/wasm") return WebAssembly.compileStreaming(response);
+  return WebAssembly.compile(await response.arrayBuffer()); // servers that do not know .wasm
+}
+
+/** The module, compiled: from the same URL only once. */
+export async function loadModule(source: WasmSource | undefined): Promise<WebAssembly.Module> {
+  const from = source ?? defaultUrl();
+  if (from instanceof WebAssembly.Module) return from;
+  if (!(from instanceof URL)) {
+    try {
+      return isBufferSource(from) ? await WebAssembly.compile(from) : await compileResponse(from, from.url);
+    } catch (error) {
+      throw failedToLoad("the option", error);
+    }
+  }
+  const known = loaded.get(from.href);
+  if (known !== undefined) return known;
+  let module = loading.get(from.href);
+  if (module === undefined) {
+    module = fetchModule(from);
+    loading.set(from.href, module);
+  }
+  try {
+    loaded.set(from.href, await module);
+    return await module;
+  } catch (error) {
+    throw failedToLoad(from.href, error);
+  } finally {
+    loading.delete(from.href);
+  }
+}
+
+/** The same at once; only from files and from bytes. */
+export function loadModuleSync(source: WasmSource | undefined): WebAssembly.Module {
+  const from = source ?? defaultUrl();
+  if (from instanceof WebAssembly.Module) return from;
+  try {
+    if (isBufferSource(from)) return new WebAssembly.Module(from);
+    if (!(from instanceof URL) || !isNode || from.protocol !== "file:") {
+      throw new NacreError("UNSUPPORTED", "openSync: wasm must be bytes, a module or a file: URL; open takes the others, too");
+    }
+    let module = loaded.get(from.href);
+    if (module === undefined) {
+      module = new WebAssembly.Module(builtin("node:fs").readFileSync(from));
+      loaded.set(from.href, module);
+    }
+    return module;
+  } catch (error) {
+    throw failedToLoad(from instanceof URL ? from.href : "the option", error);
+  }
+}
+
+// ---- The engine ----
+
+/** What abi_open takes; numbers of nacre.h. */
+export interface EngineOptions {
+  mode: number;
+  durability: number;
+  lock: number;
+  memory: number;
+}
+
+export interface RawMembrane {
+  pointer: number;
+  id: number;
+  name: string;
+  schema: Uint8Array;
+}
+
+// Statuses that are answers.
+const OK: number = STATUS.OK;
+const NOT_FOUND: number = STATUS.NOT_FOUND;
+
+/**
+ * One instance of the module, holding one database: the only file that calls it.
+ *
+ * Its methods take and give bytes and addresses. Bytes go in through the input buffer at
+ * `input`; what a call answers stands in the `answer...` members until the next call.
+ */
+export class Engine {
+  readonly heap: Heap;
+  /** Address of the input buffer: at least INPUT.SIZE bytes, more after `reserveInput`. */
+  input: number;
+  #inputSize: number = INPUT.SIZE;
+  readonly #exports: Exports;
+  readonly #host: Host;
+  readonly #self: number;
+  readonly #ownSize: number;
+  #broken: NacreError | undefined;
+
+  private constructor(exports: Exports, heap: Heap, host: Host) {
+    this.#exports = exports;
+    this.heap = heap;
+    this.#host = host;
+    exports._initialize();
+    if (exports.abi_version() !== ABI.VERSION) {
+      throw invalid(`wasm: a module of boundary version ${exports.abi_version()}, this package needs ${ABI.VERSION}`);
+    }
+    this.#ownSize = heap.size;
+    this.#self = exports.abi_host_new() >>> 0;
+    heap.fresh();
+    if (this.#self === 0) throw new NacreError("RESOURCE_EXHAUSTED", "memory: no room for the engine");
+    this.input = this.answerData;
+  }
+
+  static async create(module: WebAssembly.Module, host: Host): Promise<Engine> {
+    const late = new LateMemory();
+    return Engine.#begin(await WebAssembly.instantiate(module, imports(module, host, late)), host, late);
+  }
+
+  static createSync(module: WebAssembly.Module, host: Host): Engine {
+    const late = new LateMemory();
+    return Engine.#begin(new WebAssembly.Instance(module, imports(module, host, late)), host, late);
+  }
+
+  static #begin(instance: WebAssembly.Instance, host: Host, late: LateMemory): Engine {
+    const exports = instance.exports as unknown as Exports;
+    const heap = new Heap(exports.memory);
+    late.heap = heap;
+    return new Engine(exports, heap, host);
+  }
+
+  /** Bytes of linear memory beyond the module's own. */
+  get memorySize(): number {
+    return this.heap.size - this.#ownSize;
+  }
+
+  // ---- Answers ----
+
+  #word(offset: number): number {
+    return this.heap.u32[(this.#self + offset) >>> 2] as number;
+  }
+
+  get answerData(): number {
+    return this.#word(ANSWER.DATA);
+  }
+
+  get answerSize(): number {
+    return this.#word(ANSWER.SIZE);
+  }
+
+  get answerVector(): number {
+    return this.#word(ANSWER.VECTOR);
+  }
+
+  get answerVectorSize(): number {
+    return this.#word(ANSWER.VECTOR_SIZE);
+  }
+
+  get answerCount(): number {
+    return this.#word(ANSWER.COUNT);
+  }
+
+  get answerMore(): boolean {
+    return this.#word(ANSWER.MORE) !== 0;
+  }
+
+  get answerPointer(): number {
+    return this.#word(ANSWER.POINTER);
+  }
+
+  #number(offset: number): number {
+    return this.heap.f64[(this.#self + offset) >>> 3] as number;
+  }
+
+  /** A page, or whatever DATA and SIZE tell of, in a buffer of its own. */
+  answerCopy(): Uint8Array {
+    return this.heap.copy(this.answerData, this.answerSize);
+  }
+
+  // ---- Calling ----
+
+  #failure(status: number): NacreError {
+    return statusError(status, this.heap.failure(this.#self));
+  }
+
+  #trapped(error: unknown): NacreError {
+    if (error instanceof NacreError) return error;
+    this.#broken = new NacreError("INTERNAL",
+      `the engine has stopped: ${error instanceof Error ? error.message : String(error)}; what was acknowledged is safe, open the database again`,
+      { cause: error });
+    return this.#broken;
+  }
+
+  /** Runs a call that must succeed. */
+  #call(call: (exports: Exports, self: number) => number): void {
+    const status = this.#ask(call);
+    if (status !== OK) throw this.#failure(status);
+  }
+
+  /** Runs a call; gives its status. */
+  #ask(call: (exports: Exports, self: number) => number): number {
+    if (this.#broken !== undefined) throw this.#broken;
+    try {
+      return call(this.#exports, this.#self);
+    } catch (error) {
+      throw this.#trapped(error);
+    } finally {
+      this.heap.fresh();
+    }
+  }
+
+  /** Makes room for `size` bytes of input. */
+  reserveInput(size: number): void {
+    if (size <= this.#inputSize) return;
+    const at = this.#ask((exports, self) => exports.abi_input(self, size)) >>> 0;
+    if (at === 0) throw new NacreError("RESOURCE_EXHAUSTED", `memory: no room for ${size} bytes of input`);
+    this.input = at;
+    this.#inputSize = size;
+  }
+
+  /** Writes pieces of input one after the other. */
+  #put(...pieces: readonly Uint8Array[]): void {
+    let size = 0;
+    for (const piece of pieces) size += piece.length;
+    this.reserveInput(size);
+    let at = this.input;
+    for (const piece of pieces) {
+      this.heap.u8.set(piece, at);
+      at += piece.length;
+    }
+  }
+
+  // ---- The database ----
+
+  open(path: string, options: EngineOptions): void {
+    const bytes = new TextEncoder().encode(path);
+    this.#put(bytes);
+    this.#call((exports, self) =>
+      exports.abi_open(self, bytes.length, options.mode, options.durability, options.lock, options.memory));
+    // The path may have moved the input buffer.
+    this.input = this.#ask((exports, self) => exports.abi_input(self, this.#inputSize)) >>> 0;
+  }
+
+  /** Closes the database and gives back what the host holds, whatever happens. */
+  close(): void {
+    try {
+      if (this.#broken === undefined) this.#call((exports, self) => exports.abi_close(self));
+    } finally {
+      this.#broken ??= new NacreError("CLOSED", "the engine is closed");
+      this.#host.close();
+    }
+  }
+
+  membraneOpen(name: Uint8Array, schema: Uint8Array | undefined): RawMembrane | undefined {
+    this.#put(name, schema ?? new Uint8Array(0));
+    const status = this.#ask((exports, self) => exports.abi_membrane_open(self, name.length, schema?.length ?? 0));
+    if (status === NOT_FOUND) return undefined;
+    if (status !== OK) throw this.#failure(status);
+    return this.#membrane();
+  }
+
+  /** The membranes in order of their names: undefined past the last. */
+  membraneAt(index: number): RawMembrane | undefined {
+    const status = this.#ask((exports, self) => exports.abi_membrane_at(self, index));
+    if (status === NOT_FOUND) return undefined;
+    if (status !== OK) throw this.#failure(status);
+    return this.#membrane();
+  }
+
+  #membrane(): RawMembrane {
+    return {
+      pointer: this.answerPointer,
+      id: this.answerCount,
+      name: this.heap.text(this.#word(ANSWER.KEY), this.#word(ANSWER.KEY_SIZE)),
+      schema: this.answerCopy(),
+    };
+  }
+
+  membraneDrop(name: Uint8Array): void {
+    this.#put(name);
+    this.#call((exports, self) => exports.abi_membrane_drop(self, name.length));
+  }
+
+  membraneRename(from: Uint8Array, to: Uint8Array): void {
+    this.#put(from, to);
+    this.#call((exports, self) => exports.abi_membrane_rename(self, from.length, to.length));
+  }
+
+  membraneBytes(membrane: number): number {
+    this.#call((exports, self) => exports.abi_membrane_bytes(self, membrane));
+    return this.#number(ANSWER.NUMBER);
+  }
+
+  // ---- Writing ----
+
+  /** Commits the whole batches that lie in `writer` from `start` to `end`, as one frame. */
+  commit(writer: Writer, start: number, end: number, records: number, sync: boolean): void {
+    if (this.#broken !== undefined) throw this.#broken;
+    const exports = this.#exports, self = this.#self, heap = this.heap;
+    let status: number;
+    try {
+      status = exports.abi_reserve(self, end - start, records);
+      heap.fresh();
+      if (status === OK) {
+        heap.u8.set(start === 0 && end === writer.bytes.length ? writer.bytes : writer.bytes.subarray(start, end), this.answerPointer);
+        status = exports.abi_commit(self, end - start, sync ? 1 : 0);
+        heap.fresh();
+      }
+    } catch (error) {
+      throw this.#trapped(error);
+    }
+    if (status !== OK) throw this.#failure(status);
+  }
+
+  /** Makes durable what is committed, as the level asks. */
+  sync(): void {
+    this.#call((exports, self) => exports.abi_sync(self));
+  }
+
+  /** Makes it durable whatever the level. */
+  flush(): void {
+    this.#call((exports, self) => exports.abi_flush(self));
+  }
+
+  get sequence(): number {
+    if (this.#broken !== undefined) throw this.#broken;
+    return this.#exports.abi_sequence(this.#self);
+  }
+
+  // ---- Reading ----
+
+  /** Whether there is a row with the key that stands in the input buffer; DATA its value. */
+  get(membrane: number, snapshot: number, keySize: number): boolean {
+    if (this.#broken !== undefined) throw this.#broken;
+    let status: number;
+    try {
+      status = this.#exports.abi_get(this.#self, membrane, snapshot, keySize);
+    } catch (error) {
+      throw this.#trapped(error);
+    }
+    this.heap.fresh();
+    if (status === OK) return true;
+    if (status === NOT_FOUND) return false;
+    throw this.#failure(status);
+  }
+
+  has(membrane: number, snapshot: number, keySize: number): boolean {
+    if (this.#broken !== undefined) throw this.#broken;
+    let status: number;
+    try {
+      status = this.#exports.abi_has(this.#self, membrane, snapshot, keySize);
+    } catch (error) {
+      throw this.#trapped(error);
+    }
+    this.heap.fresh();
+    if (status === OK) return true;
+    if (status === NOT_FOUND) return false;
+    throw this.#failure(status);
+  }
+
+  /** Rows of the keys that stand in the input buffer: DATA a page of the first COUNT. */
+  getMany(membrane: number, snapshot: number, count: number, keysSize: number): void {
+    this.#call((exports, self) => exports.abi_get_many(self, membrane, snapshot, count, keysSize));
+  }
+
+  /** POINTER of a new snapshot. */
+  snapshotOpen(): { pointer: number; sequence: number } {
+    this.#call((exports, self) => exports.abi_snapshot_open(self));
+    return { pointer: this.answerPointer, sequence: this.#number(ANSWER.NUMBER) };
+  }
+
+  snapshotRelease(snapshot: number): void {
+    this.#ask((exports, self) => (exports.abi_snapshot_release(self, snapshot), OK));
+  }
+
+  cursorOpen(membrane: number, snapshot: number, low: Uint8Array, high: Uint8Array, filter: Uint8Array, keysOnly: boolean): number {
+    this.#put(low, high, filter);
+    this.#call((exports, self) =>
+      exports.abi_cursor_open(self, membrane, snapshot, low.length, high.length, filter.length, keysOnly ? 1 : 0));
+    return this.answerPointer;
+  }
+
+  /** DATA a page of the next COUNT rows; MORE says whether there may be others. */
+  cursorPage(cursor: number, reverse: boolean, rows: number, bytes: number): void {
+    this.#call((exports, self) => exports.abi_cursor_page(self, cursor, reverse ? 1 : 0, rows, bytes));
+  }
+
+  cursorClose(cursor: number): void {
+    this.#ask((exports, self) => (exports.abi_cursor_close(self, cursor), OK));
+  }
+
+  count(membrane: number, snapshot: number, low: Uint8Array, high: Uint8Array, filter: Uint8Array): number {
+    this.#put(low, high, filter);
+    this.#call((exports, self) => exports.abi_count(self, membrane, snapshot, low.length, high.length, filter.length));
+    return this.#number(ANSWER.NUMBER);
+  }
+
+  clear(membrane: number, low: Uint8Array, high: Uint8Array, filter: Uint8Array, sync: boolean): number {
+    this.#put(low, high, filter);
+    this.#call((exports, self) => exports.abi_clear(self, membrane, low.length, high.length, filter.length, sync ? 1 : 0));
+    return this.#number(ANSWER.NUMBER);
+  }
+
+  /** DATA a page of COUNT hits. */
+  search(membrane: number, snapshot: number, k: number, wantVectors: boolean, vector: Uint8Array, filter: Uint8Array): void {
+    this.#put(vector, filter);
+    this.#call((exports, self) =>
+      exports.abi_search(self, membrane, snapshot, k, wantVectors ? 1 : 0, vector.length, filter.length));
+  }
+
+  // ---- Keeping house ----
+
+  checkpoint(): void {
+    this.#call((exports, self) => exports.abi_checkpoint(self));
+  }
+
+  /** Whether work is left. */
+  step(bytes: number): boolean {
+    this.#call((exports, self) => exports.abi_step(self, bytes));
+    return this.answerMore;
+  }
+
+  compact(): { before: number; after: number; rows: number } {
+    this.#call((exports, self) => exports.abi_compact(self));
+    return { before: this.#number(ANSWER.NUMBER), after: this.#number(ANSWER.SECOND), rows: this.#number(ANSWER.THIRD) };
+  }
+
+  /** JSON of the problems, and how many there are. */
+  verify(deep: boolean): { json: string; count: number } {
+    this.#call((exports, self) => exports.abi_verify(self, deep ? 1 : 0));
+    return { json: this.heap.text(this.answerData, this.answerSize), count: this.#number(ANSWER.NUMBER) };
+  }
+
+  stats(): string {
+    this.#call((exports, self) => exports.abi_stats(self));
+    return this.heap.text(this.answerData, this.answerSize);
+  }
+}
+
+/** The heap exists only after the instance, which wants the host's calls first. */
+class LateMemory {
+  heap: Heap | undefined;
+
+  get u8(): Uint8Array {
+    return this.#now().u8;
+  }
+
+  get view(): DataView {
+    return this.#now().view;
+  }
+
+  fresh(): void {
+    this.#now().fresh();
+  }
+
+  #now(): Heap {
+    if (this.heap === undefined) throw new NacreError("INTERNAL", "the module called its host before it was there");
+    return this.heap;
+  }
+}
+
+function imports(module: WebAssembly.Module, host: Host, memory: LateMemory): WebAssembly.Imports {
+  const calls: WasiCalls = host.calls(memory);
+  const wasi: Record<string, WebAssembly.ImportValue> = {};
+  for (const wanted of WebAssembly.Module.imports(module)) {
+    if (wanted.module !== "wasi_snapshot_preview1" || wanted.kind !== "function") {
+      throw invalid(`wasm: the module wants ${wanted.module}.${wanted.name}: it is not Nacre's`);
+    }
+    wasi[wanted.name] = (calls[wanted.name] ?? (() => ERRNO.NOSYS)) as WebAssembly.ImportValue;
+  }
+  return { wasi_snapshot_preview1: wasi };
+}

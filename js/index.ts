@@ -1,0 +1,21 @@
+export { Batch, BatchSync } from "./batch.ts";
+export type { Target } from "./batch.ts";
+export { Collection, CollectionSync } from "./collection.ts";
+export type {
+  Columns, FieldsIn, Hit, Include, RecordIn, RecordOut, RecordPart, RecordsOptions, SearchOptions,
+} from "./collection.ts";
+export { Database } from "./database.ts";
+export type { WasmSource } from "./engine.ts";
+export { NacreError } from "./errors.ts";
+export type { ErrorCode } from "./errors.ts";
+export type { Key, KeyPart, KeyRange, KeySchema, KeyType, Range } from "./keys.ts";
+export { Kv, KvSync } from "./kv.ts";
+export { open, openSync } from "./open.ts";
+export type { Mode, OpenOptions } from "./open.ts";
+export type { CompactReport, MembraneInfo, Problem, Stats, VerifyReport } from "./report.ts";
+export type { CollectionSchema, FieldType, KvSchema, Metric, ValueType, VectorSchema } from "./schema.ts";
+export { Snapshot, SnapshotSync } from "./snapshot.ts";
+export type { Durability } from "./store.ts";
+export { DatabaseSync } from "./sync.ts";
+export type { VerifyOptions } from "./sync.ts";
+export type { Test, Where } from "./where.ts";

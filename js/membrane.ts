@@ -1,0 +1,140 @@
+import { PAGE } from "./abi.gen.ts";
+import { NacreError } from "./errors.ts";
+import { KeyCodec } from "./keys.ts";
+import type { Bounds } from "./keys.ts";
+import { readU32 } from "./rows.ts";
+import type { Schema } from "./schema.ts";
+import type { Session } from "./store.ts";
+import type { Writer } from "./writer.ts";
+
+/** A membrane of one open database; all its handles share it. */
+export class Membrane {
+  readonly pointer: number;
+  readonly id: number;
+  readonly schema: Schema;
+  readonly keys: KeyCodec;
+  name: string;
+  dropped = false;
+
+  constructor(pointer: number, id: number, name: string, schema: Schema) {
+    this.pointer = pointer;
+    this.id = id;
+    this.name = name;
+    this.schema = schema;
+    this.keys = new KeyCodec(schema.key, () => this.name);
+  }
+
+  gone(): NacreError {
+    return new NacreError("NOT_FOUND", `${JSON.stringify(this.name)} was dropped`);
+  }
+
+  /** Writes a record that removes a row. */
+  delete(writer: Writer, key: unknown): void {
+    const start = writer.recordBegin(this.keys.room(key), this.id);
+    const end = this.keys.encode(key, writer.bytes, writer.at);
+    writer.recordEnd(start, end, end, 1);
+  }
+
+  /** Writes the key into the input buffer; gives its size. */
+  putKey(session: Session, key: unknown): number {
+    const { engine } = session.store;
+    return this.keys.encode(key, engine.heap.u8, engine.input) - engine.input;
+  }
+}
+
+/** How batches write to a membrane, whatever its kind. */
+export interface Shape {
+  readonly membrane: Membrane;
+  /** Writes the records that the arguments of `put` ask for. */
+  put(writer: Writer, values: readonly unknown[]): void;
+}
+
+/** The member under which a handle shows its session and shape to batches. */
+export const SHAPE: unique symbol = Symbol("nacre.shape");
+
+export interface Shaped {
+  readonly [SHAPE]: { readonly session: Session; readonly shape: Shape };
+}
+
+/** One row of a page: where its parts lie in `bytes`. */
+export class PageRow {
+  bytes: Uint8Array = new Uint8Array(0);
+  key = 0;
+  keyEnd = 0;
+  vector = 0;
+  vectorSize = 0;
+  value = 0;
+  valueSize = 0;
+  absent = false;
+  distance = 0;
+  next = 0;
+
+  /** Moves to the row at `at`. */
+  read(bytes: Uint8Array, at: number): void {
+    this.bytes = bytes;
+    let keySize = readU32(bytes, at);
+    this.absent = keySize === PAGE.ABSENT;
+    if (this.absent) keySize = 0;
+    this.valueSize = readU32(bytes, at + 4);
+    this.vectorSize = readU32(bytes, at + 8);
+    this.key = at + PAGE.HEAD;
+    this.keyEnd = this.key + keySize;
+    this.vector = this.key + ((keySize + 3) & ~3);
+    this.value = this.vector + ((this.vectorSize + 3) & ~3);
+    this.next = this.value + ((this.valueSize + 3) & ~3);
+    if (this.next === at) throw new NacreError("INTERNAL", "a page that does not end");
+  }
+
+  /** The distance of a hit at `at`. */
+  readDistance(at: number): number {
+    floats.setUint32(0, readU32(this.bytes, at + 12));
+    return floats.getFloat32(0);
+  }
+
+  /** The vector, in a buffer of its own. */
+  copyVector(): Float32Array {
+    return copyFloats(this.bytes, this.vector, this.vectorSize);
+  }
+}
+
+const floats = new DataView(new ArrayBuffer(4));
+
+/** Little-endian floats of any alignment, in a buffer of their own. */
+export function copyFloats(bytes: Uint8Array, at: number, size: number): Float32Array {
+  return new Float32Array(bytes.slice(at, at + size).buffer as ArrayBuffer);
+}
+
+const FIRST_PAGE = 16 * 1024;
+const NONE = new Uint8Array(0);
+
+/**
+ * The rows of a range, page by page, over the state of the first `next()`. Each row is good
+ * until the next one.
+ */
+export function* pageRows(session: Session, membrane: Membrane, bounds: Bounds, options: {
+  reverse: boolean; limit: number; keysOnly: boolean; filter?: Uint8Array;
+}): Generator<PageRow, void, undefined> {
+  const store = session.reading(membrane);
+  let { limit } = options;
+  if (bounds.empty || limit === 0) return;
+  const { engine } = store;
+  const cursor = engine.cursorOpen(membrane.pointer, session.snapshot, bounds.low, bounds.high, options.filter ?? NONE, options.keysOnly);
+  try {
+    const row = new PageRow();
+    for (let size = FIRST_PAGE, more = true; more && limit > 0; size = Math.min(4 * size, PAGE.SIZE)) {
+      engine.cursorPage(cursor, options.reverse, Math.min(limit, 0xffff_ffff), size);
+      const count = engine.answerCount;
+      more = engine.answerMore;
+      limit -= count;
+      const page = engine.answerCopy();
+      for (let i = 0, at = 0; i < count; i++) {
+        row.read(page, at);
+        at = row.next;
+        yield row;
+        session.check();
+      }
+    }
+  } finally {
+    if (!store.closed) engine.cursorClose(cursor);
+  }
+}

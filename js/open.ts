@@ -1,0 +1,233 @@
+import { LOCK, MODE } from "./abi.gen.ts";
+import { Database } from "./database.ts";
+import { checkWasmSource, Engine, loadModule, loadModuleSync } from "./engine.ts";
+import type { EngineOptions, WasmSource } from "./engine.ts";
+import { checkOptions, invalid, NacreError, shown } from "./errors.ts";
+import { MemoryHost } from "./host-memory.ts";
+import { NodeHost } from "./host-node.ts";
+import { NodeLock } from "./lock-node.ts";
+import { builtin, isNode } from "./node.ts";
+import { DURABILITIES, Store } from "./store.ts";
+import type { Durability } from "./store.ts";
+import { DatabaseSync } from "./sync.ts";
+
+export type Mode = "readwrite" | "existing" | "create" | "readonly";
+
+export interface OpenOptions {
+  /** "readwrite" creates when missing; "existing": NOT_FOUND; "create": EXISTS when there; "readonly". */
+  mode?: Mode | undefined;
+  /** "strict", the default, syncs before it acknowledges; "relaxed" within 200 ms; "none" leaves it to the system. */
+  durability?: Durability | undefined;
+  /** Budget in bytes for caches, memtables and indexes together; 64 MiB when absent. */
+  memory?: number | undefined;
+  /** In a browser: where the files are. Only ":memory:" databases are supported there yet. */
+  storage?: "auto" | undefined;
+  /** Engines: 1 is the only number supported yet. */
+  shards?: 1 | undefined;
+  /** Where the WebAssembly module comes from; beside this package when absent. */
+  wasm?: WasmSource | undefined;
+}
+
+const MODES: Readonly<Record<Mode, number>> = {
+  readwrite: MODE.READWRITE, existing: MODE.EXISTING, create: MODE.CREATE, readonly: MODE.READ,
+};
+const OPTIONS = ["mode", "durability", "memory", "storage", "marker", "from", "shards", "wasm", "signal", "timeoutMs"];
+
+/** Options, checked and complete. */
+interface Checked {
+  mode: Mode;
+  durability: Durability | undefined;
+  memory: number | undefined;
+  wasm: WasmSource | undefined;
+}
+
+function oneOf<Name extends string>(value: unknown, names: Readonly<Record<Name, unknown>>, option: string): Name | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value === "string" && Object.hasOwn(names, value)) return value as Name;
+  throw invalid(`open: ${option} must be one of ${Object.keys(names).join(", ")}, not ${shown(value)}`);
+}
+
+function check(options: unknown): Checked {
+  const given = checkOptions(options, "open", OPTIONS);
+  const { memory, shards } = given;
+  if (memory !== undefined && !(typeof memory === "number" && Number.isSafeInteger(memory) && memory > 0)) {
+    throw invalid(`open: memory must be a number of bytes, not ${shown(memory)}`);
+  }
+  if (shards !== undefined && !(typeof shards === "number" && Number.isInteger(shards) && shards >= 1)) {
+    throw invalid(`open: shards must be a whole number from 1, not ${shown(shards)}`);
+  }
+  const storage = oneOf(given.storage, { auto: 0, opfs: 0, indexeddb: 0, memory: 0 }, "storage");
+  const marker = oneOf(given.marker, { cookie: 0, storage: 0 }, "marker");
+  const checked = {
+    mode: oneOf(given.mode, MODES, "mode") ?? "readwrite",
+    durability: oneOf(given.durability, DURABILITIES, "durability"),
+    memory,
+    wasm: checkWasmSource(given.wasm),
+  };
+  const notYet = (option: string, value: unknown): NacreError =>
+    new NacreError("UNSUPPORTED", `open: ${option}${value === undefined ? "" : `: ${shown(value)}`} is not supported yet`);
+  if (storage !== undefined && storage !== "auto") throw notYet("storage", storage);
+  if (marker === "storage") throw notYet("marker", marker);
+  if (shards !== undefined && shards !== 1) throw notYet("shards", shards);
+  for (const option of ["from", "signal", "timeoutMs"]) if (given[option] !== undefined) throw notYet(option, undefined);
+  return checked;
+}
+
+function engineOptions(options: Checked): EngineOptions {
+  return {
+    mode: MODES[options.mode],
+    durability: DURABILITIES[options.durability ?? "strict"],
+    lock: LOCK.HOST,
+    memory: options.memory ?? 0,
+  };
+}
+
+// ---- Databases in memory: each is one of its own ----
+
+function begin(engine: Engine, path: string, name: string, options: Checked, onClose: () => void): Store {
+  try {
+    engine.open(path, engineOptions(options));
+  } catch (error) {
+    engine.close();
+    throw error;
+  }
+  return new Store(engine, name, options.durability ?? "strict", options.mode === "readonly", onClose);
+}
+
+const MEMORY = ":memory:";
+const nothing = (): void => {};
+
+// ---- Databases in files ----
+
+/** Databases that this realm has open, by their real path. */
+const opened = new Map<string, Store>();
+
+interface Place {
+  /** As the user gave it. */
+  name: string;
+  /** Absolute. */
+  path: string;
+  /** The same file under whatever name has the same. */
+  key: string;
+}
+
+function checkName(given: unknown): string | URL {
+  if (given instanceof URL) return given;
+  if (typeof given !== "string") throw invalid(`open: the name must be a string or a file: URL, not ${shown(given)}`);
+  if (given === "") throw invalid("open: the name is empty");
+  if (given.includes("\0")) throw invalid(`open: the name ${shown(given)} has a zero character`);
+  return given;
+}
+
+function place(given: string | URL): Place {
+  if (!isNode) throw new NacreError("UNSUPPORTED", `open: only ":memory:" is supported here yet, not ${shown(String(given))}`);
+  const path = builtin("node:path"), fs = builtin("node:fs"), url = builtin("node:url");
+  const name = String(given);
+  let absolute: string;
+  try {
+    absolute = path.resolve(given instanceof URL || /^file:/i.test(name) ? url.fileURLToPath(given) : name);
+  } catch (error) {
+    throw invalid(`open: ${shown(name)}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  let key = absolute;
+  try {
+    key = fs.realpathSync(absolute);
+  } catch {
+    try {
+      key = path.join(fs.realpathSync(path.dirname(absolute)), path.basename(absolute));
+    } catch { /* no such folder: opening says so */ }
+  }
+  return { name, path: absolute, key };
+}
+
+/** A second handle on a database that is open here already; undefined: it is not. */
+function again(at: Place, options: Checked): Store | undefined {
+  const store = opened.get(at.key);
+  if (store === undefined) return undefined;
+  if (options.mode === "create") throw new NacreError("EXISTS", `${at.path}: it is there, and open already`);
+  if (store.readonly && options.mode !== "readonly") {
+    throw new NacreError("BUSY", `${at.path}: open in this process for reading only; close that first`);
+  }
+  if (options.durability !== undefined && options.durability !== store.durability) {
+    throw new NacreError("MISUSE", `${at.path}: open in this process already, with durability ${store.durability}`);
+  }
+  return store.retain();
+}
+
+function openFile(at: Place, options: Checked, module: Module): Store {
+  const existing = again(at, options);
+  if (existing !== undefined) return existing;
+  const path = builtin("node:path"), fs = builtin("node:fs");
+  const there = fs.existsSync(at.path);
+  if (options.mode === "create" && there) throw new NacreError("EXISTS", `${at.path}: it is there already`);
+  if ((options.mode === "existing" || options.mode === "readonly") && !there && !fs.existsSync(`${at.path}-wal0`)) {
+    throw new NacreError("NOT_FOUND", `${at.path}: there is no such database`);
+  }
+  const lockName = `${at.path}-lock`;
+  let lock: NodeLock | undefined;
+  if (options.mode === "readonly") {
+    const holder = NodeLock.holder(lockName);
+    if (holder !== undefined) {
+      throw new NacreError("BUSY", `${lockName}: ${holder}; reading beside a writer is not supported yet`);
+    }
+  } else {
+    lock = NodeLock.take(lockName);
+  }
+  try {
+    const folder = path.dirname(at.path);
+    const guest = folder.replaceAll("\\", "/").replace(/^(?!\/)/, "/");
+    const engine = Engine.createSync(module, new NodeHost(folder, guest));
+    const file = `${guest.replace(/\/$/, "")}/${path.basename(at.path)}`;
+    const store = begin(engine, file, at.name, options, () => {
+      opened.delete(at.key);
+      lock?.release();
+    });
+    opened.set(at.key, store);
+    return store;
+  } catch (error) {
+    lock?.release();
+    throw error;
+  }
+}
+
+type Module = Awaited<ReturnType<typeof loadModule>>;
+
+/**
+ * Opens a database, or creates it.
+ *
+ * @param name In Node a path or file: URL; ":memory:" for a database that is gone at close.
+ * @throws NacreError NOT_FOUND, EXISTS, BUSY (another process writes), CORRUPT (no Nacre
+ *   database, or a damaged one), VERSION, PERMISSION, IO, INVALID_ARGUMENT, UNSUPPORTED.
+ */
+export async function open(name: string | URL, options?: OpenOptions): Promise<Database> {
+  const given = checkName(name);
+  const checked = check(options);
+  if (given === MEMORY) {
+    checkMemoryMode(checked);
+    const module = await loadModule(checked.wasm);
+    const store = begin(await Engine.create(module, new MemoryHost()), MEMORY, MEMORY, checked, nothing);
+    return new Database(store, MEMORY, false);
+  }
+  const at = place(given);
+  const store = openFile(at, checked, await loadModule(checked.wasm));
+  return new Database(store, at.name, checked.mode === "readonly");
+}
+
+/** `open`, at once: in Node, and inside a browser's worker. */
+export function openSync(name: string | URL, options?: OpenOptions): DatabaseSync {
+  const given = checkName(name);
+  const checked = check(options);
+  if (given === MEMORY) {
+    checkMemoryMode(checked);
+    const store = begin(Engine.createSync(loadModuleSync(checked.wasm), new MemoryHost()), MEMORY, MEMORY, checked, nothing);
+    return new DatabaseSync(store, MEMORY, false);
+  }
+  const at = place(given);
+  return new DatabaseSync(openFile(at, checked, loadModuleSync(checked.wasm)), at.name, checked.mode === "readonly");
+}
+
+function checkMemoryMode({ mode }: Checked): void {
+  if (mode === "existing" || mode === "readonly") {
+    throw new NacreError("NOT_FOUND", `:memory:: a database in memory is always a new one, so there is none for mode ${mode}`);
+  }
+}

@@ -1,0 +1,87 @@
+import { disposes } from "./dispose.ts";
+import { Collection, CollectionSync } from "./collection.ts";
+import type { Key } from "./keys.ts";
+import { Kv, KvSync } from "./kv.ts";
+import { readMembranes } from "./report.ts";
+import type { MembraneInfo } from "./report.ts";
+import { collectionSchema, kvSchema } from "./schema.ts";
+import type { CollectionSchema, KvSchema } from "./schema.ts";
+import { Session } from "./store.ts";
+
+/** One state of the database: its readers are frozen, its writers answer READONLY. */
+export class SnapshotSync {
+  readonly #session: Session;
+  /** The database's sequence at this state. */
+  readonly sequence: bigint;
+
+  /** @internal */
+  constructor(parent: Session) {
+    const { engine } = parent.reading();
+    const { pointer, sequence } = engine.snapshotOpen();
+    this.#session = new Session(parent.store, true, parent, pointer);
+    this.sequence = BigInt(sequence);
+  }
+
+  kv<V = any, K extends Key = Key>(name: string, schema?: KvSchema): KvSync<V, K> {
+    const checked = schema === undefined ? undefined : kvSchema(schema, `kv ${name}`);
+    return new KvSync<V, K>(this.#session, this.#session.open("kv", name, checked, undefined));
+  }
+
+  collection<F = Record<string, unknown>, K extends Key = Key>(name: string, schema?: CollectionSchema<F>): CollectionSync<F, K> {
+    const checked = schema === undefined ? undefined : collectionSchema(schema, `collection ${name}`);
+    return new CollectionSync<F, K>(this.#session, this.#session.open("collection", name, checked, undefined));
+  }
+
+  membranes(): MembraneInfo[] {
+    return readMembranes(this.#session);
+  }
+
+  /** May be called twice. Afterwards its readers are CLOSED. */
+  release(): void {
+    if (this.#session.close()) this.#session.store.engine.snapshotRelease(this.#session.snapshot);
+  }
+
+  /** @internal */
+  get session(): Session {
+    return this.#session;
+  }
+}
+
+/** One state of the database: its readers are frozen, its writers answer READONLY. */
+export class Snapshot {
+  readonly #sync: SnapshotSync;
+  /** The database's sequence at this state. */
+  readonly sequence: bigint;
+
+  /** @internal */
+  constructor(parent: Session) {
+    this.#sync = new SnapshotSync(parent);
+    this.sequence = this.#sync.sequence;
+  }
+
+  async kv<V = any, K extends Key = Key>(name: string, schema?: KvSchema): Promise<Kv<V, K>> {
+    const checked = schema === undefined ? undefined : kvSchema(schema, `kv ${name}`);
+    return new Kv<V, K>(this.#sync.session, this.#sync.session.open("kv", name, checked, undefined));
+  }
+
+  async collection<F = Record<string, unknown>, K extends Key = Key>(name: string, schema?: CollectionSchema<F>): Promise<Collection<F, K>> {
+    const checked = schema === undefined ? undefined : collectionSchema(schema, `collection ${name}`);
+    return new Collection<F, K>(this.#sync.session, this.#sync.session.open("collection", name, checked, undefined));
+  }
+
+  async membranes(): Promise<MembraneInfo[]> {
+    return this.#sync.membranes();
+  }
+
+  /** May be called twice. Afterwards its readers are CLOSED. */
+  async release(): Promise<void> {
+    this.#sync.release();
+  }
+}
+
+export interface SnapshotSync extends Disposable {}
+export interface Snapshot extends AsyncDisposable, Disposable {}
+
+disposes(SnapshotSync.prototype, "dispose", "release");
+disposes(Snapshot.prototype, "dispose", "release");
+disposes(Snapshot.prototype, "asyncDispose", "release");

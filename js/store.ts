@@ -1,0 +1,365 @@
+import { DURABILITY, LIMIT } from "./abi.gen.ts";
+import type { Engine, RawMembrane } from "./engine.ts";
+import { invalid, NacreError } from "./errors.ts";
+import { Membrane } from "./membrane.ts";
+import type { Schema } from "./schema.ts";
+import { decodeSchema, encodeSchema } from "./schema.ts";
+import { nameBytes } from "./text.ts";
+import { Writer, Writers } from "./writer.ts";
+
+export type Durability = "strict" | "relaxed" | "none";
+
+export const DURABILITIES: Readonly<Record<Durability, number>> = {
+  strict: DURABILITY.STRICT, relaxed: DURABILITY.RELAXED, none: DURABILITY.NONE,
+};
+
+const RELAXED_MS = 150; // of the 200 that are promised
+const QUEUE_MAX = 1 << 20; // bytes that wait for the end of the tick
+
+/** An un-awaited write: a batch of its own between `start` and `end` of the queue. */
+interface Queued {
+  readonly start: number;
+  readonly end: number;
+  readonly records: number;
+  readonly settled: Settled;
+}
+
+interface Settled {
+  resolve(): void;
+  reject(error: unknown): void;
+}
+
+/** setImmediate where there is one: the end of this turn of the event loop. */
+const atEndOfTick: (run: () => void) => void = (() => {
+  if (typeof setImmediate === "function") return (run: () => void) => void setImmediate(run);
+  if (typeof MessageChannel === "undefined") return (run: () => void) => void setTimeout(run, 0);
+  let waiting: (() => void)[] = [];
+  let channel: MessageChannel | undefined;
+  return (run: () => void) => {
+    if (channel === undefined) {
+      channel = new MessageChannel();
+      channel.port1.onmessage = () => {
+        const runs = waiting;
+        waiting = [];
+        for (const each of runs) each();
+      };
+    }
+    waiting.push(run);
+    channel.port2.postMessage(0);
+  };
+})();
+
+/**
+ * One open database, shared by all handles of this realm, and the writes on their way to it.
+ *
+ * 1. Writes of the asynchronous API wait in a queue, each as a batch of its own. They go to
+ *    the engine as one frame (`apply`) before anything else happens there, and at the end of
+ *    the tick at the latest; so everything runs in the order of the calls.
+ * 2. One sync at the end of the tick covers all of them; only then their promises resolve.
+ * 3. When the frame is refused, its batches go one by one: one that is refused does not
+ *    refuse the others.
+ */
+export class Store {
+  readonly engine: Engine;
+  readonly name: string;
+  readonly durability: Durability;
+  readonly readonly: boolean;
+  readonly writers = new Writers();
+  readonly #membranes = new Map<number, Membrane>();
+  readonly #onClose: () => void;
+  #queue = new Writer();
+  #queued: Queued[] = [];
+  #applied: Settled[] = [];
+  #settling = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #handles = 1;
+
+  constructor(engine: Engine, name: string, durability: Durability, readonly: boolean, onClose: () => void) {
+    this.engine = engine;
+    this.name = name;
+    this.durability = durability;
+    this.readonly = readonly;
+    this.#onClose = onClose;
+  }
+
+  get closed(): boolean {
+    return this.#handles === 0;
+  }
+
+  /** Another handle. */
+  retain(): this {
+    this.#handles++;
+    return this;
+  }
+
+  /** One handle less; the last one closes the database. */
+  release(): void {
+    this.settle();
+    if (--this.#handles > 0) return;
+    if (this.#timer !== undefined) clearTimeout(this.#timer);
+    try {
+      this.engine.close();
+    } finally {
+      this.#onClose();
+    }
+  }
+
+  // ---- Writing ----
+
+  /** Commits a batch now, and makes it as durable as the level says. */
+  commit(writer: Writer): void {
+    if (writer.count === 0) return;
+    this.apply();
+    this.engine.commit(writer, 0, writer.at, writer.count, true);
+    this.written();
+  }
+
+  /** Queues a batch; resolves with `value` when it is as durable as the level says. */
+  enqueue<T>(writer: Writer, value: T): Promise<T> {
+    if (writer.count === 0) return Promise.resolve(value);
+    const start = this.#queue.at;
+    this.#queue.append(writer);
+    const promise = new Promise<T>((resolve, reject) => {
+      this.#queued.push({
+        start, end: this.#queue.at, records: writer.count, settled: { resolve: () => resolve(value), reject },
+      });
+    });
+    this.#settleSoon();
+    if (this.#queue.at > QUEUE_MAX) this.apply();
+    return promise;
+  }
+
+  /** What was just done without a sync: resolves with `value` after one. */
+  synced<T>(value: T): Promise<T> {
+    this.written();
+    const promise = new Promise<T>((resolve, reject) => this.#applied.push({ resolve: () => resolve(value), reject }));
+    this.#settleSoon();
+    return promise;
+  }
+
+  /** Gives the engine what is queued. Never throws: each write has its own promise. */
+  apply(): void {
+    if (this.#queued.length === 0) return;
+    const queued = this.#queued, queue = this.#queue;
+    this.#queued = [];
+    let records = 0;
+    for (const each of queued) records += each.records;
+    try {
+      this.engine.commit(queue, 0, queue.at, records, false);
+      for (const each of queued) this.#applied.push(each.settled);
+    } catch (error) {
+      if (queued.length === 1) queued[0]?.settled.reject(error);
+      else for (const each of queued) this.#applyOne(queue, each);
+    }
+    this.written();
+    if (queue.bytes.length > 2 * QUEUE_MAX) this.#queue = new Writer();
+    else queue.clear();
+  }
+
+  #applyOne(queue: Writer, { start, end, records, settled }: Queued): void {
+    try {
+      this.engine.commit(queue, start, end, records, false);
+      this.#applied.push(settled);
+    } catch (error) {
+      settled.reject(error);
+    }
+  }
+
+  #settleSoon(): void {
+    if (this.#settling) return;
+    this.#settling = true;
+    atEndOfTick(() => {
+      this.#settling = false;
+      if (!this.closed) this.settle();
+    });
+  }
+
+  /** Applies what is queued, syncs, and resolves. Never throws. */
+  settle(): void {
+    this.apply();
+    if (this.#applied.length === 0) return;
+    const applied = this.#applied;
+    this.#applied = [];
+    try {
+      this.engine.sync();
+    } catch (error) {
+      for (const each of applied) each.reject(error);
+      return;
+    }
+    for (const each of applied) each.resolve();
+  }
+
+  /** Something was written: "relaxed" promises a sync soon. */
+  written(): void {
+    if (this.durability !== "relaxed" || this.#timer !== undefined) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      if (this.closed) return;
+      this.apply();
+      try {
+        this.engine.flush();
+      } catch { /* the handle is poisoned: the next write says so */ }
+    }, RELAXED_MS);
+    (this.#timer as { unref?: () => void }).unref?.();
+  }
+
+  // ---- Membranes ----
+
+  /** The membrane as one object, whoever opens it. */
+  #membrane(raw: RawMembrane): Membrane {
+    let membrane = this.#membranes.get(raw.pointer);
+    if (membrane === undefined) {
+      membrane = new Membrane(raw.pointer, raw.id, raw.name, decodeSchema(raw.schema));
+      this.#membranes.set(raw.pointer, membrane);
+    }
+    return membrane;
+  }
+
+  /** With a schema it is created when missing; without one, undefined says that it is. */
+  openMembrane(name: string, schema: Schema | undefined): Membrane | undefined {
+    this.apply();
+    const bytes = nameBytes(name, "membrane", LIMIT.NAME_SIZE);
+    const raw = this.engine.membraneOpen(bytes, schema === undefined ? undefined : encodeSchema(schema));
+    return raw === undefined ? undefined : this.#membrane(raw);
+  }
+
+  membraneNames(): Membrane[] {
+    const membranes: Membrane[] = [];
+    for (let raw = this.engine.membraneAt(0); raw !== undefined; raw = this.engine.membraneAt(membranes.length)) {
+      membranes.push(this.#membrane(raw));
+    }
+    return membranes;
+  }
+
+  drop(name: string): void {
+    const membrane = this.openMembrane(name, undefined);
+    if (membrane === undefined) throw new NacreError("NOT_FOUND", `drop: there is no membrane ${JSON.stringify(name)}`);
+    this.engine.membraneDrop(nameBytes(name, "drop", LIMIT.NAME_SIZE));
+    membrane.dropped = true;
+    this.#membranes.delete(membrane.pointer);
+    this.written();
+  }
+
+  rename(from: string, to: string): void {
+    const fromBytes = nameBytes(from, "rename", LIMIT.NAME_SIZE), toBytes = nameBytes(to, "rename", LIMIT.NAME_SIZE);
+    const membrane = this.openMembrane(from, undefined);
+    if (membrane === undefined) throw new NacreError("NOT_FOUND", `rename: there is no membrane ${JSON.stringify(from)}`);
+    this.engine.membraneRename(fromBytes, toBytes);
+    membrane.name = to;
+    this.written();
+  }
+}
+
+/**
+ * What a handle may do: a database handle's own, or a snapshot's. Handles of membranes
+ * belong to the session that they were opened in.
+ */
+export class Session {
+  readonly store: Store;
+  /** Address of the snapshot that reads see; 0: the newest state. */
+  readonly snapshot: number;
+  readonly #parent: Session | undefined;
+  readonly #readonly: boolean;
+  #closed = false;
+
+  constructor(store: Store, readonly: boolean, parent?: Session, snapshot = 0) {
+    this.store = store;
+    this.snapshot = snapshot;
+    this.#readonly = readonly;
+    this.#parent = parent;
+  }
+
+  get closed(): boolean {
+    return this.#closed || (this.#parent?.closed ?? false);
+  }
+
+  /** Once: whether it was open. */
+  close(): boolean {
+    const open = !this.closed;
+    this.#closed = true;
+    return open;
+  }
+
+  check(): void {
+    if (!this.#closed && this.#parent === undefined) return;
+    if (this.#parent !== undefined) this.#parent.check();
+    if (this.#closed) {
+      throw new NacreError("CLOSED", this.#parent === undefined ? `${this.store.name}: closed` : `${this.store.name}: the snapshot is released`);
+    }
+  }
+
+  get readonly(): boolean {
+    return this.#readonly;
+  }
+
+  /** Before a read: what was written before it is there. */
+  reading(membrane?: Membrane): Store {
+    this.check();
+    if (membrane !== undefined && membrane.dropped) throw membrane.gone();
+    this.store.apply();
+    return this.store;
+  }
+
+  /** Before a write. */
+  writing(membrane?: Membrane): Store {
+    this.check();
+    if (this.#readonly) {
+      throw new NacreError("READONLY", this.snapshot !== 0
+        ? `${this.store.name}: a snapshot cannot be written to`
+        : `${this.store.name}: opened for reading only`);
+    }
+    if (membrane !== undefined && membrane.dropped) throw membrane.gone();
+    return this.store;
+  }
+
+  /** Commits the records that `fill` writes, as one batch. */
+  commit(membrane: Membrane, fill: (writer: Writer) => void): void {
+    const store = this.writing(membrane);
+    const writer = store.writers.take();
+    try {
+      writer.batchBegin();
+      fill(writer);
+      writer.batchEnd();
+      this.writing(membrane); // `fill` may have run the caller's code
+      store.commit(writer);
+    } finally {
+      store.writers.give(writer);
+    }
+  }
+
+  /** Queues the records that `fill` writes, as one batch. */
+  enqueue<T>(membrane: Membrane, value: T, fill: (writer: Writer) => void): Promise<T> {
+    const store = this.writing(membrane);
+    const writer = store.writers.take();
+    try {
+      writer.batchBegin();
+      fill(writer);
+      writer.batchEnd();
+      this.writing(membrane);
+      return store.enqueue(writer, value);
+    } finally {
+      store.writers.give(writer);
+    }
+  }
+
+  /** Opens a membrane of a kind: with a schema as it says; without one as it is, or as `fallback` says. */
+  open(kind: Schema["kind"], name: unknown, schema: Schema | undefined, fallback: Schema | undefined): Membrane {
+    this.check();
+    nameBytes(name, kind, LIMIT.NAME_SIZE);
+    const label = name as string;
+    const { store } = this;
+    let membrane = store.openMembrane(label, undefined);
+    if (membrane === undefined) {
+      const wanted = schema ?? fallback;
+      if (this.#readonly) throw new NacreError("NOT_FOUND", `there is no membrane ${JSON.stringify(label)}`);
+      if (wanted === undefined) throw invalid(`${kind} ${JSON.stringify(label)}: it is not there yet, and to create it needs vector: { dimensions }`);
+      membrane = store.openMembrane(label, wanted);
+    } else if (membrane.schema.kind !== kind) {
+      throw new NacreError("WRONG_KIND", `${JSON.stringify(label)} is a ${membrane.schema.kind}, not a ${kind}`);
+    } else if (schema !== undefined) {
+      membrane = store.openMembrane(label, schema); // SCHEMA_MISMATCH names the difference
+    }
+    if (membrane === undefined) throw new NacreError("INTERNAL", `${kind} ${JSON.stringify(label)} was not created`);
+    return membrane;
+  }
+}

@@ -1,0 +1,132 @@
+import { BatchSync } from "./batch.ts";
+import { CollectionSync, notYet } from "./collection.ts";
+import { disposes } from "./dispose.ts";
+import { checkOptions, invalid, NacreError, shown } from "./errors.ts";
+import type { Key } from "./keys.ts";
+import { KvSync } from "./kv.ts";
+import type { Membrane } from "./membrane.ts";
+import { readCompact, readMembranes, readStats, readVerify } from "./report.ts";
+import type { CompactReport, MembraneInfo, Stats, VerifyReport } from "./report.ts";
+import { collectionSchema, kvSchema, KV_DEFAULT } from "./schema.ts";
+import type { CollectionSchema, KvSchema } from "./schema.ts";
+import { SnapshotSync } from "./snapshot.ts";
+import { Session } from "./store.ts";
+import type { Store } from "./store.ts";
+
+export interface VerifyOptions {
+  /** Reads every byte. */
+  deep?: boolean | undefined;
+}
+
+/** Opens or creates a key-value membrane. */
+export function openKv(session: Session, name: unknown, schema: unknown): Membrane {
+  session.check();
+  const checked = schema === undefined ? undefined : kvSchema(schema, `kv ${shown(name)}`);
+  return session.open("kv", name, checked, KV_DEFAULT);
+}
+
+/** Opens or creates a vector collection. */
+export function openCollection(session: Session, name: unknown, schema: unknown): Membrane {
+  session.check();
+  const checked = schema === undefined ? undefined : collectionSchema(schema, `collection ${shown(name)}`);
+  return session.open("collection", name, checked, undefined);
+}
+
+/** The options of verify(), checked. */
+export function checkVerify(options: unknown): boolean {
+  const given = checkOptions(options, "verify", ["deep", "signal", "timeoutMs"]);
+  for (const option of ["signal", "timeoutMs"]) notYet(given, option, "verify");
+  const { deep = false } = given;
+  if (typeof deep !== "boolean") throw invalid(`verify: deep must be true or false, not ${shown(deep)}`);
+  return deep;
+}
+
+/** The arguments of compact(), checked. It always compacts all membranes. */
+export function checkCompact(store: Store, name: unknown, options: unknown): void {
+  const given = checkOptions(options, "compact", ["signal", "timeoutMs"]);
+  for (const option of ["signal", "timeoutMs"]) notYet(given, option, "compact");
+  if (name === undefined) return;
+  if (typeof name !== "string") throw invalid(`compact: a name must be a string, not ${shown(name)}`);
+  if (store.openMembrane(name, undefined) === undefined) {
+    throw new NacreError("NOT_FOUND", `compact: there is no membrane ${JSON.stringify(name)}`);
+  }
+}
+
+/** A database, synchronously: each call is done when it returns. */
+export class DatabaseSync {
+  /** As it was given to `openSync`. */
+  readonly name: string;
+  readonly #session: Session;
+
+  /** @internal */
+  constructor(store: Store, name: string, readonly: boolean) {
+    this.name = name;
+    this.#session = new Session(store, readonly);
+  }
+
+  /** Opens a key-value membrane; creates it when it is missing. */
+  kv<V = any, K extends Key = Key>(name: string, schema?: KvSchema): KvSync<V, K> {
+    return new KvSync<V, K>(this.#session, openKv(this.#session, name, schema));
+  }
+
+  /** Opens a vector collection; creates it when it is missing and its dimensions are given. */
+  collection<F = Record<string, unknown>, K extends Key = Key>(name: string, schema?: CollectionSchema<F>): CollectionSync<F, K> {
+    return new CollectionSync<F, K>(this.#session, openCollection(this.#session, name, schema));
+  }
+
+  membranes(): MembraneInfo[] {
+    return readMembranes(this.#session);
+  }
+
+  /** Removes a membrane with all its rows, at once and for good. */
+  drop(name: string): void {
+    this.#session.writing().drop(name);
+  }
+
+  rename(from: string, to: string): void {
+    this.#session.writing().rename(from, to);
+  }
+
+  batch(): BatchSync {
+    return new BatchSync(this.#session);
+  }
+
+  snapshot(): SnapshotSync {
+    return new SnapshotSync(this.#session);
+  }
+
+  /** Everything acknowledged is synced. */
+  flush(): void {
+    this.#session.reading().engine.flush();
+  }
+
+  /** Memtables become segments, the log is emptied. */
+  checkpoint(): void {
+    this.#session.writing();
+    this.#session.reading().engine.checkpoint();
+  }
+
+  /** Rewrites all that is live and gives the rest of the file back. */
+  compact(name?: string, options?: Record<string, never>): CompactReport {
+    const store = this.#session.writing();
+    checkCompact(store, name, options);
+    return readCompact(this.#session.reading().engine);
+  }
+
+  verify(options?: VerifyOptions): VerifyReport {
+    const deep = checkVerify(options);
+    return readVerify(this.#session.reading().engine, deep);
+  }
+
+  stats(): Stats {
+    return readStats(this.#session.reading().engine);
+  }
+
+  /** Syncs what was acknowledged, and closes. May be called twice; later calls are CLOSED. */
+  close(): void {
+    if (this.#session.close()) this.#session.store.release();
+  }
+}
+
+export interface DatabaseSync extends Disposable {}
+disposes(DatabaseSync.prototype, "dispose", "close");

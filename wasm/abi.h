@@ -1,0 +1,131 @@
+/* abi.h - the WASM boundary: every call that JavaScript makes into the module. The one
+ * description of it: js/abi.gen.ts is made from this page (wasm/abi-gen.mjs).
+ *
+ * 1. One AbiHost holds one database, and what JavaScript needs to talk to it: an Answer,
+ *    an input buffer and a page buffer.
+ * 2. What can fail returns a nacre_status. Results stand in the Answer, whose words lie
+ *    at the offsets below from the host's address. On failure its text says why.
+ * 3. Bytes go in through the input buffer: the caller writes them there one after the
+ *    other, in the order of the parameters NAME_size, and passes their sizes. abi_input
+ *    makes room; its address stays until the next abi_input that returns another one.
+ * 4. Bytes that an Answer points to are borrowed until the next call.
+ * 5. Numbers of 64 bits cross as f64: all of them are at most 2^53.
+ * 6. Rows of a page lie one after the other, each at a multiple of 4 bytes:
+ *        key_size u32 | value_size u32 | vector_size u32 | distance f32
+ *        | key | vector, at a multiple of 4 | value | zeros up to a multiple of 4
+ *    key_size is PAGE_ABSENT where abi_get_many found no row (all else is zero then).
+ * 7. Any call may grow the memory, which detaches JavaScript's views of it. */
+#ifndef WASM_ABI_H
+#define WASM_ABI_H
+
+#include <stdint.h>
+
+typedef struct AbiHost AbiHost;
+
+enum {
+    ABI_VERSION = 1,
+
+    ANSWER_DATA = 0,         /* u32: address */
+    ANSWER_SIZE = 4,         /* u32: bytes there */
+    ANSWER_KEY = 8,          /* u32: address */
+    ANSWER_KEY_SIZE = 12,
+    ANSWER_VECTOR = 16,      /* u32: address, of any alignment */
+    ANSWER_VECTOR_SIZE = 20, /* bytes; 0: none */
+    ANSWER_COUNT = 24,       /* u32 */
+    ANSWER_POINTER = 28,     /* u32: a membrane, snapshot, cursor, or place to write */
+    ANSWER_MORE = 32,        /* u32: 1, call again */
+    ANSWER_NUMBER = 40,      /* f64 */
+    ANSWER_SECOND = 48,      /* f64 */
+    ANSWER_THIRD = 56,       /* f64 */
+    ANSWER_TEXT = 64,        /* of a failure, ending with a zero byte */
+    ANSWER_TEXT_SIZE = 320,
+
+    PAGE_HEAD = 16,
+    PAGE_ABSENT = 0xffffffff,
+    PAGE_SIZE = 256 << 10,   /* a page with more than one row is at most so large */
+    INPUT_SIZE = 256 << 10,  /* of the input buffer at first */
+};
+
+/* What js/abi.gen.ts lists as functions: ABI(name) in front of a declaration exports it. */
+#define ABI(name) __attribute__((export_name(#name)))
+
+ABI(abi_version) uint32_t abi_version(void);
+
+/* 0: no memory. The input buffer is at ANSWER_DATA, INPUT_SIZE bytes. */
+ABI(abi_host_new) AbiHost *abi_host_new(void);
+
+/* Room for `size` bytes of input; the address, or 0: no memory. */
+ABI(abi_input) uint32_t abi_input(AbiHost *host, uint32_t size);
+
+/* mode, durability and lock are those of nacre.h; memory is in bytes, 0 the default. */
+ABI(abi_open) uint32_t abi_open(AbiHost *host, uint32_t path_size, uint32_t mode, uint32_t durability,
+                                uint32_t lock, double memory);
+/* Closes the database and frees the host's buffers; the host itself stays, to tell why
+ * it failed. */
+ABI(abi_close) uint32_t abi_close(AbiHost *host);
+
+/* schema_size 0: none given. POINTER the membrane, COUNT its id, DATA its schema, KEY
+ * its name. */
+ABI(abi_membrane_open) uint32_t abi_membrane_open(AbiHost *host, uint32_t name_size, uint32_t schema_size);
+/* The same, for the index-th by name; NOT_FOUND past the last. */
+ABI(abi_membrane_at) uint32_t abi_membrane_at(AbiHost *host, uint32_t index);
+ABI(abi_membrane_drop) uint32_t abi_membrane_drop(AbiHost *host, uint32_t name_size);
+ABI(abi_membrane_rename) uint32_t abi_membrane_rename(AbiHost *host, uint32_t from_size, uint32_t to_size);
+/* NUMBER: bytes, about. */
+ABI(abi_membrane_bytes) uint32_t abi_membrane_bytes(AbiHost *host, uint32_t membrane);
+
+/* POINTER: where batches and records go, as record_format.h says. */
+ABI(abi_reserve) uint32_t abi_reserve(AbiHost *host, double bytes, double records);
+ABI(abi_commit) uint32_t abi_commit(AbiHost *host, uint32_t bytes, uint32_t sync);
+/* Makes what is committed durable, as the database's level asks. */
+ABI(abi_sync) uint32_t abi_sync(AbiHost *host);
+/* Makes it durable whatever the level. */
+ABI(abi_flush) uint32_t abi_flush(AbiHost *host);
+ABI(abi_sequence) double abi_sequence(AbiHost *host);
+
+/* `snapshot` is 0 for the newest state, here and below. DATA the value, VECTOR. */
+ABI(abi_get) uint32_t abi_get(AbiHost *host, uint32_t membrane, uint32_t snapshot, uint32_t key_size);
+ABI(abi_has) uint32_t abi_has(AbiHost *host, uint32_t membrane, uint32_t snapshot, uint32_t key_size);
+/* `keys` are `count` times: size u32 | key | zeros up to a multiple of 4. DATA a page of
+ * the first COUNT of them (at least one; so many as fit), in their order. */
+ABI(abi_get_many) uint32_t abi_get_many(AbiHost *host, uint32_t membrane, uint32_t snapshot, uint32_t count,
+                                        uint32_t keys_size);
+
+/* POINTER; NUMBER its sequence. */
+ABI(abi_snapshot_open) uint32_t abi_snapshot_open(AbiHost *host);
+ABI(abi_snapshot_release) void abi_snapshot_release(AbiHost *host, uint32_t snapshot);
+
+/* Keys low <= key < high; high_size 0: no bound. filter_size 0: no filter. POINTER. */
+ABI(abi_cursor_open) uint32_t abi_cursor_open(AbiHost *host, uint32_t membrane, uint32_t snapshot,
+                                              uint32_t low_size, uint32_t high_size, uint32_t filter_size,
+                                              uint32_t keys_only);
+/* DATA a page of the next COUNT rows: at most `rows`, and about `bytes` (at least one
+ * row if there is any). MORE 0: there are no more after these. */
+ABI(abi_cursor_page) uint32_t abi_cursor_page(AbiHost *host, uint32_t cursor, uint32_t reverse, uint32_t rows,
+                                              uint32_t bytes);
+ABI(abi_cursor_close) void abi_cursor_close(AbiHost *host, uint32_t cursor);
+
+/* NUMBER: rows. */
+ABI(abi_count) uint32_t abi_count(AbiHost *host, uint32_t membrane, uint32_t snapshot, uint32_t low_size,
+                                  uint32_t high_size, uint32_t filter_size);
+/* NUMBER: rows removed. */
+ABI(abi_clear) uint32_t abi_clear(AbiHost *host, uint32_t membrane, uint32_t low_size, uint32_t high_size,
+                                  uint32_t filter_size, uint32_t sync);
+
+/* DATA a page of COUNT hits, nearest first. */
+ABI(abi_search) uint32_t abi_search(AbiHost *host, uint32_t membrane, uint32_t snapshot, uint32_t k,
+                                    uint32_t want_vectors, uint32_t vector_size, uint32_t filter_size);
+
+ABI(abi_checkpoint) uint32_t abi_checkpoint(AbiHost *host);
+/* MORE: whether work is left. */
+ABI(abi_step) uint32_t abi_step(AbiHost *host, double bytes);
+/* NUMBER bytes before, SECOND after, THIRD rows. */
+ABI(abi_compact) uint32_t abi_compact(AbiHost *host);
+/* DATA: [{"where":"...","offset":0,"what":"..."}, ...], of at most ABI_PROBLEMS_MAX;
+ * NUMBER how many there are. */
+ABI(abi_verify) uint32_t abi_verify(AbiHost *host, uint32_t deep);
+enum { ABI_PROBLEMS_MAX = 1000 };
+/* DATA: JSON. */
+ABI(abi_stats) uint32_t abi_stats(AbiHost *host);
+
+#endif

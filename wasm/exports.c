@@ -1,0 +1,510 @@
+/* exports.c - the calls of abi.h, answered by the database's inner face (db.h).
+ *
+ * Knows bytes and addresses only: what keys, rows and filters mean is the business of
+ * JavaScript above and of the database below. An address that JavaScript passes is
+ * trusted, as a pointer from C would be. */
+#include "abi.h"
+
+#include "base/codec.h"
+#include "base/json.h"
+#include "db/db.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { PAGE_KEEP_MAX = 1 << 20 }; /* a larger page buffer is given back at the next call */
+
+/* The words of an Answer, in the order of their offsets. */
+typedef struct Answer {
+    uint32_t data, size, key, key_size, vector, vector_size, count, pointer, more, unused;
+    double number, second, third;
+    char text[ANSWER_TEXT_SIZE];
+} Answer;
+
+typedef struct Buffer {
+    uint8_t *data;
+    size_t capacity;
+} Buffer;
+
+struct AbiHost {
+    Answer answer; /* first: its offsets are those of abi.h */
+    Db *db;
+    Buffer input, page;
+    size_t page_used;
+};
+
+_Static_assert(sizeof(void *) == 4, "addresses are u32 here");
+_Static_assert(offsetof(Answer, pointer) == ANSWER_POINTER, "abi.h");
+_Static_assert(offsetof(Answer, number) == ANSWER_NUMBER, "abi.h");
+_Static_assert(offsetof(Answer, text) == ANSWER_TEXT, "abi.h");
+_Static_assert(ANSWER_TEXT_SIZE >= NACRE_ERROR_TEXT_SIZE, "abi.h");
+
+static uint32_t address(const void *p) { return (uint32_t)(uintptr_t)p; }
+static Membrane *membrane_of(uint32_t p) { return (Membrane *)(uintptr_t)p; }
+static Snapshot *snapshot_of(uint32_t p) { return (Snapshot *)(uintptr_t)p; }
+static Cursor *cursor_of(uint32_t p) { return (Cursor *)(uintptr_t)p; }
+
+/* ---- Buffers, and failing ---- */
+
+static uint32_t fail_text(AbiHost *host, nacre_status status, const char *text) {
+    snprintf(host->answer.text, sizeof host->answer.text, "%s", text);
+    return (uint32_t)status;
+}
+
+static uint32_t fail(AbiHost *host, nacre_status status) {
+    const nacre_error *error = &db_env(host->db)->error;
+    if (error->code != NACRE_OK) return fail_text(host, status, error->text);
+    host->answer.text[0] = '\0'; /* a mere answer: nothing to tell, and nothing to pay for it */
+    return (uint32_t)status;
+}
+
+static uint32_t answer(AbiHost *host, nacre_status status) {
+    return status == NACRE_OK ? NACRE_OK : fail(host, status);
+}
+
+/* Makes room for `size` bytes; what is there stays. */
+static bool buffer_reserve(Buffer *buffer, size_t size) {
+    if (size <= buffer->capacity) return true;
+    size_t capacity = buffer->capacity ? buffer->capacity : PAGE_SIZE;
+    while (capacity < size) {
+        if (capacity > SIZE_MAX / 2) return false;
+        capacity *= 2;
+    }
+    uint8_t *data = realloc(buffer->data, capacity);
+    if (!data && capacity != size) data = realloc(buffer->data, capacity = size);
+    if (!data) return false;
+    *buffer = (Buffer){data, capacity};
+    return true;
+}
+
+static void buffer_free(Buffer *buffer) {
+    free(buffer->data);
+    *buffer = (Buffer){0};
+}
+
+static nacre_status no_memory(AbiHost *host, size_t size) {
+    return env_fail(db_env(host->db), NACRE_RESOURCE_EXHAUSTED, "memory: no room for an answer of %zu bytes", size);
+}
+
+/* Every call on an open database begins here. */
+static Db *begin(AbiHost *host) {
+    if (host->page.capacity > PAGE_KEEP_MAX) buffer_free(&host->page);
+    host->page_used = 0;
+    db_call(host->db);
+    return host->db;
+}
+
+static Span input(const AbiHost *host, size_t offset, size_t size) {
+    return span_of(host->input.data + offset, size);
+}
+
+static void answer_data(AbiHost *host, Span data) {
+    host->answer.data = address(data.data);
+    host->answer.size = (uint32_t)data.size;
+}
+
+/* ---- Pages (rule 6) ---- */
+
+static uint64_t page_row_size(const RowView *row) {
+    return PAGE_HEAD + round_up(row->key.size, 4) + round_up(row->vector.size, 4) + round_up(row->value.size, 4);
+}
+
+static uint8_t *page_put(uint8_t *at, Span bytes) {
+    size_t padded = (size_t)round_up(bytes.size, 4);
+    if (padded != bytes.size) memset(at + padded - 4, 0, 4);
+    if (bytes.size) memcpy(at, bytes.data, bytes.size);
+    return at + padded;
+}
+
+static nacre_status page_room(AbiHost *host, uint64_t size) {
+    uint64_t wanted = host->page_used + size;
+    if (wanted > UINT32_MAX || !buffer_reserve(&host->page, (size_t)wanted)) return no_memory(host, (size_t)size);
+    return NACRE_OK;
+}
+
+static nacre_status page_row(AbiHost *host, const RowView *row, float distance) {
+    uint64_t size = page_row_size(row);
+    TRY(page_room(host, size));
+    uint8_t *at = host->page.data + host->page_used;
+    uint32_t bits;
+    memcpy(&bits, &distance, sizeof bits);
+    put_u32(at, (uint32_t)row->key.size);
+    put_u32(at + 4, (uint32_t)row->value.size);
+    put_u32(at + 8, (uint32_t)row->vector.size);
+    put_u32(at + 12, bits);
+    page_put(page_put(page_put(at + PAGE_HEAD, row->key), row->vector), row->value);
+    host->page_used += (size_t)size;
+    return NACRE_OK;
+}
+
+static nacre_status page_absent(AbiHost *host) {
+    TRY(page_room(host, PAGE_HEAD));
+    uint8_t *at = host->page.data + host->page_used;
+    memset(at, 0, PAGE_HEAD);
+    put_u32(at, PAGE_ABSENT);
+    host->page_used += PAGE_HEAD;
+    return NACRE_OK;
+}
+
+static void answer_page(AbiHost *host, uint32_t count) {
+    answer_data(host, span_of(host->page.data, host->page_used));
+    host->answer.count = count;
+}
+
+/* ---- Opening ---- */
+
+uint32_t abi_version(void) { return ABI_VERSION; }
+
+AbiHost *abi_host_new(void) {
+    AbiHost *host = calloc(1, sizeof *host);
+    if (!host) return NULL;
+    if (!buffer_reserve(&host->input, INPUT_SIZE)) {
+        free(host);
+        return NULL;
+    }
+    answer_data(host, span_of(host->input.data, host->input.capacity));
+    return host;
+}
+
+uint32_t abi_input(AbiHost *host, uint32_t size) {
+    return buffer_reserve(&host->input, size) ? address(host->input.data) : 0;
+}
+
+uint32_t abi_open(AbiHost *host, uint32_t path_size, uint32_t mode, uint32_t durability, uint32_t lock,
+                  double memory) {
+    nacre_options options = NACRE_OPTIONS_INIT;
+    options.mode = (nacre_mode)mode;
+    options.durability = (nacre_durability)durability;
+    options.lock = (nacre_lock)lock;
+    options.memory = (uint64_t)memory;
+    if (!buffer_reserve(&host->input, (size_t)path_size + 1))
+        return fail_text(host, NACRE_RESOURCE_EXHAUSTED, "memory: no room for the path");
+    host->input.data[path_size] = '\0';
+    nacre_error error = {0};
+    nacre_status status = db_open((const char *)host->input.data, &options, &host->db, &error);
+    return status == NACRE_OK ? NACRE_OK : fail_text(host, status, error.text);
+}
+
+uint32_t abi_close(AbiHost *host) {
+    nacre_error error = {0};
+    nacre_status status = host->db ? db_close(host->db, &error) : NACRE_OK;
+    host->db = NULL;
+    buffer_free(&host->input);
+    buffer_free(&host->page);
+    return status == NACRE_OK ? NACRE_OK : fail_text(host, status, error.text);
+}
+
+/* ---- Membranes ---- */
+
+static nacre_status answer_membrane(AbiHost *host, Membrane *membrane) {
+    const Schema *schema = membrane_schema(membrane);
+    size_t size = schema_encoded_size(schema);
+    TRY(page_room(host, size));
+    (void)schema_encode(schema, host->page.data);
+    answer_data(host, span_of(host->page.data, size));
+    Span name = membrane_name(membrane);
+    host->answer.key = address(name.data);
+    host->answer.key_size = (uint32_t)name.size;
+    host->answer.pointer = address(membrane);
+    host->answer.count = membrane_id(membrane);
+    return NACRE_OK;
+}
+
+static nacre_status membrane_open(AbiHost *host, Db *db, Span name, Span schema_bytes) {
+    Schema schema = {0};
+    Membrane *membrane = NULL;
+    if (schema_bytes.size) TRY(schema_decode(db_env(db), schema_bytes, NACRE_INVALID_ARGUMENT, &schema));
+    nacre_status status = db_membrane_open(db, name, schema_bytes.size ? &schema : NULL, &membrane);
+    schema_clear(db_env(db), &schema);
+    TRY(status);
+    return answer_membrane(host, membrane);
+}
+
+uint32_t abi_membrane_open(AbiHost *host, uint32_t name_size, uint32_t schema_size) {
+    Db *db = begin(host);
+    return answer(host, membrane_open(host, db, input(host, 0, name_size), input(host, name_size, schema_size)));
+}
+
+uint32_t abi_membrane_at(AbiHost *host, uint32_t index) {
+    Membrane *membrane = NULL;
+    nacre_status status = db_membrane_at(begin(host), index, &membrane);
+    return answer(host, status == NACRE_OK ? answer_membrane(host, membrane) : status);
+}
+
+uint32_t abi_membrane_drop(AbiHost *host, uint32_t name_size) {
+    Db *db = begin(host);
+    return answer(host, db_membrane_drop(db, input(host, 0, name_size)));
+}
+
+uint32_t abi_membrane_rename(AbiHost *host, uint32_t from_size, uint32_t to_size) {
+    Db *db = begin(host);
+    return answer(host, db_membrane_rename(db, input(host, 0, from_size), input(host, from_size, to_size)));
+}
+
+uint32_t abi_membrane_bytes(AbiHost *host, uint32_t membrane) {
+    uint64_t bytes = 0;
+    begin(host);
+    nacre_status status = membrane_bytes(membrane_of(membrane), &bytes);
+    host->answer.number = (double)bytes;
+    return answer(host, status);
+}
+
+/* ---- Writing ---- */
+
+uint32_t abi_reserve(AbiHost *host, double bytes, double records) {
+    uint8_t *at = NULL;
+    nacre_status status = db_reserve(begin(host), (uint64_t)bytes, (uint64_t)records, &at);
+    host->answer.pointer = address(at);
+    return answer(host, status);
+}
+
+uint32_t abi_commit(AbiHost *host, uint32_t bytes, uint32_t sync) {
+    return answer(host, db_commit(begin(host), bytes, sync != 0));
+}
+
+uint32_t abi_sync(AbiHost *host) { return answer(host, db_sync(begin(host))); }
+
+uint32_t abi_flush(AbiHost *host) { return answer(host, nacre_flush(begin(host))); }
+
+double abi_sequence(AbiHost *host) { return (double)db_sequence(host->db); }
+
+/* ---- Reading ---- */
+
+uint32_t abi_get(AbiHost *host, uint32_t membrane, uint32_t snapshot, uint32_t key_size) {
+    RowView row = {0};
+    begin(host);
+    nacre_status status = db_get(membrane_of(membrane), snapshot_of(snapshot), input(host, 0, key_size), &row);
+    if (status != NACRE_OK) return fail(host, status);
+    answer_data(host, row.value);
+    host->answer.vector = address(row.vector.data);
+    host->answer.vector_size = (uint32_t)row.vector.size;
+    return NACRE_OK;
+}
+
+uint32_t abi_has(AbiHost *host, uint32_t membrane, uint32_t snapshot, uint32_t key_size) {
+    begin(host);
+    return answer(host, db_has(membrane_of(membrane), snapshot_of(snapshot), input(host, 0, key_size)));
+}
+
+static nacre_status get_many(AbiHost *host, Membrane *membrane, Snapshot *snapshot, uint32_t count, Span keys) {
+    ByteReader reader = br_over(keys);
+    uint32_t done = 0;
+    for (; done < count && host->page_used < PAGE_SIZE; done++) {
+        uint32_t size = br_u32(&reader);
+        Span key = br_bytes(&reader, round_up(size, 4));
+        if (!br_ok(&reader)) return env_fail(db_env(host->db), NACRE_INVALID_ARGUMENT, "getMany: keys are cut short");
+        RowView row = {0};
+        nacre_status status = db_get(membrane, snapshot, span_of(key.data, size), &row);
+        if (status == NACRE_NOT_FOUND) {
+            env_clear(db_env(host->db));
+            TRY(membrane_check(membrane)); /* the row, or all of it? */
+            TRY(page_absent(host));
+        } else {
+            TRY(status);
+            row.key.size = 0; /* the caller has it */
+            TRY(page_row(host, &row, 0));
+        }
+        db_call(host->db); /* gives back what this row borrowed */
+    }
+    answer_page(host, done);
+    return NACRE_OK;
+}
+
+uint32_t abi_get_many(AbiHost *host, uint32_t membrane, uint32_t snapshot, uint32_t count, uint32_t keys_size) {
+    begin(host);
+    return answer(host, get_many(host, membrane_of(membrane), snapshot_of(snapshot), count,
+                                 input(host, 0, keys_size)));
+}
+
+uint32_t abi_snapshot_open(AbiHost *host) {
+    Snapshot *snapshot = NULL;
+    nacre_status status = snapshot_open(begin(host), &snapshot);
+    if (status != NACRE_OK) return fail(host, status);
+    host->answer.pointer = address(snapshot);
+    host->answer.number = (double)snapshot_sequence(snapshot);
+    return NACRE_OK;
+}
+
+void abi_snapshot_release(AbiHost *host, uint32_t snapshot) {
+    begin(host);
+    snapshot_release(snapshot_of(snapshot));
+}
+
+static KeyRange range_of(const AbiHost *host, size_t offset, uint32_t low_size, uint32_t high_size) {
+    return (KeyRange){input(host, offset, low_size), input(host, offset + low_size, high_size)};
+}
+
+uint32_t abi_cursor_open(AbiHost *host, uint32_t membrane, uint32_t snapshot, uint32_t low_size,
+                         uint32_t high_size, uint32_t filter_size, uint32_t keys_only) {
+    Cursor *cursor = NULL;
+    begin(host);
+    nacre_status status = cursor_open(membrane_of(membrane), snapshot_of(snapshot),
+                                      range_of(host, 0, low_size, high_size), &cursor);
+    if (status != NACRE_OK) return fail(host, status);
+    if (keys_only) cursor_keys_only(cursor);
+    if (filter_size) status = cursor_filter(cursor, input(host, (size_t)low_size + high_size, filter_size));
+    if (status != NACRE_OK) {
+        cursor_close(cursor);
+        return fail(host, status);
+    }
+    host->answer.pointer = address(cursor);
+    return NACRE_OK;
+}
+
+static nacre_status cursor_page(AbiHost *host, Cursor *cursor, bool reverse, uint32_t rows, uint32_t bytes) {
+    uint32_t count = 0;
+    nacre_status status = NACRE_OK;
+    while (count < rows && host->page_used < bytes) {
+        RowView row = {0};
+        status = reverse ? cursor_prev(cursor, &row) : cursor_next(cursor, &row);
+        if (status == NACRE_NOT_FOUND) break;
+        TRY(status);
+        TRY(page_row(host, &row, 0));
+        count++;
+    }
+    answer_page(host, count);
+    host->answer.more = status == NACRE_OK;
+    return NACRE_OK;
+}
+
+uint32_t abi_cursor_page(AbiHost *host, uint32_t cursor, uint32_t reverse, uint32_t rows, uint32_t bytes) {
+    begin(host);
+    return answer(host, cursor_page(host, cursor_of(cursor), reverse != 0, rows, bytes));
+}
+
+void abi_cursor_close(AbiHost *host, uint32_t cursor) {
+    begin(host);
+    cursor_close(cursor_of(cursor));
+}
+
+uint32_t abi_count(AbiHost *host, uint32_t membrane, uint32_t snapshot, uint32_t low_size, uint32_t high_size,
+                   uint32_t filter_size) {
+    uint64_t count = 0;
+    begin(host);
+    nacre_status status = db_count(membrane_of(membrane), snapshot_of(snapshot),
+                                   range_of(host, 0, low_size, high_size),
+                                   input(host, (size_t)low_size + high_size, filter_size), &count);
+    host->answer.number = (double)count;
+    return answer(host, status);
+}
+
+uint32_t abi_clear(AbiHost *host, uint32_t membrane, uint32_t low_size, uint32_t high_size,
+                   uint32_t filter_size, uint32_t sync) {
+    uint64_t removed = 0;
+    begin(host);
+    nacre_status status =
+        db_clear(membrane_of(membrane), range_of(host, 0, low_size, high_size),
+                 input(host, (size_t)low_size + high_size, filter_size), sync != 0, &removed);
+    host->answer.number = (double)removed;
+    return answer(host, status);
+}
+
+/* ---- Search ---- */
+
+static nacre_status answer_hits(AbiHost *host, const Hits *hits) {
+    uint32_t count = hits_count(hits);
+    for (uint32_t i = 0; i < count; i++) {
+        const Hit *hit = hits_at(hits, i);
+        TRY(page_row(host, &hit->row, hit->distance));
+    }
+    answer_page(host, count);
+    return NACRE_OK;
+}
+
+uint32_t abi_search(AbiHost *host, uint32_t membrane, uint32_t snapshot, uint32_t k, uint32_t want_vectors,
+                    uint32_t vector_size, uint32_t filter_size) {
+    Hits *hits = NULL;
+    begin(host);
+    SearchQuery query = {
+        .vector = (const float *)(const void *)host->input.data, /* malloc aligns it */
+        .k = k,
+        .filter = input(host, vector_size, filter_size),
+        .want_vectors = want_vectors != 0,
+    };
+    if (vector_size != membrane_schema(membrane_of(membrane))->dimensions * sizeof(float))
+        return answer(host, env_fail(db_env(host->db), NACRE_INVALID_ARGUMENT, "search: the query has %u bytes",
+                                     (unsigned)vector_size));
+    nacre_status status = db_search(membrane_of(membrane), snapshot_of(snapshot), &query, &hits);
+    if (status != NACRE_OK) return fail(host, status);
+    status = answer_hits(host, hits);
+    hits_free(hits);
+    return answer(host, status);
+}
+
+/* ---- Keeping house ---- */
+
+uint32_t abi_checkpoint(AbiHost *host) { return answer(host, db_checkpoint(begin(host))); }
+
+uint32_t abi_step(AbiHost *host, double bytes) {
+    bool more = false;
+    nacre_status status = db_step(begin(host), (uint64_t)bytes, &more);
+    host->answer.more = more;
+    return answer(host, status);
+}
+
+uint32_t abi_compact(AbiHost *host) {
+    nacre_compact_report report = {0};
+    nacre_status status = db_compact(begin(host), &report);
+    host->answer.number = (double)report.before;
+    host->answer.second = (double)report.after;
+    host->answer.third = (double)report.rows;
+    return answer(host, status);
+}
+
+/* JSON of the problems, in the page buffer. */
+typedef struct Problems {
+    AbiHost *host;
+    uint32_t count;
+    bool no_room;
+} Problems;
+
+static bool problems_room(Problems *p, size_t size) {
+    if (!p->no_room) p->no_room = !buffer_reserve(&p->host->page, p->host->page_used + size);
+    return !p->no_room;
+}
+
+static void problems_text(Problems *p, const char *text) {
+    size_t size = strlen(text);
+    if (!problems_room(p, size)) return;
+    memcpy(p->host->page.data + p->host->page_used, text, size);
+    p->host->page_used += size;
+}
+
+static void problems_string(Problems *p, const char *text) {
+    size_t size = strlen(text);
+    if (!problems_room(p, 6 * size + 2)) return;
+    p->host->page_used += json_quote(span_of(text, size), (char *)p->host->page.data + p->host->page_used);
+}
+
+static void problems_add(void *self, const char *where, uint64_t offset, const char *what) {
+    Problems *p = self;
+    if (p->count == ABI_PROBLEMS_MAX) return;
+    char number[64];
+    snprintf(number, sizeof number, ",\"offset\":%llu,\"what\":", (unsigned long long)offset);
+    problems_text(p, p->count ? ",{\"where\":" : "{\"where\":");
+    problems_string(p, where);
+    problems_text(p, number);
+    problems_string(p, what);
+    problems_text(p, "}");
+    p->count++;
+}
+
+uint32_t abi_verify(AbiHost *host, uint32_t deep) {
+    Problems problems = {.host = host};
+    uint64_t count = 0;
+    Db *db = begin(host);
+    problems_text(&problems, "[");
+    nacre_status status = db_verify(db, deep != 0, problems_add, &problems, &count);
+    problems_text(&problems, "]");
+    if (status == NACRE_OK && problems.no_room) status = no_memory(host, host->page_used);
+    answer_page(host, problems.count);
+    host->answer.number = (double)count;
+    return answer(host, status);
+}
+
+uint32_t abi_stats(AbiHost *host) {
+    Span json = {0};
+    nacre_status status = db_stats(begin(host), &json);
+    answer_data(host, json);
+    return answer(host, status);
+}
