@@ -23,7 +23,7 @@ nacre_status db_step(Db *db, uint64_t bytes, bool *more) {
 
 /* ---- compaction ---- */
 
-/* A copy of a segment's description whose extents are moved below `end` where there is
+/* A copy of a segment's description whose extents from `end` on are moved to lower ones where there are
  * room. Blocks are seeded with the segment's id, not with their place: bytes are copied. */
 static nacre_status compact_move(Db *db, const Segment *from, size_t end, uint8_t *buffer, Segment **out) {
     Env *env = &db->env;
@@ -42,7 +42,7 @@ static nacre_status compact_move(Db *db, const Segment *from, size_t end, uint8_
         to->streams[k].size = stream->size;
         for (size_t i = 0; i < stream->extents.count; i++) {
             uint32_t extent = stream->extents.items[i];
-            if (extent >= end && db->map.lowest < end) {
+            if (extent >= end && db->map.lowest < extent) {
                 uint32_t lower = 0;
                 TRY_OUT(extent_map_take(&db->map, &lower));
                 uint64_t at = (uint64_t)i * EXTENT_SIZE, left = stream->size - at;

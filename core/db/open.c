@@ -202,9 +202,6 @@ nacre_status db_close(Db *db, nacre_error *error) {
 }
 
 Env *db_env(Db *db) { return &db->env; }
-const char *nacre_message(const nacre_db *db) { return db && db->env.error.code ? db->env.error.text : ""; }
-uint32_t nacre_abi_version(void) { return 1; }
-uint32_t nacre_format_version(void) { return FORMAT_VERSION; }
 
 void db_call(Db *db) {
     env_clear(&db->env);

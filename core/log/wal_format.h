@@ -46,7 +46,7 @@
 #define WAL_VERSION 1u
 
 enum {
-    WAL_HEADER_SIZE = 80,
+    WAL_HEADER_SIZE = 72,
     WAL_HEADER_COPY = 4096, /* offset of the second header */
     WAL_HEAD = 8192,        /* offset of the first frame */
     FRAME_HEAD = 40,

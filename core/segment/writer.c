@@ -294,7 +294,7 @@ nacre_status segment_writer_add(SegmentWriter *w, const Entry *entry) {
     if (w->count == 0) w->block_first_slot = first_slot;
     if (w->count == 0 && writer_block_size(1, key_size, head_size + value.size, 0) + 64 > room) {
         TRY(writer_grow(w, &w->values, &w->values_capacity, head_size + value.size));
-        memcpy(w->values, head, head_size);
+        if (head_size) memcpy(w->values, head, head_size);
         if (value.size) memcpy(w->values + head_size, value.data, value.size);
         TRY(writer_long_row(w, entry->key, flags, span_of(w->values, head_size + value.size)));
         return writer_note_row(w, entry, hash);
@@ -306,7 +306,7 @@ nacre_status segment_writer_add(SegmentWriter *w, const Entry *entry) {
     TRY(writer_grow_u32(w, &w->key_ends, &w->key_ends_capacity, w->count + 1u));
     TRY(writer_grow_u32(w, &w->value_ends, &w->value_ends_capacity, w->count + 1u));
     memcpy(w->keys + w->keys_size, entry->key.data, key_size);
-    memcpy(w->values + w->values_size, head, head_size);
+    if (head_size) memcpy(w->values + w->values_size, head, head_size);
     if (value.size) memcpy(w->values + w->values_size + head_size, value.data, value.size);
     w->keys_size += (uint32_t)key_size;
     w->values_size += (uint32_t)(head_size + value.size);
@@ -407,8 +407,11 @@ nacre_status segment_writer_finish(SegmentWriter *w, Segment **out) {
     TRY_OUT(writer_end_block(w));
     TRY_OUT(writer_keep_key(env, w->first_key, w->first_key_size, &segment->first_key, &segment->first_key_size));
     TRY_OUT(writer_keep_key(env, w->last_key, w->last_key_size, &segment->last_key, &segment->last_key_size));
+    /* The meta holds the checksums of the vectors' units, and is the last of the rows. */
+    TRY_OUT(stream_flush(w, STREAM_VECTORS));
+    TRY_OUT(stream_flush(w, STREAM_BLOBS));
     TRY_OUT(writer_write_meta(w, segment));
-    for (uint32_t i = 0; i < STREAM_COUNT; i++) TRY_OUT(stream_flush(w, i));
+    TRY_OUT(stream_flush(w, STREAM_ROWS));
     segment->rows = w->rows;
     segment->deletes = w->deletes;
     for (int i = 0; i < STREAM_COUNT; i++) { /* extents change owner */

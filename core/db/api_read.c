@@ -1,0 +1,230 @@
+/* api_read.c - reading: single rows, counting, snapshots, cursors, search. */
+#include "db/api.h"
+
+#include "db/filter.h"
+
+nacre_status nacre_get(nacre_membrane *membrane, const nacre_snapshot *snapshot, const nacre_value *key,
+                       nacre_row *row) {
+    RowView view;
+    Span encoded;
+    TRY(api_call(membrane));
+    ApiState *api = membrane->db->api;
+    if (!row) return api_null(membrane->db, "row");
+    TRY(api_key(membrane, key, &api->key, &api->key_capacity, &encoded));
+    TRY(db_get(membrane, snapshot, encoded, &view));
+    return api_show(membrane, &view, &api->row, row);
+}
+
+nacre_status nacre_count(nacre_membrane *membrane, const nacre_snapshot *snapshot, const nacre_range *range,
+                         uint64_t *count) {
+    ApiRange bounds;
+    uint64_t found = 0;
+    TRY(api_call(membrane));
+    if (!count) return api_null(membrane->db, "count");
+    TRY(api_range(membrane, range, &bounds));
+    nacre_status status = db_count(membrane, snapshot, bounds.bounds, (Span){NULL, 0}, &found);
+    if (status == NACRE_OK) *count = bounds.limit && found > bounds.limit ? bounds.limit : found;
+    api_range_clear(&membrane->db->env, &bounds);
+    return status;
+}
+
+/* ---- snapshots ---- */
+
+nacre_status nacre_snapshot_open(nacre_db *db, nacre_snapshot **snapshot) {
+    if (!db) return NACRE_INVALID_ARGUMENT;
+    db_call(db);
+    if (!snapshot) return api_null(db, "snapshot");
+    return snapshot_open(db, snapshot);
+}
+
+void nacre_snapshot_release(nacre_snapshot *snapshot) {
+    if (!snapshot) return;
+    db_call(snapshot->db);
+    snapshot_release(snapshot);
+}
+
+/* ---- cursors ---- */
+
+struct nacre_cursor {
+    ApiHandle handle;
+    Db *db;
+    Membrane *membrane;
+    Cursor *cursor;
+    ApiRow row;
+    bool reverse;
+    uint64_t limit, shown; /* rows in all; 0: no limit */
+    uint8_t *key;
+    size_t key_capacity;
+};
+
+nacre_status nacre_cursor_open(nacre_membrane *membrane, const nacre_snapshot *snapshot, const nacre_range *range,
+                               nacre_cursor **out) {
+    ApiRange bounds;
+    TRY(api_call(membrane));
+    Db *db = membrane->db;
+    if (!out) return api_null(db, "cursor");
+    TRY(api_range(membrane, range, &bounds));
+    nacre_cursor *cursor = env_alloc_zeroed(&db->env, sizeof *cursor);
+    nacre_status status = cursor ? cursor_open(membrane, snapshot, bounds.bounds, &cursor->cursor) : NACRE_RESOURCE_EXHAUSTED;
+    if (status == NACRE_OK) {
+        cursor->db = db;
+        cursor->membrane = membrane;
+        cursor->reverse = bounds.reverse;
+        cursor->limit = bounds.limit;
+        api_handle_add(db, &cursor->handle, API_CURSOR);
+        *out = cursor;
+    } else {
+        env_free(&db->env, cursor, sizeof *cursor);
+    }
+    api_range_clear(&db->env, &bounds);
+    return status;
+}
+
+void api_cursor_free(nacre_cursor *cursor) {
+    Env *env = &cursor->db->env;
+    cursor_close(cursor->cursor);
+    api_row_clear(env, &cursor->row);
+    env_free(env, cursor->key, cursor->key_capacity);
+    env_free(env, cursor, sizeof *cursor);
+}
+
+void nacre_cursor_close(nacre_cursor *cursor) {
+    if (!cursor) return;
+    db_call(cursor->db);
+    api_handle_remove(cursor->db, &cursor->handle);
+    api_cursor_free(cursor);
+}
+
+static nacre_status api_cursor_call(nacre_cursor *cursor, const nacre_row *row) {
+    if (!cursor) return NACRE_INVALID_ARGUMENT;
+    db_call(cursor->db);
+    if (!row) return api_null(cursor->db, "row");
+    return cursor->limit && cursor->shown >= cursor->limit ? NACRE_NOT_FOUND : NACRE_OK;
+}
+
+static nacre_status api_cursor_show(nacre_cursor *cursor, const RowView *view, nacre_row *row) {
+    TRY(api_show(cursor->membrane, view, &cursor->row, row));
+    cursor->shown++;
+    return NACRE_OK;
+}
+
+static nacre_status api_cursor_move(nacre_cursor *cursor, bool backward, nacre_row *row) {
+    RowView view;
+    TRY(backward ? cursor_prev(cursor->cursor, &view) : cursor_next(cursor->cursor, &view));
+    return api_cursor_show(cursor, &view, row);
+}
+
+nacre_status nacre_cursor_next(nacre_cursor *cursor, nacre_row *row) {
+    TRY(api_cursor_call(cursor, row));
+    return api_cursor_move(cursor, cursor->reverse, row);
+}
+
+nacre_status nacre_cursor_prev(nacre_cursor *cursor, nacre_row *row) {
+    TRY(api_cursor_call(cursor, row));
+    return api_cursor_move(cursor, !cursor->reverse, row);
+}
+
+nacre_status nacre_cursor_seek(nacre_cursor *cursor, const nacre_value *key, nacre_row *row) {
+    RowView view;
+    Span encoded;
+    TRY(api_cursor_call(cursor, row));
+    TRY(api_key(cursor->membrane, key, &cursor->key, &cursor->key_capacity, &encoded));
+    TRY(cursor->reverse ? cursor_seek_back(cursor->cursor, encoded, &view)
+                        : cursor_seek(cursor->cursor, encoded, &view));
+    return api_cursor_show(cursor, &view, row);
+}
+
+/* ---- search ---- */
+
+struct nacre_hits {
+    ApiHandle handle;
+    Db *db;
+    const Membrane *membrane;
+    Hits *hits;
+    ApiRow *rows; /* one for each hit, filled when it is asked for */
+    uint32_t count;
+};
+
+static nacre_status api_search_query(Membrane *membrane, const float *query, const nacre_search_options *options,
+                                     SearchQuery *search, FilterProgram *program) {
+    Env *env = &membrane->db->env;
+    *search = (SearchQuery){.vector = query, .k = 10, .want_vectors = true};
+    if (membrane->schema.kind != NACRE_COLLECTION)
+        return env_fail(env, NACRE_WRONG_KIND, "search: %s is a %s and has no vectors", membrane->name, kind_name(membrane->schema.kind));
+    TRY(api_check_vector(membrane, "query", query));
+    if (!options) return NACRE_OK;
+    if (options->struct_size != sizeof *options)
+        return env_fail(env, NACRE_INVALID_ARGUMENT, "search: struct_size is %zu, not %zu; use NACRE_SEARCH_INIT",
+                        options->struct_size, sizeof *options);
+    if (options->k) search->k = options->k;
+    if (search->k > LIMIT_K)
+        return env_fail(env, NACRE_INVALID_ARGUMENT, "search: k is %u, at most %d are possible", (unsigned)search->k, LIMIT_K);
+    if (!options->where_json) {
+        if (options->where_size) return api_null(membrane->db, "where_json");
+        return NACRE_OK;
+    }
+    size_t size = options->where_size ? options->where_size : strlen(options->where_json);
+    TRY(filter_from_json(env, &membrane->schema, options->where_json, size, program));
+    search->filter = span_of(program->data, program->size);
+    return NACRE_OK;
+}
+
+static nacre_status api_hits_new(Membrane *membrane, Hits *found, nacre_hits **out) {
+    Db *db = membrane->db;
+    uint32_t count = hits_count(found);
+    nacre_hits *hits = env_alloc_zeroed(&db->env, sizeof *hits);
+    ApiRow *rows = env_alloc_zeroed(&db->env, count * sizeof *rows);
+    if (!hits || !rows) {
+        env_free(&db->env, hits, sizeof *hits);
+        env_free(&db->env, rows, count * sizeof *rows);
+        return NACRE_RESOURCE_EXHAUSTED;
+    }
+    hits->db = db, hits->membrane = membrane, hits->hits = found, hits->rows = rows, hits->count = count;
+    api_handle_add(db, &hits->handle, API_HITS);
+    *out = hits;
+    return NACRE_OK;
+}
+
+nacre_status nacre_search(nacre_membrane *membrane, const nacre_snapshot *snapshot, const float *query,
+                          const nacre_search_options *options, nacre_hits **hits) {
+    FilterProgram program = {0};
+    SearchQuery search;
+    Hits *found = NULL;
+    TRY(api_call(membrane));
+    if (!hits) return api_null(membrane->db, "hits");
+    nacre_status status = api_search_query(membrane, query, options, &search, &program);
+    if (status == NACRE_OK) status = db_search(membrane, snapshot, &search, &found);
+    env_free(&membrane->db->env, program.data, program.capacity);
+    TRY(status);
+    status = api_hits_new(membrane, found, hits);
+    if (status != NACRE_OK) hits_free(found);
+    return status;
+}
+
+uint32_t nacre_hits_count(const nacre_hits *hits) { return hits ? hits->count : 0; }
+
+nacre_status nacre_hits_at(nacre_hits *hits, uint32_t index, float *distance, nacre_row *row) {
+    if (!hits) return NACRE_INVALID_ARGUMENT;
+    env_clear(&hits->db->env);
+    if (index >= hits->count)
+        return env_fail(&hits->db->env, NACRE_NOT_FOUND, "hits: there is no hit %u of %u", (unsigned)index, (unsigned)hits->count);
+    const Hit *hit = hits_at(hits->hits, index);
+    if (row) TRY(api_show(hits->membrane, &hit->row, &hits->rows[index], row));
+    if (distance) *distance = hit->distance;
+    return NACRE_OK;
+}
+
+void api_hits_free(nacre_hits *hits) {
+    Env *env = &hits->db->env;
+    for (uint32_t i = 0; i < hits->count; i++) api_row_clear(env, &hits->rows[i]);
+    env_free(env, hits->rows, hits->count * sizeof *hits->rows);
+    hits_free(hits->hits);
+    env_free(env, hits, sizeof *hits);
+}
+
+void nacre_hits_free(nacre_hits *hits) {
+    if (!hits) return;
+    db_call(hits->db);
+    api_handle_remove(hits->db, &hits->handle);
+    api_hits_free(hits);
+}

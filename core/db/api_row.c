@@ -1,0 +1,222 @@
+/* api_row.c - between a caller's values and encoded bytes: rows shown, keys, vectors,
+ * ranges, records. */
+#include "db/api.h"
+
+/* ---- showing ---- */
+
+static nacre_status api_show_room(const Membrane *membrane, const RowView *view, ApiRow *store) {
+    Env *env = &membrane->db->env;
+    const Schema *schema = &membrane->schema;
+    void *values = store->values, *room = store->room, *vector = store->vector;
+    nacre_status status = env_grow(env, &values, &store->values_capacity, schema->key_count + row_field_count(schema),
+                                   sizeof(nacre_value));
+    store->values = values;
+    if (status == NACRE_OK) status = env_grow(env, &room, &store->room_capacity, view->key.size + 1, 1);
+    store->room = room;
+    if (status == NACRE_OK)
+        status = env_grow(env, &vector, &store->vector_capacity, view->vector.size / sizeof(float), sizeof(float));
+    store->vector = vector;
+    return status;
+}
+
+void api_row_clear(Env *env, ApiRow *store) {
+    env_free(env, store->values, store->values_capacity * sizeof(nacre_value));
+    env_free(env, store->room, store->room_capacity);
+    env_free(env, store->vector, store->vector_capacity * sizeof(float));
+    *store = (ApiRow){0};
+}
+
+/* Vectors lie at any address, little-endian; they are shown aligned, in the host's order. */
+static void api_show_vector(Span bytes, float *vector) {
+    for (size_t i = 0; i < bytes.size / 4; i++) {
+        uint32_t bits = get_u32(bytes.data + 4 * i);
+        memcpy(vector + i, &bits, 4);
+    }
+}
+
+nacre_status api_show(const Membrane *membrane, const RowView *view, ApiRow *store, nacre_row *row) {
+    const Schema *schema = &membrane->schema;
+    TRY(api_show_room(membrane, view, store));
+    nacre_value *fields = store->values + schema->key_count;
+    if (!key_decode(schema, view->key, store->values, store->room) || !row_decode(schema, view->value, fields))
+        return env_fail(&membrane->db->env, NACRE_CORRUPT, "%s: a malformed row", membrane->name);
+    api_show_vector(view->vector, store->vector);
+    *row = (nacre_row){
+        .key_count = schema->key_count,
+        .field_count = row_field_count(schema),
+        .key = store->values,
+        .fields = fields,
+        .vector = view->vector.size ? store->vector : NULL,
+    };
+    return NACRE_OK;
+}
+
+/* ---- keys and vectors ---- */
+
+nacre_status api_key(const Membrane *membrane, const nacre_value *key, uint8_t **memory, size_t *capacity,
+                     Span *encoded) {
+    Env *env = &membrane->db->env;
+    const Schema *schema = &membrane->schema;
+    size_t size = 0;
+    void *room = *memory;
+    if (!key) return api_null(membrane->db, "key");
+    TRY(key_measure(env, schema, key, schema->key_count, KEY_WHOLE, &size));
+    TRY(env_grow(env, &room, capacity, size, 1));
+    *memory = room;
+    (void)key_encode(schema, key, schema->key_count, KEY_WHOLE, *memory);
+    *encoded = span_of(*memory, size);
+    return NACRE_OK;
+}
+
+nacre_status api_check_vector(const Membrane *membrane, const char *what, const float *vector) {
+    Env *env = &membrane->db->env;
+    const Schema *schema = &membrane->schema;
+    uint32_t any = 0;
+    if (!vector) return api_null(membrane->db, what);
+    for (uint32_t i = 0; i < schema->dimensions; i++) {
+        uint32_t bits;
+        memcpy(&bits, vector + i, 4);
+        if ((bits & 0x7f800000u) == 0x7f800000u)
+            return env_fail(env, NACRE_INVALID_ARGUMENT, "%s: element %u is not a finite number", what, (unsigned)i);
+        any |= bits & 0x7fffffffu;
+    }
+    if (any == 0 && schema->metric == NACRE_COSINE)
+        return env_fail(env, NACRE_INVALID_ARGUMENT, "%s: the zero vector has no direction, which the metric cosine wants", what);
+    return NACRE_OK;
+}
+
+/* ---- ranges ---- */
+
+typedef struct ApiBound {
+    const nacre_value *values;
+    KeyPartial partial;
+    bool low, high;  /* which bound it makes */
+    bool successor;  /* the bound is behind everything that begins with it */
+} ApiBound;
+
+static nacre_status api_range_check(const Membrane *membrane, const nacre_range *range, uint32_t *count) {
+    Env *env = &membrane->db->env;
+    if (range->struct_size != sizeof *range)
+        return env_fail(env, NACRE_INVALID_ARGUMENT, "range: struct_size is %zu, not %zu; use NACRE_RANGE_INIT",
+                        range->struct_size, sizeof *range);
+    *count = range->bound_count ? range->bound_count : membrane->schema.key_count;
+    if (*count > membrane->schema.key_count)
+        return env_fail(env, NACRE_INVALID_ARGUMENT, "range: bound_count is %u, the membrane's keys have %u parts",
+                        (unsigned)range->bound_count, (unsigned)membrane->schema.key_count);
+    return NACRE_OK;
+}
+
+/* No encoded key is as small as one zero byte alone but false, and that one is not below
+ * it: [nothing, 00) is empty under every schema. */
+static void api_range_nothing(ApiRange *out) {
+    static const uint8_t zero[1];
+    out->bounds = (KeyRange){{NULL, 0}, span_of(zero, 1)};
+}
+
+static void api_range_narrow(ApiRange *out, const ApiBound *bound, Span low, Span high) {
+    KeyRange *b = &out->bounds;
+    if (bound->low && span_compare(low, b->low) > 0) b->low = low;
+    if (bound->high && high.size > 0 && (b->high.size == 0 || span_compare(high, b->high) < 0)) b->high = high;
+}
+
+nacre_status api_range(const Membrane *membrane, const nacre_range *range, ApiRange *out) {
+    Env *env = &membrane->db->env;
+    uint32_t count = 0;
+    size_t sizes[5] = {0}, total = 0;
+    *out = (ApiRange){0};
+    if (!range) return NACRE_OK;
+    TRY(api_range_check(membrane, range, &count));
+    const ApiBound bounds[5] = {
+        {range->gte, KEY_LEADING, true, false, false},   {range->gt, KEY_LEADING, true, false, true},
+        {range->lt, KEY_LEADING, false, true, false},    {range->lte, KEY_LEADING, false, true, true},
+        {range->prefix, KEY_PREFIX, true, true, false},
+    };
+    for (int i = 0; i < 5; i++) {
+        if (!bounds[i].values) continue;
+        TRY(key_measure(env, &membrane->schema, bounds[i].values, count, bounds[i].partial, &sizes[i]));
+        total += 2 * sizes[i]; /* the prefix makes two bounds */
+    }
+    *out = (ApiRange){.reverse = range->reverse, .limit = range->limit, .size = total};
+    if (!(out->memory = env_alloc(env, total))) return NACRE_RESOURCE_EXHAUSTED;
+    uint8_t *at = out->memory;
+    for (int i = 0; i < 5; i++) {
+        if (!bounds[i].values) continue;
+        uint8_t *low = at, *high = at + sizes[i];
+        size_t low_size = sizes[i], high_size = sizes[i];
+        at += 2 * sizes[i];
+        (void)key_encode(&membrane->schema, bounds[i].values, count, bounds[i].partial, low);
+        memcpy(high, low, low_size);
+        if (bounds[i].successor && bounds[i].low) {
+            low_size = key_successor(low, low_size);
+            if (low_size == 0) { /* nothing is greater than the greatest */
+                api_range_nothing(out);
+                return NACRE_OK;
+            }
+        }
+        bool behind = bounds[i].high && (bounds[i].successor || bounds[i].low);
+        if (behind) high_size = key_successor(high, high_size);
+        api_range_narrow(out, &bounds[i], span_of(low, low_size), span_of(high, high_size));
+    }
+    return NACRE_OK;
+}
+
+void api_range_clear(Env *env, ApiRange *range) {
+    env_free(env, range->memory, range->size);
+    *range = (ApiRange){0};
+}
+
+/* ---- records ---- */
+
+nacre_status api_measure_put(const Membrane *membrane, const nacre_value *key, const float *vector,
+                             const nacre_value *fields, ApiRecord *record) {
+    Env *env = &membrane->db->env;
+    const Schema *schema = &membrane->schema;
+    uint64_t row_size = 0;
+    size_t key_size = 0;
+    if (!key) return api_null(membrane->db, "key");
+    TRY(key_measure(env, schema, key, schema->key_count, KEY_WHOLE, &key_size));
+    TRY(row_measure(env, schema, fields, &row_size));
+    if (schema->kind == NACRE_COLLECTION) {
+        TRY(api_check_vector(membrane, "vector", vector));
+        row_size += 4 + 4 * (uint64_t)schema->dimensions;
+    } else if (vector) {
+        return env_fail(env, NACRE_INVALID_ARGUMENT, "vector: %s is a %s and has none", membrane->name, kind_name(schema->kind));
+    }
+    *record = (ApiRecord){membrane, key, fields, vector, key_size, (size_t)row_size, record_size(4 + key_size, row_size), false};
+    return NACRE_OK;
+}
+
+nacre_status api_measure_delete(const Membrane *membrane, const nacre_value *key, ApiRecord *record) {
+    size_t key_size = 0;
+    if (!key) return api_null(membrane->db, "key");
+    TRY(key_measure(&membrane->db->env, &membrane->schema, key, membrane->schema.key_count, KEY_WHOLE, &key_size));
+    *record = (ApiRecord){membrane, key, NULL, NULL, key_size, 0, record_size(4 + key_size, 0), true};
+    return NACRE_OK;
+}
+
+static uint8_t *api_write_vector(const float *vector, uint32_t dimensions, uint8_t *at) {
+    put_u32(at, 4 * dimensions);
+    at += 4;
+    for (uint32_t i = 0; i < dimensions; i++, at += 4) {
+        uint32_t bits;
+        memcpy(&bits, vector + i, 4);
+        put_u32(at, bits);
+    }
+    return at;
+}
+
+void api_write_record(const ApiRecord *r, uint8_t *at) {
+    const Schema *schema = &r->membrane->schema;
+    uint32_t flags = r->delete ? RECORD_DELETE : r->vector ? RECORD_VECTOR : 0;
+    uint8_t *end = at + r->size;
+    put_u32(at, (uint32_t)(4 + r->key_size) | flags << 24);
+    put_u32(at + 4, (uint32_t)r->value_size);
+    put_u64(at + 8, 0); /* link and stamp */
+    put_u32_be(at + RECORD_HEAD, r->membrane->id);
+    at = key_encode(schema, r->key, schema->key_count, KEY_WHOLE, at + RECORD_HEAD + 4);
+    if (!r->delete) {
+        if (r->vector) at = api_write_vector(r->vector, schema->dimensions, at);
+        at = row_encode(schema, r->fields, at);
+    }
+    while (at < end) *at++ = 0;
+}

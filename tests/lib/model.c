@@ -1,0 +1,209 @@
+/* model.c - rows made from numbers, and comparing all of them. */
+#include "lib/model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static uint64_t mix(uint64_t z) {
+    z += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+static uint64_t row_seed(int membrane, uint32_t key, uint32_t version) {
+    return mix(mix((uint64_t)membrane << 32 | key) ^ version);
+}
+
+/* 4 bytes of version, then a length and bytes that follow from it. Every 16th value of
+ * membrane 1 is too long for a block. */
+static size_t value_make(int membrane, uint32_t key, uint32_t version, uint8_t *out) {
+    uint64_t random = row_seed(membrane, key, version);
+    size_t size = 4 + (size_t)(random % 90);
+    if (membrane == 1 && random % 16 == 3) size = 1200 + (size_t)(random >> 8) % 9000;
+    memcpy(out, &(uint8_t[4]){(uint8_t)version, (uint8_t)(version >> 8), (uint8_t)(version >> 16), (uint8_t)(version >> 24)}, 4);
+    for (size_t i = 4; i < size; i++) out[i] = (uint8_t)(mix(random + i / 8) >> i % 8 * 8);
+    return size;
+}
+enum { VALUE_MAX = 12000 };
+
+static void vector_make(uint32_t key, uint32_t version, float *out) {
+    uint64_t random = row_seed(2, key, version);
+    for (int i = 0; i < MODEL_DIMENSIONS; i++) out[i] = (float)(int32_t)(mix(random + (uint64_t)i) >> 40) / 1000.0f + 0.5f;
+}
+
+nacre_status model_open(nacre_db *db, nacre_membrane *membranes[MODEL_MEMBRANES]) {
+    static const nacre_field fields[2] = {{"version", NACRE_INTEGER}, {"name", NACRE_TEXT}};
+    nacre_schema schemas[MODEL_MEMBRANES] = {
+        nacre_schema_kv(NACRE_TEXT, NACRE_BYTES), nacre_schema_kv(NACRE_INTEGER, NACRE_BYTES),
+        nacre_schema_collection(NACRE_INTEGER, MODEL_DIMENSIONS, NACRE_L2, fields, 2)};
+    static const char *const names[MODEL_MEMBRANES] = {"texts", "numbers", "vectors"};
+    for (int i = 0; i < MODEL_MEMBRANES; i++) {
+        nacre_status status = nacre_membrane_open(db, names[i], &schemas[i], &membranes[i]);
+        if (status != NACRE_OK) return status;
+    }
+    return NACRE_OK;
+}
+
+nacre_value model_key(int membrane, uint32_t key, char room[48]) {
+    if (membrane != 0) return nacre_integer((int64_t)(mix(key) >> 1) * (key % 2 ? 1 : -1));
+    snprintf(room, 48, "key-%03u-%.*s", key, (int)(key % 20), "abcdefghijklmnopqrstuvwxyz");
+    return nacre_text(room);
+}
+
+nacre_status model_put(nacre_batch *batch, nacre_membrane *membranes[MODEL_MEMBRANES], int membrane, uint32_t key,
+                       uint32_t version) {
+    char room[48];
+    nacre_value name = model_key(membrane, key, room);
+    if (membrane < 2) {
+        uint8_t bytes[VALUE_MAX];
+        nacre_value value = nacre_bytes(bytes, value_make(membrane, key, version, bytes));
+        return nacre_batch_put(batch, membranes[membrane], &name, NULL, &value);
+    }
+    float vector[MODEL_DIMENSIONS];
+    vector_make(key, version, vector);
+    nacre_value fields[2] = {nacre_integer(version), version % 3 ? nacre_text("some name") : nacre_null()};
+    return nacre_batch_put(batch, membranes[2], &name, vector, fields);
+}
+
+nacre_status model_delete(nacre_batch *batch, nacre_membrane *membranes[MODEL_MEMBRANES], int membrane, uint32_t key) {
+    char room[48];
+    nacre_value name = model_key(membrane, key, room);
+    return nacre_batch_delete(batch, membranes[membrane], &name);
+}
+
+uint32_t model_row_version(int membrane, uint32_t key, const nacre_row *row) {
+    if (membrane < 2) {
+        uint8_t bytes[VALUE_MAX];
+        if (row->field_count != 1 || row->fields[0].bytes.size < 4) return 0;
+        const uint8_t *got = row->fields[0].bytes.data;
+        uint32_t version = (uint32_t)got[0] | (uint32_t)got[1] << 8 | (uint32_t)got[2] << 16 | (uint32_t)got[3] << 24;
+        size_t size = value_make(membrane, key, version, bytes);
+        return size == row->fields[0].bytes.size && memcmp(bytes, got, size) == 0 ? version : 0;
+    }
+    float vector[MODEL_DIMENSIONS];
+    if (row->field_count != 2 || row->fields[0].type != NACRE_INTEGER || !row->vector) return 0;
+    uint32_t version = (uint32_t)row->fields[0].integer;
+    vector_make(key, version, vector);
+    bool named = row->fields[1].type == NACRE_TEXT;
+    if (named != (version % 3 != 0)) return 0;
+    return memcmp(vector, row->vector, sizeof vector) == 0 ? version : 0;
+}
+
+/* The number of a key, from the key itself. */
+static uint32_t key_number(int membrane, const nacre_value *key) {
+    for (uint32_t i = 0; i < MODEL_KEYS; i++) {
+        char room[48];
+        nacre_value made = model_key(membrane, i, room);
+        if (membrane ? made.integer == key->integer
+                     : made.bytes.size == key->bytes.size && memcmp(made.bytes.data, key->bytes.data, made.bytes.size) == 0)
+            return i;
+    }
+    return MODEL_KEYS;
+}
+
+static int complain(nacre_db *db, int membrane, uint32_t key, const char *what) {
+    printf("# membrane %d key %u: %s (%s)\n", membrane, key, what, nacre_message(db));
+    return 1;
+}
+
+bool model_read(nacre_db *db, const nacre_snapshot *snapshot, Model *model) {
+    nacre_membrane *membranes[MODEL_MEMBRANES];
+    static const char *const names[MODEL_MEMBRANES] = {"texts", "numbers", "vectors"};
+    memset(model, 0, sizeof *model);
+    for (int m = 0; m < MODEL_MEMBRANES; m++) {
+        nacre_status status = nacre_membrane_open(db, names[m], NULL, &membranes[m]);
+        if (status == NACRE_NOT_FOUND) continue; /* a crash before it was made */
+        if (status != NACRE_OK) return complain(db, m, 0, "open") == 0;
+        nacre_cursor *cursor = NULL;
+        nacre_row row;
+        if (nacre_cursor_open(membranes[m], snapshot, NULL, &cursor) != NACRE_OK) return complain(db, m, 0, "cursor") == 0;
+        while ((status = nacre_cursor_next(cursor, &row)) == NACRE_OK) {
+            uint32_t key = key_number(m, row.key);
+            uint32_t version = key < MODEL_KEYS ? model_row_version(m, key, &row) : 0;
+            if (version == 0 || model->version[m][key]) {
+                nacre_cursor_close(cursor);
+                return complain(db, m, key, "a row that was never put") == 0;
+            }
+            model->version[m][key] = version;
+        }
+        nacre_cursor_close(cursor);
+        if (status != NACRE_NOT_FOUND) return complain(db, m, 0, "scan") == 0;
+    }
+    return true;
+}
+
+int model_differences(nacre_db *db, const nacre_snapshot *snapshot, const Model *model) {
+    nacre_membrane *membranes[MODEL_MEMBRANES];
+    int differences = 0;
+    if (model_open(db, membranes) != NACRE_OK) return complain(db, 0, 0, "membranes");
+    for (int m = 0; m < MODEL_MEMBRANES; m++) {
+        uint64_t present = 0, count = 0;
+        for (uint32_t key = 0; key < MODEL_KEYS && differences < 5; key++) {
+            char room[48];
+            nacre_value name = model_key(m, key, room);
+            nacre_row row;
+            nacre_status status = nacre_get(membranes[m], snapshot, &name, &row);
+            uint32_t want = model->version[m][key];
+            present += want != 0;
+            if (status != (want ? NACRE_OK : NACRE_NOT_FOUND)) differences += complain(db, m, key, "get: there or not");
+            else if (want && model_row_version(m, key, &row) != want) differences += complain(db, m, key, "get: version");
+        }
+        for (int reverse = 0; reverse < 2 && differences < 5; reverse++) {
+            nacre_range range = NACRE_RANGE_INIT;
+            nacre_cursor *cursor = NULL;
+            nacre_row row;
+            nacre_status status;
+            uint64_t seen = 0;
+            range.reverse = reverse;
+            if (nacre_cursor_open(membranes[m], snapshot, &range, &cursor) != NACRE_OK)
+                return differences + complain(db, m, 0, "cursor");
+            while ((status = nacre_cursor_next(cursor, &row)) == NACRE_OK) {
+                uint32_t key = key_number(m, row.key);
+                if (key == MODEL_KEYS || model_row_version(m, key, &row) != model->version[m][key])
+                    differences += complain(db, m, key, "scan: version");
+                seen++;
+            }
+            nacre_cursor_close(cursor);
+            if (status != NACRE_NOT_FOUND) differences += complain(db, m, 0, "scan");
+            if (seen != present) differences += complain(db, m, (uint32_t)seen, "scan: number of rows");
+        }
+        if (nacre_count(membranes[m], snapshot, NULL, &count) != NACRE_OK || count != present)
+            differences += complain(db, m, (uint32_t)count, "count");
+    }
+    return differences;
+}
+
+int model_search_differences(nacre_db *db, const nacre_snapshot *snapshot, const Model *model, uint32_t queries) {
+    nacre_membrane *membrane;
+    int differences = 0;
+    if (nacre_membrane_open(db, "vectors", NULL, &membrane) != NACRE_OK) return complain(db, 2, 0, "membrane");
+    for (uint32_t q = 0; q < queries; q++) {
+        float query[MODEL_DIMENSIONS];
+        uint32_t target = q * 37 % MODEL_KEYS, best = MODEL_KEYS;
+        double best_distance = 1e300;
+        vector_make(target, model->version[2][target] ? model->version[2][target] : 1, query);
+        for (uint32_t key = 0; key < MODEL_KEYS; key++) {
+            float vector[MODEL_DIMENSIONS];
+            double sum = 0;
+            if (!model->version[2][key]) continue;
+            vector_make(key, model->version[2][key], vector);
+            for (int i = 0; i < MODEL_DIMENSIONS; i++) sum += ((double)query[i] - (double)vector[i]) * ((double)query[i] - (double)vector[i]);
+            if (sum < best_distance) best_distance = sum, best = key;
+        }
+        nacre_search_options options = NACRE_SEARCH_INIT;
+        nacre_hits *hits = NULL;
+        options.k = 3;
+        if (nacre_search(membrane, snapshot, query, &options, &hits) != NACRE_OK) return complain(db, 2, target, "search");
+        if ((best == MODEL_KEYS) != (nacre_hits_count(hits) == 0)) differences += complain(db, 2, target, "search: hits");
+        if (best < MODEL_KEYS && nacre_hits_count(hits)) {
+            float distance;
+            nacre_row row;
+            if (nacre_hits_at(hits, 0, &distance, &row) != NACRE_OK) differences += complain(db, 2, target, "hit");
+            else if (key_number(2, row.key) != best) differences += complain(db, 2, target, "search: not the nearest");
+        }
+        nacre_hits_free(hits);
+    }
+    return differences;
+}

@@ -1,0 +1,39 @@
+/* model.h - the simplest thing that a database must equal: numbered keys, each with a
+ * version or absent. The value of a key is made from its number and version, so that
+ * every byte can be checked without being kept. */
+#ifndef TESTS_MODEL_H
+#define TESTS_MODEL_H
+
+#include "nacre.h"
+
+enum { MODEL_KEYS = 512, MODEL_MEMBRANES = 3, MODEL_DIMENSIONS = 8 };
+
+typedef struct Model {
+    uint32_t version[MODEL_MEMBRANES][MODEL_KEYS]; /* 0: absent */
+} Model;
+
+/* Opens the model's membranes: 0 text keys and bytes values, 1 integer keys and bytes
+ * values (some of them large), 2 a collection with a vector and a field. */
+nacre_status model_open(nacre_db *db, nacre_membrane *membranes[MODEL_MEMBRANES]);
+
+nacre_value model_key(int membrane, uint32_t key, char room[48]);
+
+/* Adds a put or delete to a batch. */
+nacre_status model_put(nacre_batch *batch, nacre_membrane *membranes[MODEL_MEMBRANES], int membrane, uint32_t key,
+                       uint32_t version);
+nacre_status model_delete(nacre_batch *batch, nacre_membrane *membranes[MODEL_MEMBRANES], int membrane, uint32_t key);
+
+/* Is the row what put made it with some version? The version, or 0: it is wrong. */
+uint32_t model_row_version(int membrane, uint32_t key, const nacre_row *row);
+
+/* Compares everything through gets, a forward and a backward scan, a count. The number
+ * of differences; 0: equal. Prints the first ones. */
+int model_differences(nacre_db *db, const nacre_snapshot *snapshot, const Model *model);
+
+/* Reads the whole state as a model; false: something in it cannot be (printed). */
+bool model_read(nacre_db *db, const nacre_snapshot *snapshot, Model *model);
+
+/* Searches for the vector of each present key: the nearest must be that key. */
+int model_search_differences(nacre_db *db, const nacre_snapshot *snapshot, const Model *model, uint32_t queries);
+
+#endif
