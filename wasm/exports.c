@@ -12,7 +12,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PAGE_KEEP_MAX = 1 << 20 }; /* a larger page buffer is given back at the next call */
+enum {
+    PAGE_KEEP_MAX = 1 << 20, /* a larger page buffer is given back at the next call */
+    WASM_PAGE = 64 << 10,
+    GROW_MIN = 1 << 20,      /* bytes by which linear memory grows at least */
+    GROW_PART = 8,           /* and at least this part of what there is */
+};
 
 /* The words of an Answer, in the order of their offsets. */
 typedef struct Answer {
@@ -44,6 +49,30 @@ static Membrane *membrane_of(uint32_t p) { return (Membrane *)(uintptr_t)p; }
 static Snapshot *snapshot_of(uint32_t p) { return (Snapshot *)(uintptr_t)p; }
 static Cursor *cursor_of(uint32_t p) { return (Cursor *)(uintptr_t)p; }
 
+/* ---- Memory ----
+ *
+ * malloc grows the linear memory by 64 KiB at a time. Each growth gives JavaScript a new
+ * ArrayBuffer, and V8 counts the old one as garbage of that size until it has collected:
+ * thousands of small growths are thousands of collections. So whenever malloc had to grow,
+ * it gets more than it asked for; what nobody touches costs no memory of the machine. */
+
+static void *host_alloc(void *self, size_t size) {
+    (void)self;
+    size_t pages = __builtin_wasm_memory_size(0);
+    void *memory = malloc(size);
+    size_t grown = __builtin_wasm_memory_size(0);
+    if (grown == pages) return memory;
+    size_t more = grown / GROW_PART * WASM_PAGE;
+    void *volatile reserve = malloc(more > GROW_MIN ? more : GROW_MIN); /* volatile: or it is optimised away */
+    free(reserve); /* NULL is fine; malloc keeps what it has grown by */
+    return memory;
+}
+
+static void host_free(void *self, void *memory, size_t size) {
+    (void)self, (void)size;
+    free(memory);
+}
+
 /* ---- Buffers, and failing ---- */
 
 static uint32_t fail_text(AbiHost *host, nacre_status status, const char *text) {
@@ -70,9 +99,11 @@ static bool buffer_reserve(Buffer *buffer, size_t size) {
         if (capacity > SIZE_MAX / 2) return false;
         capacity *= 2;
     }
-    uint8_t *data = realloc(buffer->data, capacity);
-    if (!data && capacity != size) data = realloc(buffer->data, capacity = size);
+    uint8_t *data = host_alloc(NULL, capacity);
+    if (!data && capacity != size) data = host_alloc(NULL, capacity = size);
     if (!data) return false;
+    if (buffer->capacity) memcpy(data, buffer->data, buffer->capacity);
+    free(buffer->data);
     *buffer = (Buffer){data, capacity};
     return true;
 }
@@ -177,6 +208,7 @@ uint32_t abi_open(AbiHost *host, uint32_t path_size, uint32_t mode, uint32_t dur
     options.durability = (nacre_durability)durability;
     options.lock = (nacre_lock)lock;
     options.memory = (uint64_t)memory;
+    options.allocator = (nacre_allocator){NULL, host_alloc, host_free};
     if (!buffer_reserve(&host->input, (size_t)path_size + 1))
         return fail_text(host, NACRE_RESOURCE_EXHAUSTED, "memory: no room for the path");
     host->input.data[path_size] = '\0';
