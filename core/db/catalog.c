@@ -143,8 +143,7 @@ static nacre_status catalog_load_row(Db *db, const RowView *row) {
 nacre_status catalog_load(Db *db) {
     Cursor *cursor = NULL;
     RowView row;
-    static char no_name[] = "catalog";
-    db->catalog = (Membrane){.db = db, .name = no_name, .name_size = sizeof no_name - 1};
+    db->catalog = (Membrane){.db = db, .name = "catalog", .name_size = 7};
     db->catalog.schema.kind = NACRE_KV;
     db->next_membrane = 1;
     TRY(cursor_open(&db->catalog, NULL, (KeyRange){{NULL, 0}, {NULL, 0}}, &cursor));

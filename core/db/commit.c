@@ -129,8 +129,11 @@ nacre_status commit_again(Db *db) {
 
 nacre_status log_release(Db *db) {
     uint32_t other = db->active ? 1 - db->active->log : 0;
-    if (db->log_free[other] || db->frozen) return NACRE_OK;
-    ASSERT(db->log_covered[other] > 0);
+    /* Sequences tell the order of use: a log that was never used since it was reset before
+     * the active one must be reset again, or it would be replayed first. */
+    bool later = !db->active || db->logs[other].header.sequence > db->logs[db->active->log].header.sequence;
+    if (db->frozen || (db->log_free[other] && later)) return NACRE_OK;
+    ASSERT(db->log_covered[other] > 0 || db->log_free[other]);
     while (db->durable[0].superblock.generation < db->log_covered[other] + 1) TRY(commit_again(db));
     WalHeader header = {.sequence = db->next_log_sequence,
                         .salt = state_random(db),

@@ -13,6 +13,7 @@ enum {
     SYNC_BYTES = 2 << 20,       /* unsynced bytes of segments after which a write pays a sync */
     TRUNCATE_MIN = 1 << 20,     /* free bytes at the end of the file worth giving back */
     LSN_GAP = 1 << 20,          /* LSNs left out after an unclean end: none is used twice */
+    ID_GAP = 1 << 16,           /* segment ids left out at open: those of segments never committed */
 };
 
 #define LAST_LEVEL_RATIO 0.5   /* bytes in tiers over bytes in the last level that start a merge into it */

@@ -128,8 +128,14 @@ nacre_status row_load(Db *db, uint32_t membrane, const Entry *entry, bool want_v
         TRY(segment_read_blob(entry->segment, entry->blob, *blob));
         row->value = span_of(*blob, (size_t)entry->blob.size);
     }
-    if (want_vector && (entry->flags & ENTRY_VECTOR) && entry->segment)
+    if (!want_vector) return NACRE_OK;
+    if ((entry->flags & ENTRY_VECTOR) && entry->segment)
         TRY(row_load_vector(db, membrane, entry, vector, vector_capacity, row));
+    /* What is shown has the dimensions that the schema says, whatever the file held. */
+    const Membrane *handle = catalog_by_id(db, membrane);
+    if (handle && row->vector.size != (size_t)handle->schema.dimensions * 4)
+        return env_fail(&db->env, NACRE_CORRUPT, "%s: membrane \"%s\": a vector of %zu bytes, not %u dimensions",
+                        db->name, handle->name, row->vector.size, handle->schema.dimensions);
     return NACRE_OK;
 }
 

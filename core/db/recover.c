@@ -378,6 +378,7 @@ static nacre_status recover_existing(Db *db, Slots *slots, bool creating) {
     if (db->readonly) return NACRE_OK;
     TRY(recover_cut(db, ends, newer));
     db->epoch++;
+    db->ids.next_segment += ID_GAP;
     return recover_raise_epoch(db);
 }
 

@@ -283,6 +283,7 @@ nacre_status segment_get(Segment *segment, Span key, uint64_t hash, Entry *entry
 /* ---- blobs and vectors ---- */
 
 nacre_status segment_read_blob(Segment *segment, BlobRef blob, uint8_t *into) {
+    if (blob.size > SIZE_MAX) return segment_corrupt(segment, "a value larger than memory");
     TRY(data_read(segment->io->data, &segment->streams[STREAM_BLOBS].extents, blob.offset, into, (size_t)blob.size));
     if (checksum64(blob.size, into, (size_t)blob.size) == blob.checksum) return NACRE_OK;
     return env_fail(segment->io->env, NACRE_CORRUPT, "%s: segment %llu: value of %llu bytes at %llu: checksum",
