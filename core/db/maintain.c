@@ -107,8 +107,7 @@ static nacre_status merge_commit(Db *db, Job *job) {
     next = NULL;
     TRY_OUT(commit_version(db, taken, db->durable[0].superblock.flushed_lsn));
     job_forget_finished(job);
-    (void)commit_truncate(db, false); /* giving space back late is no failure */
-    env_clear(&db->env);
+    if (commit_truncate(db, false) != NACRE_OK) env_clear(&db->env); /* space given back late is no failure */
 out:
     version_release(next);
     return status;

@@ -210,8 +210,7 @@ void db_call(Db *db) {
     if (db->unsynced_since_ms && !db->poisoned) { /* relaxed: due at the next call */
         uint64_t now = db->env.vfs->now_ms(db->env.vfs->self);
         if (now - db->unsynced_since_ms >= db->options.relaxed_ms) {
-            (void)log_sync(db); /* a failure poisons; the next write tells */
-            env_clear(&db->env);
+            if (log_sync(db) != NACRE_OK) env_clear(&db->env); /* it poisons: the next write tells */
         }
     }
 }

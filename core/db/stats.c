@@ -37,7 +37,8 @@ nacre_status db_stats(Db *db, Span *json) {
     TRY(env_grow(&db->env, &text, &db->text_capacity, STATS_ROOM, 1));
     db->text = text;
     uint64_t size = 0, log = 0, bytes = 0;
-    (void)db->env.vfs->size(db->data.file, &size);
+    nacre_status status = db->env.vfs->size(db->data.file, &size);
+    if (status != NACRE_OK) return env_fail_vfs(&db->env, status, "data file");
     for (int i = 0; i < 2; i++) {
         TRY(wal_size(&db->logs[i], &bytes));
         log += bytes;
