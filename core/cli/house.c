@@ -1,0 +1,238 @@
+/* house.c - create, info, stats, verify, compact: the verbs about a whole database. */
+#include "cli/cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* ---- create ---- */
+
+static bool house_type(const char *name, size_t size, nacre_type *type) {
+    static const struct { const char *name; nacre_type type; } types[] = {
+        {"text", NACRE_TEXT}, {"integer", NACRE_INTEGER}, {"bigint", NACRE_BIGINT}, {"real", NACRE_REAL},
+        {"boolean", NACRE_BOOLEAN}, {"bytes", NACRE_BYTES}, {"timestamp", NACRE_TIMESTAMP}, {"json", NACRE_JSON},
+    };
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (strlen(types[i].name) == size && memcmp(types[i].name, name, size) == 0) {
+            *type = types[i].type;
+            return true;
+        }
+    return false;
+}
+
+static int house_no_type(Cli *cli, const char *option, const char *text) {
+    return cli_fail(cli, CLI_USAGE, "--%s %s: types are text integer bigint real boolean bytes timestamp json", option, text);
+}
+
+static int house_key(Cli *cli, nacre_schema *schema) {
+    const char *text = cli_option(cli, "key"), *at = text ? text : "text";
+    for (;;) {
+        size_t size = strcspn(at, ",");
+        if (schema->key_count == NACRE_KEY_PARTS_MAX) return cli_fail(cli, CLI_USAGE, "--key %s: at most %d parts", text, NACRE_KEY_PARTS_MAX);
+        if (!house_type(at, size, &schema->key_types[schema->key_count++])) return house_no_type(cli, "key", text);
+        if (at[size] == 0) return CLI_DONE;
+        at += size + 1;
+    }
+}
+
+/* NAME:TYPE; the names are cut in `names`. */
+static int house_fields(Cli *cli, nacre_schema *schema, nacre_field *fields, CliPool *names) {
+    for (int i = 0; i < cli->given_count; i++) {
+        const char *text = cli->given[i].value, *colon = strrchr(text, ':');
+        if (strcmp(cli->given[i].option->name, "field") != 0) continue;
+        if (!colon) return cli_fail(cli, CLI_USAGE, "--field %s: write it as name:type", text);
+        size_t size = (size_t)(colon - text);
+        char *name = cli_pool_alloc(names, size + 1);
+        memcpy(name, text, size);
+        name[size] = 0;
+        fields[schema->field_count].name = name;
+        if (!house_type(colon + 1, strlen(colon + 1), &fields[schema->field_count].type)) return house_no_type(cli, "field", text);
+        schema->field_count++;
+    }
+    schema->fields = fields;
+    return CLI_DONE;
+}
+
+static int house_kind(Cli *cli, nacre_schema *schema) {
+    const char *kind = cli_option(cli, "kind"), *value = cli_option(cli, "value"), *metric = cli_option(cli, "metric");
+    uint64_t dimensions = 0;
+    int code = cli_option_number(cli, "dimensions", 1, nacre_limits_get().dimensions_max, &dimensions);
+    if (code != CLI_DONE) return code;
+    if (!kind || strcmp(kind, "kv") == 0)
+        schema->kind = NACRE_KV;
+    else if (strcmp(kind, "collection") == 0)
+        schema->kind = NACRE_COLLECTION;
+    else if (strcmp(kind, "table") == 0)
+        schema->kind = NACRE_TABLE;
+    else
+        return cli_fail(cli, CLI_USAGE, "--kind %s: kinds are kv, collection and table", kind);
+    bool kv = schema->kind == NACRE_KV, collection = schema->kind == NACRE_COLLECTION;
+    if (value && !kv) return cli_fail(cli, CLI_USAGE, "--value is for --kind kv; a %s has fields", kind);
+    if ((dimensions || metric) && !collection) return cli_fail(cli, CLI_USAGE, "--dimensions and --metric are for --kind collection");
+    if (kv && schema->field_count) return cli_fail(cli, CLI_USAGE, "--field is for --kind collection and table");
+    if (kv) schema->value_type = NACRE_JSON;
+    if (value && !house_type(value, strlen(value), &schema->value_type)) return house_no_type(cli, "value", value);
+    if (!collection) return CLI_DONE;
+    if (!dimensions) return cli_fail(cli, CLI_USAGE, "a collection wants --dimensions N: how many numbers a vector has");
+    schema->dimensions = (uint32_t)dimensions;
+    schema->element = NACRE_F32;
+    if (!metric) return cli_fail(cli, CLI_USAGE, "a collection wants --metric: l2, cosine or ip");
+    schema->metric = strcmp(metric, "l2") == 0 ? NACRE_L2 : strcmp(metric, "cosine") == 0 ? NACRE_COSINE : NACRE_IP;
+    if (schema->metric == NACRE_IP && strcmp(metric, "ip") != 0)
+        return cli_fail(cli, CLI_USAGE, "--metric %s: metrics are l2, cosine and ip", metric);
+    return CLI_DONE;
+}
+
+int cli_create(Cli *cli) {
+    nacre_schema schema = {.struct_size = sizeof schema};
+    nacre_membrane *membrane = NULL;
+    CliPool names = {0};
+    nacre_field *fields = cli_alloc(CLI_ARGUMENTS_MAX * sizeof *fields);
+    int code = house_key(cli, &schema);
+    if (code == CLI_DONE) code = house_fields(cli, &schema, fields, &names);
+    if (code == CLI_DONE) code = house_kind(cli, &schema);
+    if (code == CLI_DONE) code = cli_open(cli, NACRE_READWRITE);
+    if (code == CLI_DONE) {
+        nacre_status status = nacre_membrane_open(cli->db, cli->arguments[1], &schema, &membrane);
+        if (status != NACRE_OK) code = cli_fail_status(cli, status, cli->arguments[0]);
+    }
+    if (code == CLI_DONE && cli->json) {
+        fputs("{\"created\":", stdout);
+        cli_print_string(cli->arguments[1]);
+        fputs("}\n", stdout);
+    }
+    free(fields);
+    cli_pool_clear(&names);
+    return code;
+}
+
+/* ---- info ---- */
+
+static const char *house_kind_name(nacre_kind kind) {
+    return kind == NACRE_KV ? "kv" : kind == NACRE_COLLECTION ? "collection" : "table";
+}
+
+int cli_info(Cli *cli) {
+    nacre_membrane *membrane = NULL;
+    int code = cli_open(cli, NACRE_READ);
+    if (code != CLI_DONE) return code;
+    for (uint32_t i = 0; nacre_membrane_at(cli->db, i, &membrane) == NACRE_OK; i++) {
+        const nacre_schema *schema = nacre_membrane_schema(membrane);
+        const char *name = nacre_membrane_name(membrane);
+        uint64_t rows = 0, bytes = 0;
+        nacre_status status = nacre_count(membrane, NULL, NULL, &rows);
+        if (status == NACRE_OK) status = nacre_membrane_bytes(membrane, &bytes);
+        if (status != NACRE_OK) return cli_fail_status(cli, status, name);
+        if (cli->json) {
+            fputs("{\"name\":", stdout);
+            cli_print_string(name);
+            printf(",\"kind\":\"%s\",\"rows\":%llu,\"bytes\":%llu,\"schema\":", house_kind_name(schema->kind),
+                   (unsigned long long)rows, (unsigned long long)bytes);
+        } else {
+            printf("%s: %s, %llu rows, %llu bytes, ", name, house_kind_name(schema->kind), (unsigned long long)rows,
+                   (unsigned long long)bytes);
+        }
+        cli_print_schema(schema);
+        fputs(cli->json ? "}\n" : "\n", stdout);
+    }
+    return CLI_DONE;
+}
+
+/* ---- stats ---- */
+
+enum { STATS_DEPTH_MAX = 8, STATS_NAME_MAX = 200 };
+
+/* One line for each number: "file.size: 4096". Recursion is bounded by STATS_DEPTH_MAX. */
+static void stats_print(JsonValue value, char *name, size_t size, int depth) {
+    if (value.kind != JSON_OBJECT || depth == STATS_DEPTH_MAX) {
+        printf("%.*s: ", (int)size, name);
+        cli_print_json(value.text);
+        putchar('\n');
+        return;
+    }
+    JsonIterator it = json_iterate(value);
+    for (JsonValue member, item; json_next(&it, &member, &item);) {
+        size_t at = size, length = json_string_size(member);
+        if (at + length + 2 > STATS_NAME_MAX) continue;
+        if (at) name[at++] = '.';
+        json_string_copy(member, (uint8_t *)name + at);
+        stats_print(item, name, at + length, depth + 1);
+    }
+}
+
+int cli_stats(Cli *cli) {
+    const char *text = NULL;
+    char name[STATS_NAME_MAX];
+    JsonValue json;
+    int code = cli_open(cli, NACRE_READ);
+    if (code != CLI_DONE) return code;
+    nacre_status status = nacre_stats_json(cli->db, &text);
+    if (status != NACRE_OK) return cli_fail_status(cli, status, cli->arguments[0]);
+    if (cli->json) {
+        cli_print_json(span_of(text, strlen(text)));
+        putchar('\n');
+    } else if (json_parse(span_of(text, strlen(text)), &json)) {
+        stats_print(json, name, 0, 0);
+    }
+    return CLI_DONE;
+}
+
+/* ---- verify ---- */
+
+typedef struct HouseVerify {
+    bool json, any;
+    char first[300];
+} HouseVerify;
+
+static void house_problem(void *self, const char *where, uint64_t offset, const char *what) {
+    HouseVerify *v = self;
+    if (!v->any) snprintf(v->first, sizeof v->first, "%s at %llu: %s", where, (unsigned long long)offset, what);
+    if (v->json) {
+        printf("%s{\"where\":", v->any ? "," : "");
+        cli_print_string(where);
+        printf(",\"offset\":%llu,\"what\":", (unsigned long long)offset);
+        cli_print_string(what);
+        putchar('}');
+    } else {
+        printf("%s at %llu: %s\n", where, (unsigned long long)offset, what);
+    }
+    v->any = true;
+}
+
+int cli_verify(Cli *cli) {
+    HouseVerify verify = {.json = cli->json};
+    uint64_t problems = 0;
+    int code = cli_open(cli, NACRE_READ);
+    if (code != CLI_DONE) return code;
+    if (cli->json) fputs("{\"problems\":[", stdout);
+    nacre_status status = nacre_verify(cli->db, cli_option(cli, "deep") != NULL, house_problem, &verify, &problems);
+    if (cli->json) printf("],\"ok\":%s}\n", status == NACRE_OK && problems == 0 ? "true" : "false");
+    if (status != NACRE_OK) return cli_fail_status(cli, status, cli->arguments[0]);
+    if (problems == 0) {
+        if (!cli->json) puts("ok");
+        return CLI_DONE;
+    }
+    return cli_fail(cli, CLI_REFUSED, "%s: %llu problems, the first: %s; restore a copy", cli->arguments[0],
+                    (unsigned long long)problems, verify.first);
+}
+
+/* ---- compact ---- */
+
+static double house_ms(void) {
+    struct timespec now;
+    timespec_get(&now, TIME_UTC);
+    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+int cli_compact(Cli *cli) {
+    nacre_compact_report report = {0};
+    int code = cli_open(cli, NACRE_EXISTING);
+    if (code != CLI_DONE) return code;
+    double start = house_ms();
+    nacre_status status = nacre_compact(cli->db, &report);
+    if (status != NACRE_OK) return cli_fail_status(cli, status, cli->arguments[0]);
+    double ms = house_ms() - start;
+    printf(cli->json ? "{\"before\":%llu,\"after\":%llu,\"rows\":%llu,\"ms\":%.0f}\n" : "%llu bytes before, %llu after, %llu rows, %.0f ms\n",
+           (unsigned long long)report.before, (unsigned long long)report.after, (unsigned long long)report.rows, ms);
+    return CLI_DONE;
+}
