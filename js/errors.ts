@@ -12,7 +12,7 @@ export interface NacreErrorOptions {
 export class NacreError extends Error {
   override readonly name = "NacreError";
   readonly code: ErrorCode;
-  readonly details?: Record<string, unknown>;
+  declare readonly details?: Record<string, unknown>;
 
   constructor(code: ErrorCode, message: string, options: NacreErrorOptions = {}) {
     super(message, "cause" in options ? { cause: options.cause } : undefined);
