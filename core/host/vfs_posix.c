@@ -243,8 +243,12 @@ static int vfs_posix_sync_fd(int fd) {
 
 static nacre_status vfs_posix_sync(VfsFile *file) {
     VfsPosixFile *f = (VfsPosixFile *)file;
+    struct stat about;
     while (vfs_posix_sync_fd(f->fd) != 0)
         if (errno != EINTR) return vfs_posix_fail(f->owner, "sync", f->name, errno);
+    /* A file that somebody removed takes writes without a word, and is gone at close. */
+    if (fstat(f->fd, &about) == 0 && about.st_nlink == 0)
+        return vfs_posix_say(f->owner, NACRE_IO, "sync", f->name, "the file was removed while it was open");
     if (f->folder < 0) return NACRE_OK;
     while (fsync(f->folder) != 0) { /* rule 3 */
         if (errno == EINTR) continue;
