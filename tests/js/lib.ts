@@ -20,14 +20,17 @@ export interface Face {
   open(name: string, options?: OpenOptions): Promise<Database>;
 }
 
+/** What is no object is passed on: it is to be refused. */
+const withScalar = (options?: OpenOptions | null): OpenOptions =>
+  options === null ? options as never : { ...options, wasm: scalar };
 const sync = async (name: string, options?: OpenOptions): Promise<Database> =>
   openSync(name, options) as DatabaseSync as unknown as Database;
 
 export const faces: readonly Face[] = [
   { name: "async, SIMD", open },
   { name: "sync, SIMD", open: sync },
-  { name: "async, scalar", open: (name, options) => open(name, { ...options, wasm: scalar }) },
-  { name: "sync, scalar", open: (name, options) => sync(name, { ...options, wasm: scalar }) },
+  { name: "async, scalar", open: (name, options) => open(name, withScalar(options)) },
+  { name: "sync, scalar", open: (name, options) => sync(name, withScalar(options)) },
 ];
 
 const folders: string[] = [];
