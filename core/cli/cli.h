@@ -39,6 +39,7 @@ typedef struct Cli {
     int given_count;
     bool json;
     nacre_db *db;
+    nacre_error open_error; /* why cli_open_quietly failed */
 } Cli;
 
 typedef struct CliVerb {
@@ -66,7 +67,8 @@ const char *cli_option(const Cli *cli, const char *name);
 /* *number stays when the option is not given. */
 int cli_option_number(Cli *cli, const char *name, uint64_t low, uint64_t high, uint64_t *number);
 
-/* Opens the database named first, and the membrane named second. */
+/* Opens the database named first, and the membrane named second. Quietly: prints nothing. */
+nacre_status cli_open_quietly(Cli *cli, nacre_mode mode);
 int cli_open(Cli *cli, nacre_mode mode);
 int cli_open_membrane(Cli *cli, nacre_mode mode, nacre_membrane **membrane);
 

@@ -202,17 +202,24 @@ static void house_problem(void *self, const char *where, uint64_t offset, const 
 int cli_verify(Cli *cli) {
     HouseVerify verify = {.json = cli->json};
     uint64_t problems = 0;
-    int code = cli_open(cli, NACRE_READ);
-    if (code != CLI_DONE) return code;
+    nacre_status status = cli_open_quietly(cli, NACRE_READ);
+    bool corrupt = status == NACRE_CORRUPT; /* too damaged to be opened: that is a finding, too */
+    if (status != NACRE_OK && !corrupt) return cli_open(cli, NACRE_READ); /* says why */
     if (cli->json) fputs("{\"problems\":[", stdout);
-    nacre_status status = nacre_verify(cli->db, cli_option(cli, "deep") != NULL, house_problem, &verify, &problems);
+    if (corrupt) {
+        house_problem(&verify, cli->arguments[0], 0, cli->open_error.text);
+        problems = 1;
+        status = NACRE_OK;
+    } else {
+        status = nacre_verify(cli->db, cli_option(cli, "deep") != NULL, house_problem, &verify, &problems);
+    }
     if (cli->json) printf("],\"ok\":%s}\n", status == NACRE_OK && problems == 0 ? "true" : "false");
     if (status != NACRE_OK) return cli_fail_status(cli, status, cli->arguments[0]);
     if (problems == 0) {
         if (!cli->json) puts("ok");
         return CLI_DONE;
     }
-    return cli_fail(cli, CLI_REFUSED, "%s: %llu problems, the first: %s; restore a copy", cli->arguments[0],
+    return cli_fail(cli, CLI_REFUSED, "%s: damaged in %llu places, the first: %s; restore a copy", cli->arguments[0],
                     (unsigned long long)problems, verify.first);
 }
 

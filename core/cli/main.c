@@ -133,16 +133,20 @@ static int cli_take_arguments(Cli *cli, int count, char **arguments) {
 
 /* ---- opening ---- */
 
-int cli_open(Cli *cli, nacre_mode mode) {
+nacre_status cli_open_quietly(Cli *cli, nacre_mode mode) {
     nacre_options options = NACRE_OPTIONS_INIT;
-    nacre_error error = {NACRE_OK, ""};
     options.mode = mode;
     if (cli_option(cli, "break-lock")) options.lock = NACRE_LOCK_BREAK;
-    nacre_status status = nacre_open(cli->arguments[0], &options, &cli->db, &error);
+    return nacre_open(cli->arguments[0], &options, &cli->db, &cli->open_error);
+}
+
+int cli_open(Cli *cli, nacre_mode mode) {
+    const char *name = cli->arguments[0], *text = cli->open_error.text;
+    nacre_status status = cli_open_quietly(cli, mode);
     if (status == NACRE_OK) return CLI_DONE;
     if (status == NACRE_NOT_FOUND)
-        return cli_fail(cli, CLI_REFUSED, "%s: there is no such database; nacre create makes one", cli->arguments[0]);
-    return cli_fail_with_advice(cli, status, strstr(error.text, cli->arguments[0]) ? NULL : cli->arguments[0], error.text);
+        return cli_fail(cli, CLI_REFUSED, "%s: there is no such database; nacre create makes one", name);
+    return cli_fail_with_advice(cli, status, strstr(text, name) ? NULL : name, text);
 }
 
 int cli_open_membrane(Cli *cli, nacre_mode mode, nacre_membrane **membrane) {

@@ -39,7 +39,8 @@ static bool cli_print_infinite(double real) { /* JSON has no infinity; this read
 void cli_print_real(double real) {
     char text[40];
     if (cli_print_infinite(real)) return;
-    for (int digits = 15; digits <= 17; digits++) {
+    /* 15 digits are always kept, but by the smallest numbers, which have fewer bits. */
+    for (int digits = fabs(real) < 3e-308 ? 1 : 15; digits <= 17; digits++) {
         snprintf(text, sizeof text, "%.*g", digits, real);
         double back = cli_reread(text);
         if (memcmp(&back, &real, sizeof real) == 0) break;
@@ -50,7 +51,7 @@ void cli_print_real(double real) {
 void cli_print_float(float real) {
     char text[40];
     if (cli_print_infinite((double)real)) return;
-    for (int digits = 6; digits <= 9; digits++) {
+    for (int digits = fabs((double)real) < 2e-38 ? 1 : 6; digits <= 9; digits++) {
         snprintf(text, sizeof text, "%.*g", digits, (double)real);
         float back = (float)cli_reread(text);
         if (memcmp(&back, &real, sizeof real) == 0) break;
