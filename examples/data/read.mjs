@@ -27,10 +27,11 @@ function readNpy(name) {
   const bytes = file(name);
   const start = 10 + bytes.readUInt16LE(8);
   const header = bytes.toString("latin1", 10, start);
-  const [, type, rows, width] = header.match(/'descr': '([^']+)'.*'shape': \((\d+), (\d+)\)/);
+  const [, type, ...shape] = header.match(/'descr': '([^']+)'.*'shape': \((\d+), (\d+)\)/);
+  const [rows, width] = shape.map(Number);
   const Type = TYPES[type];
   const numbers = new Type(new Uint8Array(bytes.subarray(start)).buffer);
-  return Array.from({ length: Number(rows) }, (_, i) => {
+  return Array.from({ length: rows }, (_, i) => {
     const row = numbers.subarray(i * width, (i + 1) * width);
     return Type === Int8Array ? Float32Array.from(row) : row;
   });
