@@ -15,6 +15,8 @@ export const DURABILITIES: Readonly<Record<Durability, number>> = {
 
 const RELAXED_MS = 150; // of the 200 that are promised
 const QUEUE_MAX = 1 << 20; // bytes that wait for the end of the tick
+const IDLE_MS = 20; // without a write, before maintenance goes on by itself
+const IDLE_BYTES = 1 << 20; // of maintenance at once: a few milliseconds
 
 /** An un-awaited write: a batch of its own between `start` and `end` of the queue. */
 interface Queued {
@@ -49,6 +51,13 @@ const atEndOfTick: (run: () => void) => void = (() => {
   };
 })();
 
+/** A timer that does not keep the process alive. */
+function background(run: () => void, ms: number): ReturnType<typeof setTimeout> {
+  const timer = setTimeout(run, ms);
+  (timer as { unref?: () => void }).unref?.();
+  return timer;
+}
+
 /**
  * One open database, shared by all handles of this realm, and the writes on their way to it.
  *
@@ -56,7 +65,9 @@ const atEndOfTick: (run: () => void) => void = (() => {
  *    the engine as one frame (`apply`) before anything else happens there, and at the end of
  *    the tick at the latest; so everything runs in the order of the calls.
  * 2. One sync at the end of the tick covers all of them; only then their promises resolve.
- * 3. When the frame is refused, its batches go one by one: one that is refused does not
+ * 3. Writes pay for maintenance as they go. What is left over goes on in small steps when no
+ *    asynchronous write has come for a while, and never keeps the process alive.
+ * 4. When the frame is refused, its batches go one by one: one that is refused does not
  *    refuse the others.
  */
 export class Store {
@@ -72,6 +83,7 @@ export class Store {
   #applied: Settled[] = [];
   #settling = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #idle: ReturnType<typeof setTimeout> | undefined;
   #handles = 1;
 
   constructor(engine: Engine, name: string, durability: Durability, readonly: boolean, onClose: () => void) {
@@ -96,7 +108,8 @@ export class Store {
   release(): void {
     this.settle();
     if (--this.#handles > 0) return;
-    if (this.#timer !== undefined) clearTimeout(this.#timer);
+    clearTimeout(this.#timer);
+    clearTimeout(this.#idle);
     try {
       this.engine.close();
     } finally {
@@ -139,29 +152,38 @@ export class Store {
 
   /** Gives the engine what is queued. Never throws: each write has its own promise. */
   apply(): void {
-    if (this.#queued.length === 0) return;
+    this.#apply(false);
+  }
+
+  /** With `sync`, all that is applied is synced when this says true. */
+  #apply(sync: boolean): boolean {
+    if (this.#queued.length === 0) return false;
     const queued = this.#queued, queue = this.#queue;
     this.#queued = [];
-    let records = 0;
+    let records = 0, synced = sync;
     for (const each of queued) records += each.records;
     try {
-      this.engine.commit(queue, 0, queue.at, records, false);
+      this.engine.commit(queue, 0, queue.at, records, sync);
       for (const each of queued) this.#applied.push(each.settled);
     } catch (error) {
+      synced = false;
       if (queued.length === 1) queued[0]?.settled.reject(error);
-      else for (const each of queued) this.#applyOne(queue, each);
+      else for (const each of queued) this.#applyOne(queue, each, error);
     }
     this.written();
     if (queue.bytes.length > 2 * QUEUE_MAX) this.#queue = new Writer();
     else queue.clear();
+    return synced;
   }
 
-  #applyOne(queue: Writer, { start, end, records, settled }: Queued): void {
+  #applyOne(queue: Writer, { start, end, records, settled }: Queued, first: unknown): void {
     try {
       this.engine.commit(queue, start, end, records, false);
       this.#applied.push(settled);
     } catch (error) {
-      settled.reject(error);
+      // Once a sync has failed, every later write only says that one has.
+      const poisoned = first instanceof NacreError && first.code === "IO";
+      settled.reject(poisoned ? first : error);
     }
   }
 
@@ -176,23 +198,34 @@ export class Store {
 
   /** Applies what is queued, syncs, and resolves. Never throws. */
   settle(): void {
-    this.apply();
+    // Committed together with its sync, a frame whose sync fails is not shown to readers.
+    const synced = this.#apply(true);
     if (this.#applied.length === 0) return;
     const applied = this.#applied;
     this.#applied = [];
     try {
-      this.engine.sync();
+      if (!synced) this.engine.sync();
     } catch (error) {
       for (const each of applied) each.reject(error);
       return;
     }
     for (const each of applied) each.resolve();
+    this.#stepWhenIdle();
+  }
+
+  #stepWhenIdle(): void {
+    clearTimeout(this.#idle);
+    this.#idle = background(() => {
+      try {
+        if (!this.closed && this.engine.step(IDLE_BYTES)) this.#stepWhenIdle();
+      } catch { /* stats().maintenance tells, or the next write does */ }
+    }, IDLE_MS);
   }
 
   /** Something was written: "relaxed" promises a sync soon. */
   written(): void {
     if (this.durability !== "relaxed" || this.#timer !== undefined) return;
-    this.#timer = setTimeout(() => {
+    this.#timer = background(() => {
       this.#timer = undefined;
       if (this.closed) return;
       this.apply();
@@ -200,7 +233,6 @@ export class Store {
         this.engine.flush();
       } catch { /* the handle is poisoned: the next write says so */ }
     }, RELAXED_MS);
-    (this.#timer as { unref?: () => void }).unref?.();
   }
 
   // ---- Membranes ----

@@ -245,7 +245,7 @@ for (const face of faces) {
     }));
 
     test("a collection of a composite key, and without fields", () => inMemory(face, async (db) => {
-      const notes = await db.collection<Record<string, never>>("n", { key: ["text", "integer"], vector: { dimensions: 2 } });
+      const notes = await db.collection("n", { key: ["text", "integer"], vector: { dimensions: 2 } });
       await notes.put([{ key: ["b", 1], vector: [1, 0] }, { key: ["a", 2], vector: [1, 0] }]);
       assert.deepEqual(await notes.search([1, 0]), [{ key: ["a", 2], distance: 0 }, { key: ["b", 1], distance: 0 }]);
       assert.deepEqual(await notes.search([1, 0], { where: { key: { gt: ["a", 2] } } }), [{ key: ["b", 1], distance: 0 }]);
