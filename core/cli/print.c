@@ -48,8 +48,49 @@ void cli_print_real(double real) {
     fputs(text, stdout);
 }
 
+/* `digits` x 10^-places, which is at least 1e-5, without trailing zeros; returns the size. */
+static int cli_print_decimal(uint32_t digits, int places, char *text) {
+    char reversed[24];
+    int size = 0, count = 0;
+    for (; places > 0 && digits % 10 == 0; places--) digits /= 10;
+    for (; digits > 0 || count <= places; digits /= 10) {
+        if (count == places && count > 0) reversed[size++] = '.';
+        reversed[size++] = (char)('0' + digits % 10);
+        count++;
+    }
+    for (int i = 0; i < size; i++) text[i] = reversed[size - 1 - i];
+    return size;
+}
+
+/* Vectors are most of a dump: what has few digits is found by one multiplication and
+ * checked by one division, the very one that decimal_to_double does. 0: not found. */
+static int cli_print_float_fast(float real, char *text) {
+    static const double powers[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13};
+    double size = fabs((double)real);
+    if (!(size >= 1e-5 && size < 1e6)) return 0;
+    int whole = 0; /* digits before the point; below 0: zeros behind it */
+    while (whole < 6 && size >= powers[whole]) whole++;
+    if (whole == 0)
+        while (size * powers[-whole + 1] < 1) whole--;
+    for (int digits = 6; digits <= 9; digits++) {
+        int places = digits - whole;
+        if (places < 0 || places > 13) continue;
+        uint32_t decimal = (uint32_t)(size * powers[places] + 0.5);
+        if ((float)((double)decimal / powers[places]) != (float)size) continue;
+        bool negative = real < 0;
+        text[0] = '-';
+        return negative + cli_print_decimal(decimal, places, text + negative);
+    }
+    return 0;
+}
+
 void cli_print_float(float real) {
     char text[40];
+    int fast = cli_print_float_fast(real, text);
+    if (fast > 0) {
+        fwrite(text, 1, (size_t)fast, stdout);
+        return;
+    }
     if (cli_print_infinite((double)real)) return;
     for (int digits = fabs((double)real) < 2e-38 ? 1 : 6; digits <= 9; digits++) {
         snprintf(text, sizeof text, "%.*g", digits, (double)real);
