@@ -81,7 +81,8 @@ static nacre_status commit_check_epoch(Db *db) {
 nacre_status commit_version(Db *db, Version *version, uint64_t flushed_lsn) {
     Env *env = &db->env;
     nacre_status status = state_writable(db);
-    Superblock next = {.generation = db->durable[0].superblock.generation + 1,
+    Superblock next = {.flags = db->loose ? SUPERBLOCK_LOOSE : 0,
+                       .generation = db->durable[0].superblock.generation + 1,
                        .epoch = db->epoch,
                        .flushed_lsn = flushed_lsn};
     memcpy(next.database_id, db->database_id, sizeof next.database_id);

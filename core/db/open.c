@@ -113,6 +113,7 @@ static nacre_status open_all(Db *db, const char *path) {
                          .page_size = db->options.block_size,
                          .filter_bits = db->options.filter_bits};
     db->kernels = kernels_choose();
+    db->loose = db->options.durability != NACRE_STRICT;
     TRY(open_files(db));
     TRY(recover(db));
     return catalog_load(db);
@@ -180,7 +181,9 @@ static nacre_status close_sync(Db *db) {
     if (db->readonly || db->poisoned) return NACRE_OK;
     maintain_abort(db);
     TRY(log_sync(db));
-    if (db->last_lsn == db->durable[0].superblock.synced_lsn) return NACRE_OK;
+    db->loose = false;
+    const Superblock *now = &db->durable[0].superblock;
+    if (db->last_lsn == now->synced_lsn && !(now->flags & SUPERBLOCK_LOOSE)) return NACRE_OK;
     nacre_status status = commit_again(db);
     if (status == NACRE_QUOTA || status == NACRE_RESOURCE_EXHAUSTED) { /* the rows are in the log all the same */
         env_clear(&db->env);

@@ -285,7 +285,9 @@ static nacre_status recover_logs(Db *db, LogEnd ends[2], int *newer) {
 /* After an unclean end: cuts the log, and leaves a gap of LSNs, so that none that
  * anybody may have seen is used again. */
 static nacre_status recover_cut(Db *db, LogEnd ends[2], int newer) {
-    bool clean = db->last_lsn == db->durable[0].superblock.synced_lsn && ends[0].torn == 0 && ends[1].torn == 0;
+    const Superblock *superblock = &db->durable[0].superblock;
+    bool clean = db->last_lsn == superblock->synced_lsn && ends[0].torn == 0 && ends[1].torn == 0 &&
+                 !(superblock->flags & SUPERBLOCK_LOOSE) && !db->fallback;
     if (clean) return NACRE_OK;
     /* Only the newer log can be written to; a torn older one is left as it is, to be reset. */
     uint64_t lsn = db->last_lsn;
@@ -321,6 +323,17 @@ static nacre_status recover_cut(Db *db, LogEnd ends[2], int newer) {
     return NACRE_OK;
 }
 
+/* Salts must not repeat, or a frame that outlived the reset of its log could pass for a new
+ * one; with options.seed every open would draw the same. What is on the disk differs. */
+static void recover_stir(Db *db) {
+    uint8_t bytes[32];
+    put_u64(bytes, db->epoch);
+    put_u64(bytes + 8, db->durable[0].superblock.generation);
+    put_u64(bytes + 16, db->last_lsn);
+    put_u64(bytes + 24, db->next_log_sequence);
+    db->random_state ^= checksum64(0, bytes, sizeof bytes);
+}
+
 /* ---- the whole ---- */
 
 /* The new epoch goes to the disk with a commit, which also brings the other superblock up
@@ -335,6 +348,7 @@ static nacre_status recover_raise_epoch(Db *db) {
     Superblock next = *now;
     next.manifest = (ExtentList){0};
     next.generation++;
+    next.flags = db->loose ? SUPERBLOCK_LOOSE : 0;
     next.epoch = db->epoch;
     next.synced_lsn = db->synced_lsn;
     uint8_t *bytes = env_alloc(env, (size_t)now->manifest_size);
@@ -376,6 +390,7 @@ static nacre_status recover_existing(Db *db, Slots *slots, bool creating) {
     TRY(recover_logs(db, ends, &newer));
     if (db->torn_bytes) recover_note(db, "the log ended in a write that was never acknowledged; it was cut");
     if (db->readonly) return NACRE_OK;
+    recover_stir(db);
     TRY(recover_cut(db, ends, newer));
     db->epoch++;
     db->ids.next_segment += ID_GAP;

@@ -89,6 +89,7 @@ struct nacre_db {
     char *name, *log_names[2], *lock_name;
     VfsFile *lock;
     bool in_memory, readonly, poisoned, fresh;
+    bool loose;         /* SUPERBLOCK_LOOSE goes into each superblock from now on */
 
     DataFile data;
     ExtentMap map;

@@ -46,7 +46,7 @@ static nacre_status superblock_decode(Env *env, const uint8_t *bytes, uint64_t l
         *state = SLOT_VERSION;
         return NACRE_OK;
     }
-    (void)br_u32(&r);
+    sb->flags = br_u32(&r);
     memcpy(sb->database_id, br_bytes(&r, 16).data, 16);
     sb->generation = br_u64(&r);
     sb->epoch = br_u64(&r);
@@ -92,7 +92,7 @@ nacre_status superblock_write(DataFile *data, const Superblock *sb) {
     ASSERT(extent_list_encoded_size(&sb->manifest) <= 4 + 8 * SUPERBLOCK_RUNS_MAX);
     bw_bytes(&w, span_of(SUPERBLOCK_MAGIC, 8));
     bw_u32(&w, FORMAT_VERSION);
-    bw_u32(&w, 0);
+    bw_u32(&w, sb->flags);
     bw_bytes(&w, span_of(sb->database_id, 16));
     bw_u64(&w, sb->generation);
     bw_u64(&w, sb->epoch);

@@ -6,6 +6,7 @@
 #include "store/superblock_format.h"
 
 typedef struct Superblock {
+    uint32_t flags;
     uint8_t database_id[16];
     uint64_t generation, epoch, flushed_lsn, synced_lsn;
     uint64_t manifest_size, manifest_checksum;

@@ -20,7 +20,9 @@
  * 6. Open takes the slot of higher generation whose manifest verifies, and reports
  *    it when that is not the higher of the two written. It may fall back only when
  *    the logs connect: a log is reset only after both slots cover it.
- * 7. flags: SUPERBLOCK_ALONE, an exported file that needs no logs (kept for later). */
+ * 7. flags: SUPERBLOCK_ALONE, an exported file that needs no logs (kept for later).
+ *    SUPERBLOCK_LOOSE, the writer acknowledges before it syncs, and has not closed yet: it
+ *    may have shown LSNs of which a crash leaves no trace, so none near is used again. */
 #ifndef STORE_SUPERBLOCK_FORMAT_H
 #define STORE_SUPERBLOCK_FORMAT_H
 
@@ -28,6 +30,9 @@
 
 #define SUPERBLOCK_MAGIC "NACREDB\n"
 #define FORMAT_VERSION 1u
+
+#define SUPERBLOCK_ALONE 1u
+#define SUPERBLOCK_LOOSE 2u
 
 enum {
     SUPERBLOCK_SIZE = 2048,

@@ -23,7 +23,10 @@ static size_t value_make(int membrane, uint32_t key, uint32_t version, uint8_t *
     size_t size = 4 + (size_t)(random % 90);
     if (membrane == 1 && random % 16 == 3) size = 1200 + (size_t)(random >> 8) % 9000;
     memcpy(out, &(uint8_t[4]){(uint8_t)version, (uint8_t)(version >> 8), (uint8_t)(version >> 16), (uint8_t)(version >> 24)}, 4);
-    for (size_t i = 4; i < size; i++) out[i] = (uint8_t)(mix(random + i / 8) >> i % 8 * 8);
+    for (size_t i = 4; i < size; i += 8 - i % 8) { /* one random number for each 8 bytes */
+        uint64_t bits = mix(random + i / 8) >> i % 8 * 8;
+        for (size_t b = i; b < size && b / 8 == i / 8; b++, bits >>= 8) out[b] = (uint8_t)bits;
+    }
     return size;
 }
 enum { VALUE_MAX = 12000 };
@@ -48,8 +51,10 @@ nacre_status model_open(nacre_db *db, nacre_membrane *membranes[MODEL_MEMBRANES]
 
 nacre_value model_key(int membrane, uint32_t key, char room[48]) {
     if (membrane != 0) return nacre_integer((int64_t)(mix(key) >> 1) * (key % 2 ? 1 : -1));
-    snprintf(room, 48, "key-%03u-%.*s", key, (int)(key % 20), "abcdefghijklmnopqrstuvwxyz");
-    return nacre_text(room);
+    size_t letters = key % 20;
+    memcpy(room, (char[8]){'k', 'e', 'y', '-', (char)('0' + key / 100), (char)('0' + key / 10 % 10), (char)('0' + key % 10), '-'}, 8);
+    memcpy(room + 8, "abcdefghijklmnopqrstuvwxyz", letters);
+    return nacre_text_sized(room, 8 + letters);
 }
 
 nacre_status model_put(nacre_batch *batch, nacre_membrane *membranes[MODEL_MEMBRANES], int membrane, uint32_t key,
@@ -91,16 +96,37 @@ uint32_t model_row_version(int membrane, uint32_t key, const nacre_row *row) {
     return memcmp(vector, row->vector, sizeof vector) == 0 ? version : 0;
 }
 
-/* The number of a key, from the key itself. */
-static uint32_t key_number(int membrane, const nacre_value *key) {
+/* Where to look for the number of an integer key: its low bits, then onwards. */
+enum { PLACES = 4 * MODEL_KEYS };
+static size_t key_place(int64_t integer) { return (size_t)(integer < 0 ? -integer : integer) % PLACES; }
+
+static const uint16_t *key_places(void) {
+    static uint16_t places[PLACES]; /* number + 1; 0: none. Filled once */
+    if (places[key_place((int64_t)(mix(0) >> 1))]) return places;
     for (uint32_t i = 0; i < MODEL_KEYS; i++) {
-        char room[48];
-        nacre_value made = model_key(membrane, i, room);
-        if (membrane ? made.integer == key->integer
-                     : made.bytes.size == key->bytes.size && memcmp(made.bytes.data, key->bytes.data, made.bytes.size) == 0)
-            return i;
+        size_t at = key_place((int64_t)(mix(i) >> 1));
+        while (places[at]) at = (at + 1) % PLACES;
+        places[at] = (uint16_t)(i + 1);
     }
-    return MODEL_KEYS;
+    return places;
+}
+
+/* The number of a key, from the key itself; MODEL_KEYS: it is none of ours. */
+static uint32_t key_number(int membrane, const nacre_value *key) {
+    char room[48];
+    if (membrane != 0) {
+        const uint16_t *places = key_places();
+        for (size_t at = key_place(key->integer); places[at]; at = (at + 1) % PLACES)
+            if (model_key(membrane, places[at] - 1u, room).integer == key->integer) return places[at] - 1u;
+        return MODEL_KEYS;
+    }
+    const uint8_t *digits = (const uint8_t *)key->bytes.data + 4;
+    if (key->bytes.size < 8) return MODEL_KEYS;
+    uint32_t number = (digits[0] - 48u) * 100 + (digits[1] - 48u) * 10 + (digits[2] - 48u);
+    if (number >= MODEL_KEYS) return MODEL_KEYS;
+    nacre_value made = model_key(membrane, number, room);
+    bool same = made.bytes.size == key->bytes.size && memcmp(made.bytes.data, key->bytes.data, made.bytes.size) == 0;
+    return same ? number : MODEL_KEYS;
 }
 
 static int complain(nacre_db *db, int membrane, uint32_t key, const char *what) {

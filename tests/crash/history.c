@@ -1,0 +1,195 @@
+/* history.c - the recorded workload. Knows nothing of what is done to the recording. */
+#include "crash/history.h"
+
+#include "lib/check.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+nacre_options history_options(SimDisk *disk, nacre_durability durability) {
+    nacre_options options = NACRE_OPTIONS_INIT;
+    options.vfs = sim_disk_vfs(disk);
+    options.durability = durability;
+    options.memory = 4 << 20;
+    options.memtable_size = 64 << 10;
+    options.segment_size = 64 << 10;
+    options.seed = 7; /* the same one at each open: nothing may depend on luck */
+    return options;
+}
+
+uint64_t history_hash(const Model *model) {
+    uint64_t hash = 0;
+    for (int m = 0; m < MODEL_MEMBRANES; m++)
+        for (uint32_t key = 0; key < MODEL_KEYS; key++)
+            if (model->version[m][key])
+                hash += ((uint64_t)model->version[m][key] << 20 ^ (uint64_t)m << 16 ^ key) * 0x9e3779b97f4a7c15u;
+    return hash;
+}
+
+uint64_t history_sequence(nacre_db *db) {
+    const char *json = NULL;
+    uint64_t sequence = 0;
+    if (!CHECK(nacre_stats_json(db, &json) == NACRE_OK)) return 0;
+    if (!CHECK(sscanf(json, "{\"sequence\":\"%" SCNu64 "\"", &sequence) == 1)) return 0;
+    return sequence;
+}
+
+void history_init(History *history, uint64_t seed, nacre_durability durability) {
+    *history = (History){.disk = sim_disk_new(seed), .durability = durability, .random = seed, .capacity = 64,
+                         .clock = 1000000000000, .lazy = seed % 2 == 0};
+    history->states = calloc(history->capacity + 1, sizeof(Model));
+    history->hashes = calloc(history->capacity + 1, sizeof(uint64_t));
+    history->commits = calloc(history->capacity, sizeof(HistoryCommit));
+    if (!history->states || !history->hashes || !history->commits) abort();
+}
+
+void history_free(History *history) {
+    if (history->db) (void)nacre_close(history->db, NULL);
+    sim_disk_free(history->disk);
+    free(history->states);
+    free(history->hashes);
+    free(history->commits);
+    *history = (History){0};
+}
+
+/* A call returned NACRE_OK: its frame is the last one written to a log. */
+static void history_acknowledged(History *h, const Model *next, size_t before) {
+    if (h->count == h->capacity) {
+        h->capacity *= 2;
+        h->states = realloc(h->states, (h->capacity + 1) * sizeof(Model));
+        h->hashes = realloc(h->hashes, (h->capacity + 1) * sizeof(uint64_t));
+        h->commits = realloc(h->commits, h->capacity * sizeof(HistoryCommit));
+        if (!h->states || !h->hashes || !h->commits) abort();
+    }
+    size_t now = sim_disk_operations(h->disk);
+    HistoryCommit *commit = &h->commits[h->count];
+    *commit = (HistoryCommit){.acknowledged = now, .sequence = history_sequence(h->db)};
+    /* The first write behind a log's headers since `before`, not counting cuts: only opening cuts.
+     * A flush or merge may come before it (no log is written) or after it. */
+    for (size_t i = before; i < now && !commit->written; i++) {
+        SimOperation op = sim_disk_operation(h->disk, i);
+        if (op.kind == SIM_WRITE && strstr(op.file, "-wal") && op.offset >= 8192) commit->written = i + 1;
+    }
+    CHECK(commit->written > 0); /* B01: nothing is acknowledged before its frame is written */
+    h->count++;
+    h->states[h->count] = *next;
+    h->hashes[h->count] = history_hash(next);
+}
+
+void history_seal(History *h) {
+    size_t operations = sim_disk_operations(h->disk);
+    for (size_t c = 0; c < h->count; c++) {
+        HistoryCommit *commit = &h->commits[c];
+        const char *log = sim_disk_operation(h->disk, commit->written - 1).file;
+        commit->durable = SIZE_MAX;
+        for (size_t i = commit->written; i < operations && commit->durable == SIZE_MAX; i++) {
+            SimOperation op = sim_disk_operation(h->disk, i);
+            if (op.kind == SIM_SYNC && op.status == NACRE_OK && strcmp(op.file, log) == 0) commit->durable = i + 1;
+        }
+    }
+}
+
+nacre_status history_batch(nacre_db *db, const Model *model, Model *next, uint64_t *random) {
+    nacre_membrane *membranes[MODEL_MEMBRANES];
+    nacre_batch *batch = NULL;
+    *next = *model;
+    nacre_status status = model_open(db, membranes);
+    if (status == NACRE_OK) status = nacre_batch_begin(db, &batch);
+    uint64_t count = 1 + test_random(random) % (test_random(random) % 6 ? 8 : 60);
+    for (uint64_t i = 0; i < count && status == NACRE_OK; i++) {
+        int m = (int)(test_random(random) % MODEL_MEMBRANES);
+        uint32_t key = (uint32_t)(test_random(random) % HISTORY_KEYS);
+        bool delete = test_random(random) % 4 == 0;
+        uint32_t version = 1 + (uint32_t)(test_random(random) % 1000000000);
+        status = delete ? model_delete(batch, membranes, m, key) : model_put(batch, membranes, m, key, version);
+        next->version[m][key] = delete ? 0 : version;
+    }
+    if (status == NACRE_OK) return nacre_batch_commit(batch);
+    nacre_batch_abort(batch);
+    return status;
+}
+
+static bool history_ok(History *h, nacre_status status) {
+    if (status == NACRE_OK) return true;
+    return check_that(__FILE__, __LINE__, h->db ? nacre_message(h->db) : "open", false);
+}
+
+bool history_close(History *h) {
+    nacre_db *db = h->db;
+    h->db = NULL;
+    return CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+}
+
+static bool history_open(History *h) {
+    nacre_options options = history_options(h->disk, h->durability);
+    nacre_error error = {0};
+    nacre_membrane *membranes[MODEL_MEMBRANES];
+    if (nacre_open("db", &options, &h->db, &error) != NACRE_OK) return check_that(__FILE__, __LINE__, error.text, false);
+    return history_ok(h, model_open(h->db, membranes)); /* made here: batches write one frame */
+}
+
+static bool history_drop(History *h) {
+    static const char *const names[MODEL_MEMBRANES] = {"texts", "numbers", "vectors"};
+    int m = (int)(test_random(&h->random) % MODEL_MEMBRANES);
+    Model next = h->states[h->count];
+    memset(next.version[m], 0, sizeof next.version[m]);
+    size_t before = sim_disk_operations(h->disk);
+    if (!history_ok(h, nacre_membrane_drop(h->db, names[m]))) return false;
+    history_acknowledged(h, &next, before);
+    nacre_membrane *membranes[MODEL_MEMBRANES];
+    return history_ok(h, model_open(h->db, membranes));
+}
+
+static bool history_write(History *h) {
+    Model next;
+    size_t before = sim_disk_operations(h->disk);
+    if (!history_ok(h, history_batch(h->db, &h->states[h->count], &next, &h->random))) return false;
+    history_acknowledged(h, &next, before);
+    return true;
+}
+
+bool history_go_on(History *h, unsigned rounds) {
+    bool more;
+    for (unsigned i = 0; i < rounds; i++) {
+        if (!h->db && !history_open(h)) return false;
+        sim_disk_set_clock(h->disk, h->clock += test_random(&h->random) % 60);
+        if (!history_write(h)) return false;
+        bool ok = true;
+        switch (test_random(&h->random) % (h->lazy ? 200 : 50)) {
+        case 0: ok = history_ok(h, nacre_checkpoint(h->db)); break;
+        case 1: ok = history_ok(h, nacre_compact(h->db, NULL)); break;
+        case 2: ok = history_close(h); break;
+        case 3: ok = history_drop(h); break;
+        case 4: ok = history_ok(h, nacre_flush(h->db)); break;
+        case 5:
+        case 6: ok = history_ok(h, nacre_step(h->db, 20000, &more)); break;
+        default: break;
+        }
+        if (!ok) return false;
+    }
+    return true;
+}
+
+size_t history_least(const History *h, size_t operations) {
+    size_t least = 0;
+    for (size_t c = 0; c < h->count; c++) {
+        size_t promised = h->durability == NACRE_STRICT ? h->commits[c].acknowledged : h->commits[c].durable;
+        if (promised <= operations) least = c + 1;
+    }
+    return least;
+}
+
+size_t history_most(const History *h, size_t operations) {
+    size_t most = 0;
+    while (most < h->count && h->commits[most].written <= operations) most++;
+    return most;
+}
+
+size_t history_find(const History *h, const Model *model, size_t least, size_t most) {
+    uint64_t hash = history_hash(model);
+    for (size_t c = most + 1; c-- > least;)
+        if (h->hashes[c] == hash && memcmp(&h->states[c], model, sizeof *model) == 0) return c;
+    return SIZE_MAX;
+}
