@@ -1,6 +1,7 @@
 /* api_test.c - nacre.h as its comments promise it: typed rows in and out, ranges, batches,
  * snapshots, cursors, search; and every argument that is wrong is told, not trusted. */
 #include "lib/check.h"
+#include "lib/failing_allocator.h"
 #include "nacre.h"
 
 #include <math.h>
@@ -641,6 +642,87 @@ static void house_is_kept(void) {
     api_close(db);
 }
 
+/* ---- memory ---- */
+
+static bool api_fine(nacre_status status) {
+    if (status == NACRE_OK || status == NACRE_NOT_FOUND || status == NACRE_RESOURCE_EXHAUSTED) return true;
+    printf("    %s\n", nacre_status_name(status));
+    return false;
+}
+
+/* A bit of everything; whatever fails, the rest goes on. */
+static void api_bit_of_everything(nacre_db *db) {
+    const nacre_field fields[] = {{"title", NACRE_TEXT}, {"year", NACRE_INTEGER}};
+    nacre_schema schema = nacre_schema_collection(NACRE_TEXT, 3, NACRE_L2, fields, 2);
+    nacre_membrane *notes = NULL;
+    nacre_batch *batch = NULL;
+    nacre_cursor *cursor = NULL;
+    nacre_snapshot *snapshot = NULL;
+    nacre_hits *hits = NULL;
+    nacre_row row;
+    nacre_search_options options = NACRE_SEARCH_INIT;
+    nacre_range range = NACRE_RANGE_INIT;
+    const float vector[3] = {1, 2, 3};
+    nacre_value key = nacre_text("a"), other = nacre_text("b\xc3\xa4"), values[2] = {nacre_text("t"), nacre_integer(5)};
+    uint64_t count = 0;
+    const char *json = NULL;
+    range.gte = &key;
+    options.where_json = "{\"or\":[{\"year\":{\"in\":[5,6]}},{\"key\":\"x\"}]}";
+    if (!CHECK(api_fine(nacre_membrane_open(db, "notes", &schema, &notes))) || !notes) return;
+    CHECK(api_fine(nacre_put(notes, &key, vector, values)));
+    if (CHECK(api_fine(nacre_batch_begin(db, &batch))) && batch) {
+        CHECK(api_fine(nacre_batch_put(batch, notes, &other, vector, values)));
+        CHECK(api_fine(nacre_batch_delete(batch, notes, &key)));
+        CHECK(api_fine(nacre_batch_commit(batch)));
+    }
+    CHECK(api_fine(nacre_get(notes, NULL, &other, &row)));
+    CHECK(api_fine(nacre_snapshot_open(db, &snapshot)));
+    CHECK(api_fine(nacre_checkpoint(db)));
+    if (CHECK(api_fine(nacre_cursor_open(notes, snapshot, &range, &cursor))) && cursor) {
+        CHECK(api_fine(nacre_cursor_next(cursor, &row)));
+        CHECK(api_fine(nacre_cursor_seek(cursor, &key, &row)));
+    }
+    if (CHECK(api_fine(nacre_search(notes, NULL, vector, &options, &hits))) && hits && nacre_hits_count(hits) > 0)
+        CHECK(api_fine(nacre_hits_at(hits, 0, NULL, &row)));
+    CHECK(api_fine(nacre_count(notes, snapshot, &range, &count)));
+    CHECK(api_fine(nacre_delete(notes, &other)));
+    CHECK(api_fine(nacre_clear(notes, &range, &count)));
+    CHECK(api_fine(nacre_stats_json(db, &json)));
+    nacre_hits_free(hits);
+    nacre_cursor_close(cursor);
+    nacre_snapshot_release(snapshot);
+    CHECK(api_fine(nacre_membrane_rename(db, "notes", "more notes")));
+    CHECK(api_fine(nacre_compact(db, NULL)));
+    CHECK(api_fine(nacre_membrane_drop(db, "more notes")));
+}
+
+/* The nth allocation fails, alone or with all that follow: told as such, and nothing leaks. */
+static void any_allocation_may_fail(void) {
+    bool finished = false;
+    for (uint64_t n = 1; !finished && n < 4000; n++) {
+        for (int forever = 0; forever < 2; forever++) {
+            FailingAllocator memory;
+            nacre_options options = NACRE_OPTIONS_INIT;
+            nacre_db *db = NULL;
+            nacre_error error = {NACRE_OK, ""};
+            failing_allocator_init(&memory);
+            failing_allocator_fail_at(&memory, n, forever);
+            options.allocator = memory.allocator;
+            options.memtable_size = 64 << 10;
+            nacre_status status = nacre_open(":memory:", &options, &db, &error);
+            CHECK(api_fine(status));
+            if (status == NACRE_OK) {
+                api_bit_of_everything(db);
+                CHECK(api_fine(nacre_close(db, &error)));
+            }
+            finished = memory.failed == 0; /* the last one was never reached */
+            if (!CHECK(failing_allocator_clean(&memory))) printf("    allocation %llu\n", (unsigned long long)n);
+            failing_allocator_clear(&memory);
+        }
+    }
+    CHECK(finished);
+}
+
 void api_test(void) {
     RUN(the_example_of_the_header_works);
     RUN(a_record_comes_back_bit_for_bit);
@@ -660,4 +742,5 @@ void api_test(void) {
     RUN(what_was_acknowledged_is_there_after_reopening);
     RUN(modes_say_what_may_be_there);
     RUN(house_is_kept);
+    RUN(any_allocation_may_fail);
 }
