@@ -291,20 +291,21 @@ typedef struct nacre_row {
 NACRE_CHECKED nacre_status nacre_get(nacre_membrane *membrane, const nacre_snapshot *snapshot,
                                      const nacre_value *key, nacre_row *row);
 
-/* Rows in a range: 0 to 2 bounds, or a prefix of a text or bytes key. */
+/* Rows in a range: any bounds, and a prefix of a text or bytes key; all of them hold. */
 typedef struct nacre_range {
     size_t struct_size;
     const nacre_value *gt, *gte, *lt, *lte; /* each key_count values or fewer leading ones */
     const nacre_value *prefix;              /* key_count values, the last one a prefix of text or bytes */
     uint32_t bound_count;                   /* values in each bound; 0: key_count */
     bool reverse;
-    uint64_t limit;                         /* 0: none */
+    uint64_t limit;                         /* rows shown or counted in all; 0: no limit */
 } nacre_range;
 
 #define NACRE_RANGE_INIT {.struct_size = sizeof(nacre_range)}
 
 NACRE_CHECKED nacre_status nacre_count(nacre_membrane *membrane, const nacre_snapshot *snapshot,
                                        const nacre_range *range, uint64_t *count);
+/* One atomic batch. A range with limit or reverse is refused. `removed` may be NULL. */
 NACRE_CHECKED nacre_status nacre_clear(nacre_membrane *membrane, const nacre_range *range, uint64_t *removed);
 
 /* ---- Batches: all or nothing, over any number of membranes ---- */
