@@ -82,7 +82,7 @@ async function main() {
 }
 
 function removeDatabase() {
-  for (const ending of ["", "-wal0", "-wal1", "-lock"]) rmSync(path + ending, { force: true });
+  for (const ending of ["", "-wal0", "-wal1"]) rmSync(path + ending, { force: true }); // a lock stays: of a killed process, it is taken over
 }
 
 // ---- 1. A child process writes; it is killed with SIGKILL between a fifth and three fifths ----
