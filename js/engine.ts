@@ -7,8 +7,12 @@ import type { Host, WasiCalls } from "./host.ts";
 import { builtin, isNode } from "./node.ts";
 import type { Writer } from "./writer.ts";
 
+/** WebAssembly.Module, said so that programs compiled without the library "DOM" can be checked, too. */
+export type WasmModule =
+  typeof globalThis extends { WebAssembly: { Module: new (...values: never[]) => infer Module } } ? Module : never;
+
 /** Where the module comes from, when not from beside this file. */
-export type WasmSource = URL | Response | BufferSource | WebAssembly.Module;
+export type WasmSource = URL | Response | ArrayBuffer | ArrayBufferView<ArrayBuffer> | WasmModule;
 
 // ---- Finding the module: once per source, and shared by all databases ----
 
@@ -16,8 +20,8 @@ export type WasmSource = URL | Response | BufferSource | WebAssembly.Module;
 const SIMD_PROBE = Uint8Array.of(
   0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11);
 
-const loading = new Map<string, Promise<WebAssembly.Module>>();
-const loaded = new Map<string, WebAssembly.Module>();
+const loading = new Map<string, Promise<WasmModule>>();
+const loaded = new Map<string, WasmModule>();
 
 function defaultUrl(): URL {
   return WebAssembly.validate(SIMD_PROBE)
@@ -25,7 +29,7 @@ function defaultUrl(): URL {
     : new URL("./nacre-scalar.wasm", import.meta.url);
 }
 
-function isBufferSource(source: unknown): source is BufferSource {
+function isBufferSource(source: unknown): source is ArrayBuffer | ArrayBufferView<ArrayBuffer> {
   return source instanceof ArrayBuffer || ArrayBuffer.isView(source);
 }
 
@@ -43,19 +47,19 @@ function failedToLoad(what: string, error: unknown): NacreError {
   return new NacreError("IO", `wasm: ${what}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
 }
 
-async function fetchModule(url: URL): Promise<WebAssembly.Module> {
+async function fetchModule(url: URL): Promise<WasmModule> {
   if (isNode && url.protocol === "file:") return WebAssembly.compile(builtin("node:fs").readFileSync(url));
   return compileResponse(await fetch(url), url.href);
 }
 
-async function compileResponse(response: Response, what: string): Promise<WebAssembly.Module> {
+async function compileResponse(response: Response, what: string): Promise<WasmModule> {
   if (!response.ok) throw new NacreError("IO", `wasm: ${what}: HTTP status ${response.status}`);
   if (response.headers.get("content-type") === "application/wasm") return WebAssembly.compileStreaming(response);
   return WebAssembly.compile(await response.arrayBuffer()); // servers that do not know .wasm
 }
 
 /** The module, compiled: from the same URL only once. */
-export async function loadModule(source: WasmSource | undefined): Promise<WebAssembly.Module> {
+export async function loadModule(source: WasmSource | undefined): Promise<WasmModule> {
   const from = source ?? defaultUrl();
   if (from instanceof WebAssembly.Module) return from;
   if (!(from instanceof URL)) {
@@ -82,18 +86,30 @@ export async function loadModule(source: WasmSource | undefined): Promise<WebAss
   }
 }
 
-/** The same at once; only from files and from bytes. */
-export function loadModuleSync(source: WasmSource | undefined): WebAssembly.Module {
+/** The bytes at a URL, at once: from a file in Node, by a request inside a browser's worker. */
+function readSync(url: URL): BufferSource {
+  if (isNode && url.protocol === "file:") return builtin("node:fs").readFileSync(url);
+  if (typeof XMLHttpRequest === "undefined" || typeof document !== "undefined") {
+    throw new NacreError("UNSUPPORTED", `openSync: ${url.href} cannot be loaded at once here; give wasm as bytes or a module, or use open`);
+  }
+  const request = new XMLHttpRequest();
+  request.open("GET", url, false);
+  request.responseType = "arraybuffer";
+  request.send();
+  if (request.status !== 200) throw new NacreError("IO", `wasm: ${url.href}: HTTP status ${request.status}`);
+  return request.response as ArrayBuffer;
+}
+
+/** The same at once. */
+export function loadModuleSync(source: WasmSource | undefined): WasmModule {
   const from = source ?? defaultUrl();
   if (from instanceof WebAssembly.Module) return from;
   try {
     if (isBufferSource(from)) return new WebAssembly.Module(from);
-    if (!(from instanceof URL) || !isNode || from.protocol !== "file:") {
-      throw new NacreError("UNSUPPORTED", "openSync: wasm must be bytes, a module or a file: URL; open takes the others, too");
-    }
+    if (!(from instanceof URL)) throw new NacreError("UNSUPPORTED", "openSync: wasm cannot be a Response; open takes one");
     let module = loaded.get(from.href);
     if (module === undefined) {
-      module = new WebAssembly.Module(builtin("node:fs").readFileSync(from));
+      module = new WebAssembly.Module(readSync(from));
       loaded.set(from.href, module);
     }
     return module;
@@ -155,12 +171,12 @@ export class Engine {
     this.input = this.answerData;
   }
 
-  static async create(module: WebAssembly.Module, host: Host): Promise<Engine> {
+  static async create(module: WasmModule, host: Host): Promise<Engine> {
     const late = new LateMemory();
     return Engine.#begin(await WebAssembly.instantiate(module, imports(module, host, late)), host, late);
   }
 
-  static createSync(module: WebAssembly.Module, host: Host): Engine {
+  static createSync(module: WasmModule, host: Host): Engine {
     const late = new LateMemory();
     return Engine.#begin(new WebAssembly.Instance(module, imports(module, host, late)), host, late);
   }
@@ -502,7 +518,7 @@ class LateMemory {
   }
 }
 
-function imports(module: WebAssembly.Module, host: Host, memory: LateMemory): WebAssembly.Imports {
+function imports(module: WasmModule, host: Host, memory: LateMemory): WebAssembly.Imports {
   const calls: WasiCalls = host.calls(memory);
   const wasi: Record<string, WebAssembly.ImportValue> = {};
   for (const wanted of WebAssembly.Module.imports(module)) {

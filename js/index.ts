@@ -5,7 +5,7 @@ export type {
   Columns, FieldsIn, Hit, Include, RecordIn, RecordOut, RecordPart, RecordsOptions, SearchOptions,
 } from "./collection.ts";
 export { Database } from "./database.ts";
-export type { WasmSource } from "./engine.ts";
+export type { WasmModule, WasmSource } from "./engine.ts";
 export { NacreError } from "./errors.ts";
 export type { ErrorCode } from "./errors.ts";
 export type { Key, KeyPart, KeyRange, KeySchema, KeyType, Range } from "./keys.ts";

@@ -1,7 +1,7 @@
 import { LOCK, MODE } from "./abi.gen.ts";
 import { Database } from "./database.ts";
 import { checkWasmSource, Engine, loadModule, loadModuleSync } from "./engine.ts";
-import type { EngineOptions, WasmSource } from "./engine.ts";
+import type { EngineOptions, WasmModule, WasmSource } from "./engine.ts";
 import { checkOptions, invalid, NacreError, shown } from "./errors.ts";
 import { MemoryHost } from "./host-memory.ts";
 import { NodeHost } from "./host-node.ts";
@@ -154,7 +154,7 @@ function again(at: Place, options: Checked): Store | undefined {
   return store.retain();
 }
 
-function openFile(at: Place, options: Checked, module: Module): Store {
+function openFile(at: Place, options: Checked, module: WasmModule): Store {
   const existing = again(at, options);
   if (existing !== undefined) return existing;
   const path = builtin("node:path"), fs = builtin("node:fs");
@@ -189,8 +189,6 @@ function openFile(at: Place, options: Checked, module: Module): Store {
     throw error;
   }
 }
-
-type Module = Awaited<ReturnType<typeof loadModule>>;
 
 /**
  * Opens a database, or creates it.

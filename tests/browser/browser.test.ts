@@ -105,6 +105,23 @@ for (const { name, executablePath, browser: kind, args } of [
       assert.deepEqual(result, { hits: [{ key: "a", distance: 1 }, { key: "b", distance: 5 }], kernels: "scalar" });
     });
 
+    test("openSync in a worker", async () => {
+      const result = await page.evaluate(async (url) => {
+        const source = `import { openSync } from ${JSON.stringify(url)};
+          const db = openSync(":memory:");
+          const kv = db.kv("s");
+          kv.put("a", [1]);
+          postMessage(kv.get("a"));
+          db.close();`;
+        const worker = new Worker(URL.createObjectURL(new Blob([source], { type: "text/javascript" })), { type: "module" });
+        return new Promise((resolve, reject) => {
+          worker.onmessage = ({ data }) => resolve(data);
+          worker.onerror = (event) => reject(new Error(event.message));
+        });
+      }, `${origin}/js/index.js`);
+      assert.deepEqual(result, [1]);
+    });
+
     test("what is not there yet is refused, and says so", async () => {
       const codes = await page.evaluate(async (url) => {
         const { open, openSync } = await import(url);

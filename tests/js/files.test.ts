@@ -79,7 +79,7 @@ for (const face of faces) {
       assert.equal(existsSync(`${name}-lock`), false);
     });
 
-    test("a file that is not ours is CORRUPT, one of another version VERSION; neither is touched", async () => {
+    test("a file that is not ours is CORRUPT, a folder is refused; neither is touched", async () => {
       const name = freshName();
       writeFileSync(name, "no database ".repeat(5000));
       await refuses("CORRUPT", () => face.open(name));
