@@ -102,8 +102,10 @@ class CollectionShape implements Shape {
     this.#key = key;
     if (key === undefined) throw invalid(`${this.membrane.name}: put: a record needs its key`);
     if (vector === undefined) throw invalid(`${this.#what()}: a record needs its vector`);
-    const floats = plainVector(vector, this.dimensions, this.nonzero, this.#what);
+    // Fields first: reading JSON may run the caller's code, and nothing may change a vector
+    // after it was checked.
     const plain = this.plainFields(rest, this.#what, new Array<PlainField>(this.fields.length).fill(null));
+    const floats = plainVector(vector, this.dimensions, this.nonzero, this.#what);
     this.#write(writer, key, floats, 0, plain as PlainField[], this.#what);
   }
 
@@ -138,9 +140,9 @@ class CollectionShape implements Shape {
     for (let row = 0; row < all.length; row++) {
       this.#key = all[row];
       if (this.#key === undefined) throw invalid(`${what}: keys[${row}] is undefined`);
-      checkVector(vectors, row * dimensions, (row + 1) * dimensions, this.nonzero, this.#what);
       const plain = columns.map((column, i) =>
         column === undefined ? null : plainField(this.fields[i] as Field, column[row], this.#what));
+      checkVector(vectors, row * dimensions, (row + 1) * dimensions, this.nonzero, this.#what);
       this.#write(writer, all[row], vectors, row * dimensions, plain, this.#what);
     }
   }
@@ -253,9 +255,9 @@ export class CollectionSync<F = Record<string, unknown>, K extends Key = Key> im
       throw invalid(`${what()}: the changes must be an object of fields, not ${shown(given)}`);
     }
     const { vector, ...rest } = given as Record<string, unknown>;
-    const floats = vector === undefined ? undefined : plainVector(vector, shape.dimensions, shape.nonzero, what);
     const named = Object.fromEntries(Object.entries(rest).filter(([name, value]) => value !== undefined || !shape.fields.some((f) => f.name === name)));
     const plain = shape.plainFields<Kept | undefined>(named, what, new Array<undefined>(shape.fields.length).fill(undefined));
+    const floats = vector === undefined ? undefined : plainVector(vector, shape.dimensions, shape.nonzero, what);
     const keyBytes = membrane.keys.encoded(key).slice();
     const { engine } = session.reading(membrane);
     const { heap } = engine;

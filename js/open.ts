@@ -78,7 +78,7 @@ function engineOptions(options: Checked): EngineOptions {
     mode: MODES[options.mode],
     durability: DURABILITIES[options.durability ?? "strict"],
     lock: LOCK.HOST,
-    memory: options.memory ?? 0,
+    memory: options.memory ?? MEMORY_DEFAULT,
   };
 }
 
@@ -91,10 +91,12 @@ function begin(engine: Engine, path: string, name: string, options: Checked, onC
     engine.close();
     throw error;
   }
-  return new Store(engine, name, options.durability ?? "strict", options.mode === "readonly", onClose);
+  const { durability = "strict", memory = MEMORY_DEFAULT, mode } = options;
+  return new Store(engine, name, { durability, memory, readonly: mode === "readonly" }, onClose);
 }
 
 const MEMORY = ":memory:";
+const MEMORY_DEFAULT = 64 * 2 ** 20;
 const nothing = (): void => {};
 
 // ---- Databases in files ----
@@ -148,8 +150,10 @@ function again(at: Place, options: Checked): Store | undefined {
   if (store.readonly && options.mode !== "readonly") {
     throw new NacreError("BUSY", `${at.path}: open in this process for reading only; close that first`);
   }
-  if (options.durability !== undefined && options.durability !== store.durability) {
-    throw new NacreError("MISUSE", `${at.path}: open in this process already, with durability ${store.durability}`);
+  for (const option of ["durability", "memory"] as const) {
+    if (options[option] !== undefined && options[option] !== store[option]) {
+      throw new NacreError("MISUSE", `${at.path}: open in this process already, with ${option} ${store[option]}`);
+    }
   }
   return store.retain();
 }

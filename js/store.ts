@@ -74,6 +74,8 @@ export class Store {
   readonly engine: Engine;
   readonly name: string;
   readonly durability: Durability;
+  /** Budget in bytes. */
+  readonly memory: number;
   readonly readonly: boolean;
   readonly writers = new Writers();
   readonly #membranes = new Map<number, Membrane>();
@@ -86,11 +88,12 @@ export class Store {
   #idle: ReturnType<typeof setTimeout> | undefined;
   #handles = 1;
 
-  constructor(engine: Engine, name: string, durability: Durability, readonly: boolean, onClose: () => void) {
+  constructor(engine: Engine, name: string, options: { durability: Durability; memory: number; readonly: boolean }, onClose: () => void) {
     this.engine = engine;
     this.name = name;
-    this.durability = durability;
-    this.readonly = readonly;
+    this.durability = options.durability;
+    this.memory = options.memory;
+    this.readonly = options.readonly;
     this.#onClose = onClose;
   }
 

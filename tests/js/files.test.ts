@@ -71,6 +71,7 @@ for (const face of faces) {
       assert.equal(await read.get("a"), 1);
       await refuses("READONLY", () => read.put("a", 2));
       await refuses("MISUSE", () => face.open(name, { durability: "none" }), /strict/);
+      await refuses("MISUSE", () => face.open(name, { memory: 1 << 20 }), /memory 67108864/);
       await one.close();
       await refuses("CLOSED", () => kv.get("a"));
       await (await two.kv<number>("s")).put("b", 2);
