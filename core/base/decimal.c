@@ -4,7 +4,7 @@
 #include "base/decimal.h"
 
 enum {
-    DECIMAL_DIGITS = 800,  /* 768 decide any double; the rest only say "and some more" */
+    DECIMAL_DIGITS = 800,   /* 768 decide any double; the rest only say "and some more" */
     DECIMAL_SHIFT_MAX = 60, /* 10 << 60 fits in 64 bits */
     DECIMAL_EXPONENT_MAX = 100000,
 };
@@ -72,9 +72,11 @@ static void decimal_halve(Decimal *d, int times) { /* / 2^times */
 }
 
 static void decimal_scale(Decimal *d, int times) { /* x 2^times, either way */
-    for (; times > DECIMAL_SHIFT_MAX; times -= DECIMAL_SHIFT_MAX) decimal_double(d, DECIMAL_SHIFT_MAX);
+    for (; times > DECIMAL_SHIFT_MAX; times -= DECIMAL_SHIFT_MAX)
+        decimal_double(d, DECIMAL_SHIFT_MAX);
     if (times > 0) decimal_double(d, times);
-    for (; times < -DECIMAL_SHIFT_MAX; times += DECIMAL_SHIFT_MAX) decimal_halve(d, DECIMAL_SHIFT_MAX);
+    for (; times < -DECIMAL_SHIFT_MAX; times += DECIMAL_SHIFT_MAX)
+        decimal_halve(d, DECIMAL_SHIFT_MAX);
     if (times < 0) decimal_halve(d, -times);
 }
 
@@ -97,7 +99,8 @@ static double decimal_bits(bool negative, uint64_t bits) {
 
 static double decimal_slow(Decimal *d, bool negative) {
     /* How often 10^n can be halved and stay 1 or more. */
-    static const int8_t halvings[] = {1, 3, 6, 9, 13, 16, 19, 23, 26, 29, 33, 36, 39, 43, 46, 49, 53, 56, 59};
+    static const int8_t halvings[] = {1,  3,  6,  9,  13, 16, 19, 23, 26, 29,
+                                      33, 36, 39, 43, 46, 49, 53, 56, 59};
     enum { HALVINGS = sizeof halvings };
     const uint64_t infinity = UINT64_C(0x7ff) << 52;
     int exponent = 0;
@@ -139,8 +142,9 @@ static int decimal_exponent(const uint8_t *at, const uint8_t *end) {
 }
 
 double decimal_to_double(Span text) {
-    static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
-                                    1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+    static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                    1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                    1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
     const uint8_t *at = text.data, *end = text.data + text.size;
     Decimal d;
     d.count = d.point = 0, d.more = false;
@@ -168,7 +172,8 @@ double decimal_to_double(Span text) {
 
     int power = d.point - d.count; /* mantissa x 10^power */
     if (d.count <= 19 && mantissa <= UINT64_C(1) << 53 && power >= -22 && power <= 22) {
-        double value = power < 0 ? (double)mantissa / powers[-power] : (double)mantissa * powers[power];
+        double value =
+            power < 0 ? (double)mantissa / powers[-power] : (double)mantissa * powers[power];
         return negative ? -value : value;
     }
     decimal_trim(&d);

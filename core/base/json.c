@@ -12,7 +12,9 @@ static const uint8_t *json_space(const uint8_t *at, const uint8_t *end) {
     return at;
 }
 
-static bool json_digit(const uint8_t *at, const uint8_t *end) { return at < end && *at >= '0' && *at <= '9'; }
+static bool json_digit(const uint8_t *at, const uint8_t *end) {
+    return at < end && *at >= '0' && *at <= '9';
+}
 
 static bool json_scan_number(const uint8_t **at, const uint8_t *end) {
     const uint8_t *p = *at;
@@ -61,7 +63,7 @@ static bool json_scan_escape(const uint8_t **at, const uint8_t *end) { /* behind
 static bool json_scan_string(const uint8_t **at, const uint8_t *end) {
     const uint8_t *p = *at;
     if (p >= end || *p != '"') return false;
-    for (p++; p < end; ) {
+    for (p++; p < end;) {
         uint8_t c = *p++;
         if (c == '"') {
             *at = p;
@@ -123,7 +125,8 @@ static bool json_level_open(JsonLevels *l, bool object) {
 
 /* Behind a value: closes what ends here and steps over a comma to the next value.
  * *done: the outermost value has ended. */
-static bool json_scan_after(const uint8_t **at, const uint8_t *end, JsonLevels *levels, bool *done) {
+static bool json_scan_after(const uint8_t **at, const uint8_t *end, JsonLevels *levels,
+                            bool *done) {
     const uint8_t *p = *at;
     while (levels->depth > 0) {
         bool object = json_level_object(levels);
@@ -277,7 +280,8 @@ static uint32_t json_escape(JsonBytes *b) { /* behind the backslash; gives a cod
     }
     uint32_t unit = json_unit(b->at);
     b->at += 4;
-    if (unit < 0xd800 || unit > 0xdbff || b->end - b->at < 6 || b->at[0] != '\\' || b->at[1] != 'u') return unit;
+    if (unit < 0xd800 || unit > 0xdbff || b->end - b->at < 6 || b->at[0] != '\\' || b->at[1] != 'u')
+        return unit;
     uint32_t low = json_unit(b->at + 2);
     if (low < 0xdc00 || low > 0xdfff) return unit;
     b->at += 6;

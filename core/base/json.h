@@ -47,7 +47,8 @@ typedef struct JsonIterator {
     bool object;
 } JsonIterator;
 JsonIterator json_iterate(JsonValue array_or_object);
-bool json_next(JsonIterator *iterator, JsonValue *name, JsonValue *item); /* name: of objects only */
+bool json_next(JsonIterator *iterator, JsonValue *name,
+               JsonValue *item); /* name: of objects only */
 
 /* Finds a member of an object; the last of that name. */
 bool json_member(JsonValue object, Span name, JsonValue *item);

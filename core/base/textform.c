@@ -16,7 +16,9 @@ static int64_t textform_days(int64_t year, int64_t month, int64_t day) {
     return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
 }
 
-static bool textform_leap(int64_t year) { return (year % 4 == 0 && year % 100 != 0) || year % 400 == 0; }
+static bool textform_leap(int64_t year) {
+    return (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+}
 
 static int64_t textform_month_days(int64_t year, int64_t month) {
     static const uint8_t days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
@@ -55,7 +57,8 @@ static bool textform_date(Span *text, int64_t *days) {
     return true;
 }
 
-static bool textform_fraction(Span *text, int64_t *ms) { /* what is finer than a millisecond is cut */
+static bool textform_fraction(Span *text,
+                              int64_t *ms) { /* what is finer than a millisecond is cut */
     int64_t unit = 100, digit = 0;
     *ms = 0;
     if (!textform_number(text, 1, &digit)) return false;
@@ -68,12 +71,15 @@ static bool textform_fraction(Span *text, int64_t *ms) { /* what is finer than a
 
 static bool textform_time(Span *text, int64_t *ms) {
     int64_t hour = 0, minute = 0, second = 0, fraction = 0;
-    if (!textform_number(text, 2, &hour) || !textform_char(text, ':') || !textform_number(text, 2, &minute)) return false;
+    if (!textform_number(text, 2, &hour) || !textform_char(text, ':') ||
+        !textform_number(text, 2, &minute))
+        return false;
     if (textform_char(text, ':')) {
         if (!textform_number(text, 2, &second)) return false;
         if (textform_char(text, '.') && !textform_fraction(text, &fraction)) return false;
     }
-    if (hour > 24 || minute > 59 || second > 59 || (hour == 24 && (minute || second || fraction))) return false;
+    if (hour > 24 || minute > 59 || second > 59 || (hour == 24 && (minute || second || fraction)))
+        return false;
     *ms = ((hour * 60 + minute) * 60 + second) * 1000 + fraction;
     return true;
 }
@@ -83,7 +89,9 @@ static bool textform_offset(Span *text, int64_t *minutes) {
     if (textform_char(text, 'Z')) return true;
     bool minus = textform_char(text, '-');
     if (!minus && !textform_char(text, '+')) return true;
-    if (!textform_number(text, 2, &hour) || !textform_char(text, ':') || !textform_number(text, 2, &minute)) return false;
+    if (!textform_number(text, 2, &hour) || !textform_char(text, ':') ||
+        !textform_number(text, 2, &minute))
+        return false;
     if (hour > 23 || minute > 59) return false;
     *minutes = (hour * 60 + minute) * (minus ? -1 : 1);
     return true;
@@ -108,13 +116,17 @@ size_t timestamp_print(int64_t milliseconds, char text[TIMESTAMP_TEXT_SIZE]) {
     days += 719468;
     int64_t era = (days >= 0 ? days : days - 146096) / 146097, of_era = days - era * 146097;
     int64_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
-    int64_t of_year = of_era - (365 * year + year / 4 - year / 100), shifted = (5 * of_year + 2) / 153;
-    int day = (int)(of_year - (153 * shifted + 2) / 5 + 1), month = (int)(shifted < 10 ? shifted + 3 : shifted - 9);
+    int64_t of_year = of_era - (365 * year + year / 4 - year / 100),
+            shifted = (5 * of_year + 2) / 153;
+    int day = (int)(of_year - (153 * shifted + 2) / 5 + 1),
+        month = (int)(shifted < 10 ? shifted + 3 : shifted - 9);
     year += era * 400 + (month <= 2);
-    const char *form = year < 0 ? "-%06lld-%02d-%02dT%02d:%02d:%02d.%03dZ"
-                       : year > 9999 ? "+%06lld-%02d-%02dT%02d:%02d:%02d.%03dZ" : "%04lld-%02d-%02dT%02d:%02d:%02d.%03dZ";
-    int size = snprintf(text, TIMESTAMP_TEXT_SIZE, form, (long long)(year < 0 ? -year : year), month, day,
-                        (int)(ms / 3600000), (int)(ms / 60000 % 60), (int)(ms / 1000 % 60), (int)(ms % 1000));
+    const char *form = year < 0      ? "-%06lld-%02d-%02dT%02d:%02d:%02d.%03dZ"
+                       : year > 9999 ? "+%06lld-%02d-%02dT%02d:%02d:%02d.%03dZ"
+                                     : "%04lld-%02d-%02dT%02d:%02d:%02d.%03dZ";
+    int size = snprintf(text, TIMESTAMP_TEXT_SIZE, form, (long long)(year < 0 ? -year : year),
+                        month, day, (int)(ms / 3600000), (int)(ms / 60000 % 60),
+                        (int)(ms / 1000 % 60), (int)(ms % 1000));
     return (size_t)size;
 }
 
@@ -152,9 +164,11 @@ bool base64_parse(Span text, uint8_t *at, size_t *size) {
         int digit = textform_digit64(text.data[i]);
         if (digit < 0) return false;
         bits = bits << 6 | (uint32_t)digit;
-        if (i % 4 != 0) at[written++] = (uint8_t)(bits >> (6 - 2 * (i % 4))); /* 4, 2 or 0 bits are left */
+        if (i % 4 != 0)
+            at[written++] = (uint8_t)(bits >> (6 - 2 * (i % 4))); /* 4, 2 or 0 bits are left */
     }
-    if (count % 4 != 0 && (bits & (count % 4 == 2 ? 15u : 3u)) != 0) return false; /* bits that belong to nothing */
+    if (count % 4 != 0 && (bits & (count % 4 == 2 ? 15u : 3u)) != 0)
+        return false; /* bits that belong to nothing */
     *size = written;
     return true;
 }

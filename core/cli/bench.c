@@ -7,7 +7,13 @@
 #include <string.h>
 #include <time.h>
 
-enum { BENCH_PAIRS = 50000, BENCH_BATCH = 500, BENCH_VECTORS = 5000, BENCH_DIMENSIONS = 128, BENCH_SEARCHES = 50 };
+enum {
+    BENCH_PAIRS = 50000,
+    BENCH_BATCH = 500,
+    BENCH_VECTORS = 5000,
+    BENCH_DIMENSIONS = 128,
+    BENCH_SEARCHES = 50
+};
 
 static const char *const bench_names[2] = {"nacre bench pairs", "nacre bench vectors"};
 
@@ -34,20 +40,26 @@ static double bench_now(void) {
 static void bench_report(const Bench *b, const char *what, uint64_t count, double seconds) {
     double rate = seconds > 0 ? (double)count / seconds : 0;
     if (b->cli->json)
-        printf("{\"what\":\"%s\",\"count\":%llu,\"seconds\":%.6f,\"per_second\":%.0f}\n", what, (unsigned long long)count, seconds, rate);
+        printf("{\"what\":\"%s\",\"count\":%llu,\"seconds\":%.6f,\"per_second\":%.0f}\n", what,
+               (unsigned long long)count, seconds, rate);
     else
-        printf("%-22s %8llu in %8.1f ms, %10.0f per second\n", what, (unsigned long long)count, seconds * 1e3, rate);
+        printf("%-22s %8llu in %8.1f ms, %10.0f per second\n", what, (unsigned long long)count,
+               seconds * 1e3, rate);
     fflush(stdout);
 }
 
 /* A value that tells which key it belongs to. */
 static nacre_value bench_value(uint64_t key, char text[100]) {
-    int size = snprintf(text, 100, "{\"key\":%llu,\"padding\":\"0123456789012345678901234567890123456789012345678901234567\"}",
-                        (unsigned long long)key);
+    int size = snprintf(
+        text, 100,
+        "{\"key\":%llu,\"padding\":\"0123456789012345678901234567890123456789012345678901234567\"}",
+        (unsigned long long)key);
     return (nacre_value){.type = NACRE_JSON, .bytes = {text, (size_t)size}};
 }
 
-static uint64_t bench_key(uint64_t index) { return index * 0x9e3779b97f4a7c15u >> 1; } /* scattered, all different */
+static uint64_t bench_key(uint64_t index) {
+    return index * 0x9e3779b97f4a7c15u >> 1;
+} /* scattered, all different */
 
 static nacre_status bench_put(Bench *b) {
     nacre_status status = NACRE_OK;
@@ -57,7 +69,8 @@ static nacre_status bench_put(Bench *b) {
         status = nacre_batch_begin(b->cli->db, &batch);
         for (uint64_t j = i; status == NACRE_OK && j < i + BENCH_BATCH; j++) {
             char text[100];
-            nacre_value key = nacre_integer((int64_t)bench_key(j)), value = bench_value(bench_key(j), text);
+            nacre_value key = nacre_integer((int64_t)bench_key(j)),
+                        value = bench_value(bench_key(j), text);
             status = nacre_batch_put(batch, b->pairs, &key, NULL, &value);
         }
         if (status == NACRE_OK) {
@@ -80,7 +93,8 @@ static nacre_status bench_get(Bench *b, bool *right) {
         nacre_row row;
         status = nacre_get(b->pairs, NULL, &key, &row);
         if (status == NACRE_OK)
-            *right &= row.fields[0].bytes.size == want.bytes.size && memcmp(row.fields[0].bytes.data, want.bytes.data, want.bytes.size) == 0;
+            *right &= row.fields[0].bytes.size == want.bytes.size &&
+                      memcmp(row.fields[0].bytes.data, want.bytes.data, want.bytes.size) == 0;
     }
     if (status == NACRE_OK) bench_report(b, "gets, random", BENCH_PAIRS, bench_now() - start);
     return status;
@@ -123,13 +137,15 @@ static nacre_status bench_put_vectors(Bench *b) {
             nacre_batch_abort(batch);
         }
     }
-    if (status == NACRE_OK) bench_report(b, "vectors put, 128-d", BENCH_VECTORS, bench_now() - start);
+    if (status == NACRE_OK)
+        bench_report(b, "vectors put, 128-d", BENCH_VECTORS, bench_now() - start);
     return status;
 }
 
 static double bench_distance(const float *a, const float *c) {
     double sum = 0;
-    for (int i = 0; i < BENCH_DIMENSIONS; i++) sum += ((double)a[i] - (double)c[i]) * ((double)a[i] - (double)c[i]);
+    for (int i = 0; i < BENCH_DIMENSIONS; i++)
+        sum += ((double)a[i] - (double)c[i]) * ((double)a[i] - (double)c[i]);
     return sqrt(sum);
 }
 
@@ -139,7 +155,8 @@ static bool bench_check_hits(const Bench *b, const float *query, nacre_hits *hit
     uint32_t nearer = 0, count = nacre_hits_count(hits);
     if (count != 10 || nacre_hits_at(hits, count - 1, &farthest, NULL) != NACRE_OK) return false;
     for (size_t i = 0; i < BENCH_VECTORS; i++)
-        nearer += bench_distance(query, b->data + i * BENCH_DIMENSIONS) < (double)farthest * (1 - 1e-5);
+        nearer +=
+            bench_distance(query, b->data + i * BENCH_DIMENSIONS) < (double)farthest * (1 - 1e-5);
     return nearer < count;
 }
 
@@ -149,7 +166,8 @@ static nacre_status bench_search(Bench *b, bool *right) {
     for (int i = 0; status == NACRE_OK && i < BENCH_SEARCHES; i++) {
         float query[BENCH_DIMENSIONS];
         nacre_hits *hits = NULL;
-        for (int d = 0; d < BENCH_DIMENSIONS; d++) query[d] = (float)(bench_random(&b->random) >> 40) / 16777216.0f - 0.5f;
+        for (int d = 0; d < BENCH_DIMENSIONS; d++)
+            query[d] = (float)(bench_random(&b->random) >> 40) / 16777216.0f - 0.5f;
         double start = bench_now();
         status = nacre_search(b->vectors, NULL, query, NULL, &hits);
         seconds += bench_now() - start;
@@ -162,9 +180,11 @@ static nacre_status bench_search(Bench *b, bool *right) {
 
 static nacre_status bench_run(Bench *b, bool *right) {
     nacre_schema pairs = nacre_schema_kv(NACRE_INTEGER, NACRE_JSON);
-    nacre_schema vectors = nacre_schema_collection(NACRE_INTEGER, BENCH_DIMENSIONS, NACRE_L2, NULL, 0);
+    nacre_schema vectors =
+        nacre_schema_collection(NACRE_INTEGER, BENCH_DIMENSIONS, NACRE_L2, NULL, 0);
     nacre_status status = nacre_membrane_open(b->cli->db, bench_names[0], &pairs, &b->pairs);
-    if (status == NACRE_OK) status = nacre_membrane_open(b->cli->db, bench_names[1], &vectors, &b->vectors);
+    if (status == NACRE_OK)
+        status = nacre_membrane_open(b->cli->db, bench_names[1], &vectors, &b->vectors);
     if (status == NACRE_OK) status = bench_put(b);
     if (status == NACRE_OK) status = bench_get(b, right);
     if (status == NACRE_OK) status = bench_scan(b, right);
@@ -193,8 +213,11 @@ int cli_bench(Cli *cli) {
     if (status != NACRE_OK)
         code = cli_fail_status(cli, status, cli->arguments[0]);
     else if (!right)
-        code = cli_fail(cli, CLI_REFUSED, "%s: an answer was wrong; this is a bug of nacre, please report it", cli->arguments[0]);
-    if (bench_clean(cli) != NACRE_OK && code == CLI_DONE) code = cli_fail(cli, CLI_REFUSED, "%s: %s", cli->arguments[0], nacre_message(cli->db));
+        code = cli_fail(cli, CLI_REFUSED,
+                        "%s: an answer was wrong; this is a bug of nacre, please report it",
+                        cli->arguments[0]);
+    if (bench_clean(cli) != NACRE_OK && code == CLI_DONE)
+        code = cli_fail(cli, CLI_REFUSED, "%s: %s", cli->arguments[0], nacre_message(cli->db));
     free(bench.data);
     return code;
 }

@@ -91,10 +91,11 @@ typedef struct CliProblem {
 bool cli_key_argument(const nacre_schema *schema, const char *text, bool whole, CliPool *pool,
                       nacre_value *key, uint32_t *count, CliProblem *problem);
 /* A key as JSON: a value, or an array of parts. */
-bool cli_key_json(const nacre_schema *schema, JsonValue json, CliPool *pool, nacre_value *key, CliProblem *problem);
+bool cli_key_json(const nacre_schema *schema, JsonValue json, CliPool *pool, nacre_value *key,
+                  CliProblem *problem);
 /* A value of `type` as JSON; `name` is for the message. */
-bool cli_value_json(nacre_type type, const char *name, JsonValue json, CliPool *pool, nacre_value *value,
-                    CliProblem *problem);
+bool cli_value_json(nacre_type type, const char *name, JsonValue json, CliPool *pool,
+                    nacre_value *value, CliProblem *problem);
 /* A value of `type` as plain text, from a CSV cell or an argument. */
 bool cli_value_text(nacre_type type, const char *name, Span text, CliPool *pool, nacre_value *value,
                     CliProblem *problem);
@@ -113,18 +114,18 @@ void cli_record_clear(CliRecord *record);
 
 /* How members of an object become a record. */
 typedef struct CliRecordRules {
-    const char *key_name;  /* the member that is the key: "key" unless told otherwise */
-    bool ignore_unknown;   /* members that are no field are left out, not refused */
+    const char *key_name; /* the member that is the key: "key" unless told otherwise */
+    bool ignore_unknown;  /* members that are no field are left out, not refused */
 } CliRecordRules;
 /* {key, value} of a key-value membrane, {key, vector, fields ...} of others. */
-bool cli_record_json(const nacre_schema *schema, JsonValue object, const CliRecordRules *rules, CliPool *pool,
-                     CliRecord *record, CliProblem *problem);
+bool cli_record_json(const nacre_schema *schema, JsonValue object, const CliRecordRules *rules,
+                     CliPool *pool, CliRecord *record, CliProblem *problem);
 
 /* ---- print.c: from values to JSON ---- */
-void cli_print_text(Span text);               /* as a JSON string */
+void cli_print_text(Span text); /* as a JSON string */
 void cli_print_string(const char *text);
-void cli_print_json(Span json);               /* on one line: without whitespace between things */
-void cli_print_real(double real);             /* the shortest that reads back the same */
+void cli_print_json(Span json);   /* on one line: without whitespace between things */
+void cli_print_real(double real); /* the shortest that reads back the same */
 void cli_print_float(float real);
 void cli_print_value(const nacre_value *value);
 void cli_print_key(const nacre_row *row);
@@ -150,9 +151,12 @@ bool cli_file_line(CliFile *file);
 
 /* Cells of one CSV record (RFC 4180; it may go over several lines). */
 typedef struct CliCells {
-    char *text;   /* of all cells, each with a zero byte */
+    char *text; /* of all cells, each with a zero byte */
     size_t text_size, text_capacity;
-    struct CliCell { size_t offset, size; bool quoted; } *cells;
+    struct CliCell {
+        size_t offset, size;
+        bool quoted;
+    } *cells;
     size_t count, capacity;
 } CliCells;
 /* False at the end, or with a text in problem when a quote stays open. */

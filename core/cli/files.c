@@ -47,7 +47,8 @@ bool cli_file_line(CliFile *file) {
     if (c == EOF && file->line_size == 0) return false;
     file->line_number = ++file->lines_read;
     if (file->line_size > 0 && file->line[file->line_size - 1] == '\r') file->line_size--;
-    if (file->line_number == 1 && file->line_size >= 3 && memcmp(file->line, "\xef\xbb\xbf", 3) == 0) { /* byte order mark */
+    if (file->line_number == 1 && file->line_size >= 3 &&
+        memcmp(file->line, "\xef\xbb\xbf", 3) == 0) { /* byte order mark */
         file->line_size -= 3;
         memmove(file->line, file->line + 3, file->line_size);
     }
@@ -129,7 +130,9 @@ void cli_cells_clear(CliCells *cells) {
 
 /* ---- matrices ---- */
 
-static size_t cli_element_size(CliElement element) { return element == CLI_F32 ? 4 : element == CLI_F16 ? 2 : 1; }
+static size_t cli_element_size(CliElement element) {
+    return element == CLI_F32 ? 4 : element == CLI_F16 ? 2 : 1;
+}
 
 static bool cli_ends_with(const char *text, const char *end) {
     size_t size = strlen(text), end_size = strlen(end);
@@ -145,18 +148,26 @@ static const char *cli_npy_after(const char *header, const char *name) { /* NULL
 }
 
 static bool cli_npy_header(CliMatrix *m, const char *header, CliProblem *problem) {
-    static const struct { const char *name; CliElement element; } kinds[] = {
-        {"'<f4'", CLI_F32}, {"'<f2'", CLI_F16}, {"'|i1'", CLI_I8}, {"'|u1'", CLI_U8}};
-    const char *descr = cli_npy_after(header, "'descr'"), *order = cli_npy_after(header, "'fortran_order'");
+    static const struct {
+        const char *name;
+        CliElement element;
+    } kinds[] = {{"'<f4'", CLI_F32}, {"'<f2'", CLI_F16}, {"'|i1'", CLI_I8}, {"'|u1'", CLI_U8}};
+    const char *descr = cli_npy_after(header, "'descr'"),
+               *order = cli_npy_after(header, "'fortran_order'");
     const char *shape = cli_npy_after(header, "'shape'");
     bool known = false;
     unsigned long long rows = 0, columns = 0;
     if (!descr || !order || !shape) return cli_bad(problem, "this is no .npy file");
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (strncmp(descr, kinds[i].name, 5) == 0) m->element = kinds[i].element, known = true;
-    if (!known) return cli_bad(problem, "numbers must be float32, float16, int8 or uint8; convert them with numpy's astype");
-    if (strncmp(order, "False", 5) != 0) return cli_bad(problem, "it is in Fortran order; save it with numpy.ascontiguousarray");
-    if (sscanf(shape, "(%llu, %llu)", &rows, &columns) != 2) return cli_bad(problem, "it must have two dimensions");
+    if (!known)
+        return cli_bad(
+            problem,
+            "numbers must be float32, float16, int8 or uint8; convert them with numpy's astype");
+    if (strncmp(order, "False", 5) != 0)
+        return cli_bad(problem, "it is in Fortran order; save it with numpy.ascontiguousarray");
+    if (sscanf(shape, "(%llu, %llu)", &rows, &columns) != 2)
+        return cli_bad(problem, "it must have two dimensions");
     m->rows = rows, m->columns = columns, m->counted = true;
     return true;
 }
@@ -164,7 +175,8 @@ static bool cli_npy_header(CliMatrix *m, const char *header, CliProblem *problem
 static bool cli_npy_open(CliMatrix *m, CliProblem *problem) {
     uint8_t head[12];
     FILE *file = m->file->file;
-    if (fread(head, 1, 10, file) != 10 || memcmp(head, "\x93NUMPY", 6) != 0) return cli_bad(problem, "this is no .npy file");
+    if (fread(head, 1, 10, file) != 10 || memcmp(head, "\x93NUMPY", 6) != 0)
+        return cli_bad(problem, "this is no .npy file");
     size_t size = get_u16(head + 8);
     if (head[6] >= 2) {
         if (fread(head + 10, 1, 2, file) != 2) return cli_bad(problem, "it is cut short");
@@ -173,7 +185,8 @@ static bool cli_npy_open(CliMatrix *m, CliProblem *problem) {
     if (size > 1 << 20) return cli_bad(problem, "its header is too long");
     char *header = cli_alloc(size + 1);
     header[size] = 0;
-    bool good = fread(header, 1, size, file) == size ? cli_npy_header(m, header, problem) : cli_bad(problem, "it is cut short");
+    bool good = fread(header, 1, size, file) == size ? cli_npy_header(m, header, problem)
+                                                     : cli_bad(problem, "it is cut short");
     free(header);
     return good;
 }
@@ -192,7 +205,8 @@ void cli_matrix_close(CliMatrix *m) {
 }
 
 static float cli_half(uint16_t half) {
-    uint32_t sign = (uint32_t)(half & 0x8000u) << 16, exponent = half >> 10 & 31, fraction = half & 1023, bits;
+    uint32_t sign = (uint32_t)(half & 0x8000u) << 16, exponent = half >> 10 & 31,
+             fraction = half & 1023, bits;
     float value;
     if (exponent == 31) {
         bits = sign | 0x7f800000u | fraction << 13;
@@ -232,7 +246,8 @@ bool cli_matrix_row(CliMatrix *m, uint32_t columns, float *vector, CliProblem *p
         m->columns = get_u32(count);
     }
     if (m->columns != columns) {
-        snprintf(problem->text, sizeof problem->text, "its rows have %llu numbers, the collection has %u dimensions",
+        snprintf(problem->text, sizeof problem->text,
+                 "its rows have %llu numbers, the collection has %u dimensions",
                  (unsigned long long)m->columns, (unsigned)columns);
         return false;
     }

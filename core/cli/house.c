@@ -8,9 +8,13 @@
 /* ---- create ---- */
 
 static bool house_type(const char *name, size_t size, nacre_type *type) {
-    static const struct { const char *name; nacre_type type; } types[] = {
-        {"text", NACRE_TEXT}, {"integer", NACRE_INTEGER}, {"bigint", NACRE_BIGINT}, {"real", NACRE_REAL},
-        {"boolean", NACRE_BOOLEAN}, {"bytes", NACRE_BYTES}, {"timestamp", NACRE_TIMESTAMP}, {"json", NACRE_JSON},
+    static const struct {
+        const char *name;
+        nacre_type type;
+    } types[] = {
+        {"text", NACRE_TEXT},           {"integer", NACRE_INTEGER}, {"bigint", NACRE_BIGINT},
+        {"real", NACRE_REAL},           {"boolean", NACRE_BOOLEAN}, {"bytes", NACRE_BYTES},
+        {"timestamp", NACRE_TIMESTAMP}, {"json", NACRE_JSON},
     };
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (strlen(types[i].name) == size && memcmp(types[i].name, name, size) == 0) {
@@ -21,15 +25,20 @@ static bool house_type(const char *name, size_t size, nacre_type *type) {
 }
 
 static int house_no_type(Cli *cli, const char *option, const char *text) {
-    return cli_fail(cli, CLI_USAGE, "--%s %s: types are text integer bigint real boolean bytes timestamp json", option, text);
+    return cli_fail(cli, CLI_USAGE,
+                    "--%s %s: types are text integer bigint real boolean bytes timestamp json",
+                    option, text);
 }
 
 static int house_key(Cli *cli, nacre_schema *schema) {
     const char *text = cli_option(cli, "key"), *at = text ? text : "text";
     for (;;) {
         size_t size = strcspn(at, ",");
-        if (schema->key_count == NACRE_KEY_PARTS_MAX) return cli_fail(cli, CLI_USAGE, "--key %s: at most %d parts", text, NACRE_KEY_PARTS_MAX);
-        if (!house_type(at, size, &schema->key_types[schema->key_count++])) return house_no_type(cli, "key", text);
+        if (schema->key_count == NACRE_KEY_PARTS_MAX)
+            return cli_fail(cli, CLI_USAGE, "--key %s: at most %d parts", text,
+                            NACRE_KEY_PARTS_MAX);
+        if (!house_type(at, size, &schema->key_types[schema->key_count++]))
+            return house_no_type(cli, "key", text);
         if (at[size] == 0) return CLI_DONE;
         at += size + 1;
     }
@@ -46,7 +55,8 @@ static int house_fields(Cli *cli, nacre_schema *schema, nacre_field *fields, Cli
         memcpy(name, text, size);
         name[size] = 0;
         fields[schema->field_count].name = name;
-        if (!house_type(colon + 1, strlen(colon + 1), &fields[schema->field_count].type)) return house_no_type(cli, "field", text);
+        if (!house_type(colon + 1, strlen(colon + 1), &fields[schema->field_count].type))
+            return house_no_type(cli, "field", text);
         schema->field_count++;
     }
     schema->fields = fields;
@@ -54,9 +64,11 @@ static int house_fields(Cli *cli, nacre_schema *schema, nacre_field *fields, Cli
 }
 
 static int house_kind(Cli *cli, nacre_schema *schema) {
-    const char *kind = cli_option(cli, "kind"), *value = cli_option(cli, "value"), *metric = cli_option(cli, "metric");
+    const char *kind = cli_option(cli, "kind"), *value = cli_option(cli, "value"),
+               *metric = cli_option(cli, "metric");
     uint64_t dimensions = 0;
-    int code = cli_option_number(cli, "dimensions", 1, nacre_limits_get().dimensions_max, &dimensions);
+    int code =
+        cli_option_number(cli, "dimensions", 1, nacre_limits_get().dimensions_max, &dimensions);
     if (code != CLI_DONE) return code;
     if (!kind || strcmp(kind, "kv") == 0)
         schema->kind = NACRE_KV;
@@ -67,17 +79,25 @@ static int house_kind(Cli *cli, nacre_schema *schema) {
     else
         return cli_fail(cli, CLI_USAGE, "--kind %s: kinds are kv, collection and table", kind);
     bool kv = schema->kind == NACRE_KV, collection = schema->kind == NACRE_COLLECTION;
-    if (value && !kv) return cli_fail(cli, CLI_USAGE, "--value is for --kind kv; a %s has fields", kind);
-    if ((dimensions || metric) && !collection) return cli_fail(cli, CLI_USAGE, "--dimensions and --metric are for --kind collection");
-    if (kv && schema->field_count) return cli_fail(cli, CLI_USAGE, "--field is for --kind collection and table");
+    if (value && !kv)
+        return cli_fail(cli, CLI_USAGE, "--value is for --kind kv; a %s has fields", kind);
+    if ((dimensions || metric) && !collection)
+        return cli_fail(cli, CLI_USAGE, "--dimensions and --metric are for --kind collection");
+    if (kv && schema->field_count)
+        return cli_fail(cli, CLI_USAGE, "--field is for --kind collection and table");
     if (kv) schema->value_type = NACRE_JSON;
-    if (value && !house_type(value, strlen(value), &schema->value_type)) return house_no_type(cli, "value", value);
+    if (value && !house_type(value, strlen(value), &schema->value_type))
+        return house_no_type(cli, "value", value);
     if (!collection) return CLI_DONE;
-    if (!dimensions) return cli_fail(cli, CLI_USAGE, "a collection wants --dimensions N: how many numbers a vector has");
+    if (!dimensions)
+        return cli_fail(cli, CLI_USAGE,
+                        "a collection wants --dimensions N: how many numbers a vector has");
     schema->dimensions = (uint32_t)dimensions;
     schema->element = NACRE_F32;
     if (!metric) return cli_fail(cli, CLI_USAGE, "a collection wants --metric: l2, cosine or ip");
-    schema->metric = strcmp(metric, "l2") == 0 ? NACRE_L2 : strcmp(metric, "cosine") == 0 ? NACRE_COSINE : NACRE_IP;
+    schema->metric = strcmp(metric, "l2") == 0       ? NACRE_L2
+                     : strcmp(metric, "cosine") == 0 ? NACRE_COSINE
+                                                     : NACRE_IP;
     if (schema->metric == NACRE_IP && strcmp(metric, "ip") != 0)
         return cli_fail(cli, CLI_USAGE, "--metric %s: metrics are l2, cosine and ip", metric);
     return CLI_DONE;
@@ -126,11 +146,12 @@ int cli_info(Cli *cli) {
         if (cli->json) {
             fputs("{\"name\":", stdout);
             cli_print_string(name);
-            printf(",\"kind\":\"%s\",\"rows\":%llu,\"bytes\":%llu,\"schema\":", house_kind_name(schema->kind),
-                   (unsigned long long)rows, (unsigned long long)bytes);
-        } else {
-            printf("%s: %s, %llu rows, %llu bytes, ", name, house_kind_name(schema->kind), (unsigned long long)rows,
+            printf(",\"kind\":\"%s\",\"rows\":%llu,\"bytes\":%llu,\"schema\":",
+                   house_kind_name(schema->kind), (unsigned long long)rows,
                    (unsigned long long)bytes);
+        } else {
+            printf("%s: %s, %llu rows, %llu bytes, ", name, house_kind_name(schema->kind),
+                   (unsigned long long)rows, (unsigned long long)bytes);
         }
         cli_print_schema(schema);
         fputs(cli->json ? "}\n" : "\n", stdout);
@@ -186,7 +207,9 @@ typedef struct HouseVerify {
 
 static void house_problem(void *self, const char *where, uint64_t offset, const char *what) {
     HouseVerify *v = self;
-    if (!v->any) snprintf(v->first, sizeof v->first, "%s at %llu: %s", where, (unsigned long long)offset, what);
+    if (!v->any)
+        snprintf(v->first, sizeof v->first, "%s at %llu: %s", where, (unsigned long long)offset,
+                 what);
     if (v->json) {
         printf("%s{\"where\":", v->any ? "," : "");
         cli_print_string(where);
@@ -211,7 +234,8 @@ int cli_verify(Cli *cli) {
         problems = 1;
         status = NACRE_OK;
     } else {
-        status = nacre_verify(cli->db, cli_option(cli, "deep") != NULL, house_problem, &verify, &problems);
+        status = nacre_verify(cli->db, cli_option(cli, "deep") != NULL, house_problem, &verify,
+                              &problems);
     }
     if (cli->json) printf("],\"ok\":%s}\n", status == NACRE_OK && problems == 0 ? "true" : "false");
     if (status != NACRE_OK) return cli_fail_status(cli, status, cli->arguments[0]);
@@ -219,8 +243,8 @@ int cli_verify(Cli *cli) {
         if (!cli->json) puts("ok");
         return CLI_DONE;
     }
-    return cli_fail(cli, CLI_REFUSED, "%s: damaged in %llu places, the first: %s; restore a copy", cli->arguments[0],
-                    (unsigned long long)problems, verify.first);
+    return cli_fail(cli, CLI_REFUSED, "%s: damaged in %llu places, the first: %s; restore a copy",
+                    cli->arguments[0], (unsigned long long)problems, verify.first);
 }
 
 /* ---- compact ---- */
@@ -239,7 +263,9 @@ int cli_compact(Cli *cli) {
     nacre_status status = nacre_compact(cli->db, &report);
     if (status != NACRE_OK) return cli_fail_status(cli, status, cli->arguments[0]);
     double ms = house_ms() - start;
-    printf(cli->json ? "{\"before\":%llu,\"after\":%llu,\"rows\":%llu,\"ms\":%.0f}\n" : "%llu bytes before, %llu after, %llu rows, %.0f ms\n",
-           (unsigned long long)report.before, (unsigned long long)report.after, (unsigned long long)report.rows, ms);
+    printf(cli->json ? "{\"before\":%llu,\"after\":%llu,\"rows\":%llu,\"ms\":%.0f}\n"
+                     : "%llu bytes before, %llu after, %llu rows, %.0f ms\n",
+           (unsigned long long)report.before, (unsigned long long)report.after,
+           (unsigned long long)report.rows, ms);
     return CLI_DONE;
 }

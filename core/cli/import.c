@@ -77,9 +77,11 @@ static int import_add(Import *im, const char *unit, uint64_t number, uint64_t by
     }
     if (!im->batch) status = nacre_batch_begin(im->cli->db, &im->batch);
     if (status != NACRE_OK) return cli_fail_status(im->cli, status, im->name);
-    status = nacre_batch_put(im->batch, im->membrane, r->key, vector && r->has_vector ? r->vector : NULL, r->fields);
+    status = nacre_batch_put(im->batch, im->membrane, r->key,
+                             vector && r->has_vector ? r->vector : NULL, r->fields);
     if (status == NACRE_INVALID_ARGUMENT) {
-        import_refuse(im, unit, number, vector && !r->has_vector ? "it has no vector" : nacre_message(im->cli->db));
+        import_refuse(im, unit, number,
+                      vector && !r->has_vector ? "it has no vector" : nacre_message(im->cli->db));
         return CLI_DONE;
     }
     if (status != NACRE_OK) return cli_fail_status(im->cli, status, im->name);
@@ -127,7 +129,8 @@ static int import_csv_column(Import *im, const char *name) {
     return COLUMN_IGNORED;
 }
 
-static bool import_csv_cell(Import *im, int column, const char *text, struct CliCell cell, CliProblem *problem) {
+static bool import_csv_cell(Import *im, int column, const char *text, struct CliCell cell,
+                            CliProblem *problem) {
     CliRecord *r = &im->record;
     Span bytes = span_of(text, cell.size);
     uint32_t count = 0;
@@ -138,7 +141,8 @@ static bool import_csv_cell(Import *im, int column, const char *text, struct Cli
     }
     if (column == COLUMN_VECTOR) {
         r->has_vector = true;
-        if (json_parse(bytes, &json)) return cli_vector_json(im->schema->dimensions, json, r->vector, problem);
+        if (json_parse(bytes, &json))
+            return cli_vector_json(im->schema->dimensions, json, r->vector, problem);
         snprintf(problem->text, sizeof problem->text, "the vector is a JSON array of numbers");
         return false;
     }
@@ -149,18 +153,21 @@ static bool import_csv_cell(Import *im, int column, const char *text, struct Cli
     return cli_value_text(type, name, bytes, &im->pool, &r->fields[column], problem);
 }
 
-static bool import_csv_row(Import *im, const int *columns, size_t column_count, const CliCells *cells, CliProblem *problem) {
+static bool import_csv_row(Import *im, const int *columns, size_t column_count,
+                           const CliCells *cells, CliProblem *problem) {
     CliRecord *r = &im->record;
     uint32_t fields = im->schema->kind == NACRE_KV ? 1 : im->schema->field_count;
     for (uint32_t i = 0; i < fields; i++) r->fields[i] = nacre_null();
     r->has_key = r->has_vector = false;
     if (cells->count != column_count) {
-        snprintf(problem->text, sizeof problem->text, "it has %zu cells, the header has %zu", cells->count, column_count);
+        snprintf(problem->text, sizeof problem->text, "it has %zu cells, the header has %zu",
+                 cells->count, column_count);
         return false;
     }
     for (size_t i = 0; i < column_count; i++)
         if (columns[i] != COLUMN_IGNORED &&
-            !import_csv_cell(im, columns[i], cells->text + cells->cells[i].offset, cells->cells[i], problem))
+            !import_csv_cell(im, columns[i], cells->text + cells->cells[i].offset, cells->cells[i],
+                             problem))
             return false;
     return true;
 }
@@ -169,17 +176,22 @@ static int import_csv_header(Import *im, CliCells *cells, int **columns) {
     CliProblem problem = {""};
     bool key = false;
     if (!cli_csv_record(&im->file, cells, &problem))
-        return cli_fail(im->cli, CLI_REFUSED, "%s: it has no header line; name the columns in the first line", im->name);
+        return cli_fail(im->cli, CLI_REFUSED,
+                        "%s: it has no header line; name the columns in the first line", im->name);
     *columns = cli_alloc(cells->count * sizeof **columns);
     for (size_t i = 0; i < cells->count; i++) {
         const char *name = cells->text + cells->cells[i].offset;
         (*columns)[i] = import_csv_column(im, name);
         key |= (*columns)[i] == COLUMN_KEY;
         if ((*columns)[i] == COLUMN_IGNORED && !im->rules.ignore_unknown)
-            return cli_fail(im->cli, CLI_REFUSED, "%s: column \"%s\" is no field; drop it, or say --ignore-unknown", im->name, name);
+            return cli_fail(im->cli, CLI_REFUSED,
+                            "%s: column \"%s\" is no field; drop it, or say --ignore-unknown",
+                            im->name, name);
     }
     if (!key)
-        return cli_fail(im->cli, CLI_REFUSED, "%s: there is no column \"%s\"; name the key's with --key-from", im->name, im->rules.key_name);
+        return cli_fail(im->cli, CLI_REFUSED,
+                        "%s: there is no column \"%s\"; name the key's with --key-from", im->name,
+                        im->rules.key_name);
     return CLI_DONE;
 }
 
@@ -197,7 +209,8 @@ static int import_csv(Import *im) {
             code = import_add(im, "line", line, cells.text_size);
         cli_pool_clear(&im->pool);
     }
-    if (code == CLI_DONE && problem.text[0] && cells.count && feof(im->file.file) && strstr(problem.text, "quote"))
+    if (code == CLI_DONE && problem.text[0] && cells.count && feof(im->file.file) &&
+        strstr(problem.text, "quote"))
         import_refuse(im, "line", im->file.line_number, problem.text);
     free(columns);
     cli_cells_clear(&cells);
@@ -239,11 +252,14 @@ static bool import_number_key(Import *im, uint64_t number, char text[24]) {
 }
 
 /* The record that belongs to row `number`, but for its vector. */
-static bool import_matrix_record(Import *im, CliFile *beside, uint64_t number, char key[24], CliProblem *problem) {
+static bool import_matrix_record(Import *im, CliFile *beside, uint64_t number, char key[24],
+                                 CliProblem *problem) {
     JsonValue object;
     if (!beside->file) {
         if (import_number_key(im, number, key)) return true;
-        snprintf(problem->text, sizeof problem->text, "row numbers are keys of type integer or text; put a .jsonl with keys beside the file");
+        snprintf(
+            problem->text, sizeof problem->text,
+            "row numbers are keys of type integer or text; put a .jsonl with keys beside the file");
         return false;
     }
     if (!cli_file_line(beside)) {
@@ -265,13 +281,16 @@ static int import_matrix(Import *im) {
     int code = CLI_DONE;
     uint64_t number = 0;
     if (im->schema->kind != NACRE_COLLECTION)
-        return cli_fail(im->cli, CLI_REFUSED, "%s: it holds vectors; import it into a collection", im->name);
+        return cli_fail(im->cli, CLI_REFUSED, "%s: it holds vectors; import it into a collection",
+                        im->name);
     const char *rows = cli_option(im->cli, "rows");
-    if (rows && !cli_file_open(&beside, rows)) return cli_fail(im->cli, CLI_REFUSED, "%s: it cannot be read; check its name", rows);
+    if (rows && !cli_file_open(&beside, rows))
+        return cli_fail(im->cli, CLI_REFUSED, "%s: it cannot be read; check its name", rows);
     if (!rows) (void)import_open_beside(im->name, &beside);
     bool good = cli_matrix_open(&matrix, &im->file, &problem);
     float *vector = cli_alloc(im->schema->dimensions * sizeof *vector);
-    while (good && code == CLI_DONE && cli_matrix_row(&matrix, im->schema->dimensions, vector, &problem)) {
+    while (good && code == CLI_DONE &&
+           cli_matrix_row(&matrix, im->schema->dimensions, vector, &problem)) {
         if (import_matrix_record(im, &beside, number, key, &problem)) {
             memcpy(im->record.vector, vector, im->schema->dimensions * sizeof *vector);
             im->record.has_vector = true;
@@ -285,7 +304,9 @@ static int import_matrix(Import *im) {
     }
     if (code == CLI_DONE && problem.text[0]) {
         code = import_commit(im); /* what was good so far is kept */
-        if (code == CLI_DONE) code = cli_fail(im->cli, CLI_REFUSED, "%s: row %llu: %s", im->name, (unsigned long long)number, problem.text);
+        if (code == CLI_DONE)
+            code = cli_fail(im->cli, CLI_REFUSED, "%s: row %llu: %s", im->name,
+                            (unsigned long long)number, problem.text);
     }
     free(vector);
     cli_matrix_close(&matrix);
@@ -298,29 +319,41 @@ static int import_matrix(Import *im) {
 static int import_report(Import *im) {
     if (im->progress) fputs("\r\033[K", stderr);
     if (im->cli->json)
-        printf("{\"imported\":%llu,\"refused\":%llu}\n", (unsigned long long)im->imported, (unsigned long long)im->refused);
+        printf("{\"imported\":%llu,\"refused\":%llu}\n", (unsigned long long)im->imported,
+               (unsigned long long)im->refused);
     else
-        printf("imported %llu, refused %llu\n", (unsigned long long)im->imported, (unsigned long long)im->refused);
+        printf("imported %llu, refused %llu\n", (unsigned long long)im->imported,
+               (unsigned long long)im->refused);
     if (im->refused == 0) return CLI_DONE;
-    return cli_fail(im->cli, CLI_REFUSED, "%s: %llu refused, the first is number %llu: %s; correct and import them again", im->name,
-                    (unsigned long long)im->refused, (unsigned long long)im->first_refused, im->first_problem.text);
+    return cli_fail(im->cli, CLI_REFUSED,
+                    "%s: %llu refused, the first is number %llu: %s; correct and import them again",
+                    im->name, (unsigned long long)im->refused,
+                    (unsigned long long)im->first_refused, im->first_problem.text);
 }
 
 int cli_import(Cli *cli) {
-    static const struct { const char *end; int (*run)(Import *); } kinds[] = {
+    static const struct {
+        const char *end;
+        int (*run)(Import *);
+    } kinds[] = {
         {".jsonl", import_jsonl}, {".ndjson", import_jsonl}, {".csv", import_csv},
         {".npy", import_matrix},  {".fvecs", import_matrix}, {".bvecs", import_matrix},
     };
-    Import im = {.cli = cli, .name = cli->arguments[2], .rules = {"key", cli_option(cli, "ignore-unknown") != NULL}};
+    Import im = {.cli = cli,
+                 .name = cli->arguments[2],
+                 .rules = {"key", cli_option(cli, "ignore-unknown") != NULL}};
     const char *end = strrchr(im.name, '.');
     int (*run)(Import *) = NULL;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (end && strcmp(end, kinds[i].end) == 0) run = kinds[i].run;
-    if (!run) return cli_fail(cli, CLI_USAGE, "%s: give a file ending in .jsonl, .csv, .npy, .fvecs or .bvecs", im.name);
+    if (!run)
+        return cli_fail(cli, CLI_USAGE,
+                        "%s: give a file ending in .jsonl, .csv, .npy, .fvecs or .bvecs", im.name);
     if (cli_option(cli, "key-from")) im.rules.key_name = cli_option(cli, "key-from");
     int code = cli_open_membrane(cli, NACRE_EXISTING, &im.membrane);
     if (code != CLI_DONE) return code;
-    if (!cli_file_open(&im.file, im.name)) return cli_fail(cli, CLI_REFUSED, "%s: it cannot be read; check its name", im.name);
+    if (!cli_file_open(&im.file, im.name))
+        return cli_fail(cli, CLI_REFUSED, "%s: it cannot be read; check its name", im.name);
     im.schema = nacre_membrane_schema(im.membrane);
     im.progress = isatty(2) != 0;
     cli_record_init(&im.record, im.schema);

@@ -22,14 +22,16 @@ int cli_fail(Cli *cli, int exit_code, const char *format, ...) {
     for (char *c = text; *c; c++) /* exactly one line, whatever the thing is called */
         if ((unsigned char)*c < 0x20) *c = ' ';
     fflush(stdout);
-    fprintf(stderr, "nacre%s%s: %s\n", cli->verb ? " " : "", cli->verb ? cli->verb->name : "", text);
+    fprintf(stderr, "nacre%s%s: %s\n", cli->verb ? " " : "", cli->verb ? cli->verb->name : "",
+            text);
     return exit_code;
 }
 
 /* What a user can do about a failure. */
 static const char *cli_advice(nacre_status status) {
     switch (status) {
-    case NACRE_BUSY: return "close the program that has it open; if you know that it is gone, say --break-lock";
+    case NACRE_BUSY:
+        return "close the program that has it open; if you know that it is gone, say --break-lock";
     case NACRE_CORRUPT: return "nacre verify names what is damaged; restore a copy";
     case NACRE_VERSION: return "use the version of nacre that wrote it";
     case NACRE_PERMISSION: return "check the permissions of its files and folder";
@@ -41,11 +43,12 @@ static const char *cli_advice(nacre_status status) {
     }
 }
 
-static int cli_fail_with_advice(Cli *cli, nacre_status status, const char *thing, const char *message) {
+static int cli_fail_with_advice(Cli *cli, nacre_status status, const char *thing,
+                                const char *message) {
     const char *advice = cli_advice(status);
     if (!message || !message[0]) message = nacre_status_name(status);
-    return cli_fail(cli, CLI_REFUSED, "%s%s%s%s%s", thing ? thing : "", thing ? ": " : "", message, advice ? "; " : "",
-                    advice ? advice : "");
+    return cli_fail(cli, CLI_REFUSED, "%s%s%s%s%s", thing ? thing : "", thing ? ": " : "", message,
+                    advice ? "; " : "", advice ? advice : "");
 }
 
 int cli_fail_status(Cli *cli, nacre_status status, const char *thing) {
@@ -81,8 +84,8 @@ int cli_option_number(Cli *cli, const char *name, uint64_t low, uint64_t high, u
         n = n * 10 + (uint64_t)(*c - '0');
     }
     if (!good || n < low || n > high)
-        return cli_fail(cli, CLI_USAGE, "--%s %s: give a whole number from %llu to %llu", name, text,
-                        (unsigned long long)low, (unsigned long long)high);
+        return cli_fail(cli, CLI_USAGE, "--%s %s: give a whole number from %llu to %llu", name,
+                        text, (unsigned long long)low, (unsigned long long)high);
     *number = n;
     return CLI_DONE;
 }
@@ -99,14 +102,17 @@ static int cli_take_option(Cli *cli, const char *argument, const char *next, boo
     size_t size = equals ? (size_t)(equals - name) : strlen(name);
     const CliOption *option = cli_find_option(cli->verb->options, name, size);
     if (!option) option = cli_find_option(cli_common, name, size);
-    if (!option) return cli_fail(cli, CLI_USAGE, "unknown option %s; see nacre help %s", argument, cli->verb->name);
+    if (!option)
+        return cli_fail(cli, CLI_USAGE, "unknown option %s; see nacre help %s", argument,
+                        cli->verb->name);
     const char *value = equals ? equals + 1 : "";
     if (option->value && !equals) {
         if (!next) return cli_fail(cli, CLI_USAGE, "%s wants a value: %s", argument, option->value);
         value = next;
         *used_next = true;
     }
-    if (!option->value && equals) return cli_fail(cli, CLI_USAGE, "--%s has no value", option->name);
+    if (!option->value && equals)
+        return cli_fail(cli, CLI_USAGE, "--%s has no value", option->name);
     cli->given[cli->given_count++] = (CliGiven){option, value};
     return CLI_DONE;
 }
@@ -114,14 +120,16 @@ static int cli_take_option(Cli *cli, const char *argument, const char *next, boo
 /* Options may stand anywhere; behind "--" nothing is one. "-5" is a key. */
 static int cli_take_arguments(Cli *cli, int count, char **arguments) {
     bool options = true;
-    if (count > CLI_ARGUMENTS_MAX) return cli_fail(cli, CLI_USAGE, "more than %d arguments", CLI_ARGUMENTS_MAX);
+    if (count > CLI_ARGUMENTS_MAX)
+        return cli_fail(cli, CLI_USAGE, "more than %d arguments", CLI_ARGUMENTS_MAX);
     for (int i = 0; i < count; i++) {
         const char *argument = arguments[i];
         bool used_next = false;
         if (options && strcmp(argument, "--") == 0) {
             options = false;
         } else if (options && strncmp(argument, "--", 2) == 0) {
-            int code = cli_take_option(cli, argument, i + 1 < count ? arguments[i + 1] : NULL, &used_next);
+            int code =
+                cli_take_option(cli, argument, i + 1 < count ? arguments[i + 1] : NULL, &used_next);
             if (code != CLI_DONE) return code;
             i += used_next;
         } else {
@@ -145,7 +153,8 @@ int cli_open(Cli *cli, nacre_mode mode) {
     nacre_status status = cli_open_quietly(cli, mode);
     if (status == NACRE_OK) return CLI_DONE;
     if (status == NACRE_NOT_FOUND)
-        return cli_fail(cli, CLI_REFUSED, "%s: there is no such database; nacre create makes one", name);
+        return cli_fail(cli, CLI_REFUSED, "%s: there is no such database; nacre create makes one",
+                        name);
     return cli_fail_with_advice(cli, status, strstr(text, name) ? NULL : name, text);
 }
 
@@ -155,7 +164,8 @@ int cli_open_membrane(Cli *cli, nacre_mode mode, nacre_membrane **membrane) {
     nacre_status status = nacre_membrane_open(cli->db, cli->arguments[1], NULL, membrane);
     if (status == NACRE_OK) return CLI_DONE;
     if (status == NACRE_NOT_FOUND)
-        return cli_fail(cli, CLI_REFUSED, "%s: there is no membrane \"%s\"; nacre info lists those that there are",
+        return cli_fail(cli, CLI_REFUSED,
+                        "%s: there is no membrane \"%s\"; nacre info lists those that there are",
                         cli->arguments[0], cli->arguments[1]);
     return cli_fail_status(cli, status, NULL);
 }
@@ -186,16 +196,21 @@ static int cli_help_verb(const CliVerb *verb) {
 }
 
 static int cli_help_all(void) {
-    printf("nacre - one embedded database for vectors, keys and tables\n\nusage: nacre VERB DB [NAME] ...\n\n");
-    for (const CliVerb *verb = cli_verbs; verb->name; verb++) printf("  %-8s %s\n", verb->name, verb->summary);
-    printf("\nnacre help VERB explains each. Exit 0: done; 1: not found or refused; 2: wrong usage.\n");
+    printf("nacre - one embedded database for vectors, keys and tables\n\nusage: nacre VERB DB "
+           "[NAME] ...\n\n");
+    for (const CliVerb *verb = cli_verbs; verb->name; verb++)
+        printf("  %-8s %s\n", verb->name, verb->summary);
+    printf("\nnacre help VERB explains each. Exit 0: done; 1: not found or refused; 2: wrong "
+           "usage.\n");
     return CLI_DONE;
 }
 
 int cli_help(Cli *cli) {
     if (cli->argument_count == 0) return cli_help_all();
     const CliVerb *verb = cli_find_verb(cli->arguments[0]);
-    if (!verb) return cli_fail(cli, CLI_USAGE, "there is no verb \"%s\"; see nacre help", cli->arguments[0]);
+    if (!verb)
+        return cli_fail(cli, CLI_USAGE, "there is no verb \"%s\"; see nacre help",
+                        cli->arguments[0]);
     return cli_help_verb(verb);
 }
 
@@ -219,9 +234,11 @@ static int cli_finish(Cli *cli, int code) {
     nacre_db *db = cli->db;
     cli->db = NULL;
     nacre_status status = nacre_close(db, &error);
-    if (status != NACRE_OK && code == CLI_DONE) code = cli_fail_with_advice(cli, status, cli->arguments[0], error.text);
+    if (status != NACRE_OK && code == CLI_DONE)
+        code = cli_fail_with_advice(cli, status, cli->arguments[0], error.text);
     if ((fflush(stdout) != 0 || ferror(stdout)) && code == CLI_DONE)
-        code = cli_fail(cli, CLI_REFUSED, "standard output: cannot be written; check where it goes");
+        code =
+            cli_fail(cli, CLI_REFUSED, "standard output: cannot be written; check where it goes");
     return code;
 }
 

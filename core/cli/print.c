@@ -28,7 +28,9 @@ void cli_print_json(Span json) {
     }
 }
 
-static double cli_reread(const char *text) { return decimal_to_double(span_of(text, strlen(text))); }
+static double cli_reread(const char *text) {
+    return decimal_to_double(span_of(text, strlen(text)));
+}
 
 static bool cli_print_infinite(double real) { /* JSON has no infinity; this reads as one */
     if (!isinf(real)) return false;
@@ -65,7 +67,8 @@ static int cli_print_decimal(uint32_t digits, int places, char *text) {
 /* Vectors are most of a dump: what has few digits is found by one multiplication and
  * checked by one division, the very one that decimal_to_double does. 0: not found. */
 static int cli_print_float_fast(float real, char *text) {
-    static const double powers[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13};
+    static const double powers[] = {1,   1e1, 1e2, 1e3,  1e4,  1e5,  1e6,
+                                    1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13};
     double size = fabs((double)real);
     if (!(size >= 1e-5 && size < 1e6)) return 0;
     int whole = 0; /* digits before the point; below 0: zeros behind it */
@@ -121,7 +124,9 @@ void cli_print_value(const nacre_value *value) {
     case NACRE_BOOLEAN: fputs(value->integer ? "true" : "false", stdout); break;
     case NACRE_TEXT: cli_print_text(bytes); break;
     case NACRE_BYTES: cli_print_base64(bytes); break;
-    case NACRE_TIMESTAMP: cli_print_text(span_of(text, timestamp_print(value->integer, text))); break;
+    case NACRE_TIMESTAMP:
+        cli_print_text(span_of(text, timestamp_print(value->integer, text)));
+        break;
     case NACRE_JSON: cli_print_json(bytes); break;
     }
 }
@@ -164,7 +169,8 @@ void cli_print_row(const nacre_schema *schema, const nacre_row *row, bool vector
 /* ---- schemas ---- */
 
 static const char *cli_type_name(nacre_type type) {
-    static const char *const names[] = {"null", "integer", "real", "boolean", "text", "bytes", "timestamp", "json", "bigint"};
+    static const char *const names[] = {"null",  "integer",   "real", "boolean", "text",
+                                        "bytes", "timestamp", "json", "bigint"};
     return (size_t)type < sizeof names / sizeof *names ? names[type] : "unknown";
 }
 
@@ -186,7 +192,8 @@ void cli_print_schema(const nacre_schema *schema) {
         cli_print_string(cli_type_name(schema->value_type));
     }
     if (schema->kind == NACRE_COLLECTION)
-        printf(",\"vector\":{\"dimensions\":%u,\"metric\":\"%s\",\"element\":\"f32\"}", (unsigned)schema->dimensions,
+        printf(",\"vector\":{\"dimensions\":%u,\"metric\":\"%s\",\"element\":\"f32\"}",
+               (unsigned)schema->dimensions,
                metrics[(unsigned)schema->metric < 4 ? (unsigned)schema->metric : 0]);
     if (schema->kind != NACRE_KV) {
         fputs(",\"fields\":{", stdout);

@@ -5,7 +5,8 @@
 #include <string.h>
 
 /* A key argument of the verb, or wrong usage. */
-static int rows_key(Cli *cli, const nacre_schema *schema, const char *text, CliPool *pool, nacre_value *key) {
+static int rows_key(Cli *cli, const nacre_schema *schema, const char *text, CliPool *pool,
+                    nacre_value *key) {
     CliProblem problem;
     uint32_t count = 0;
     if (cli_key_argument(schema, text, true, pool, key, &count, &problem)) return CLI_DONE;
@@ -13,7 +14,9 @@ static int rows_key(Cli *cli, const nacre_schema *schema, const char *text, CliP
 }
 
 static int rows_absent(Cli *cli, const char *key) {
-    return cli_fail(cli, CLI_REFUSED, "%s: there is no key %s; nacre scan lists those that there are", cli->arguments[1], key);
+    return cli_fail(cli, CLI_REFUSED,
+                    "%s: there is no key %s; nacre scan lists those that there are",
+                    cli->arguments[1], key);
 }
 
 static void rows_print(const nacre_schema *schema, const nacre_row *row, bool vector) {
@@ -24,23 +27,31 @@ static void rows_print(const nacre_schema *schema, const nacre_row *row, bool ve
 
 /* ---- put ---- */
 
-static int rows_put_record(Cli *cli, nacre_membrane *membrane, JsonValue json, const nacre_value *key, CliPool *pool,
-                           CliRecord *record) {
+static int rows_put_record(Cli *cli, nacre_membrane *membrane, JsonValue json,
+                           const nacre_value *key, CliPool *pool, CliRecord *record) {
     const nacre_schema *schema = nacre_membrane_schema(membrane);
     CliProblem problem;
     CliRecordRules rules = {"key", false};
     if (schema->kind == NACRE_KV) {
         if (schema->value_type == NACRE_JSON)
-            record->fields[0] = (nacre_value){.type = NACRE_JSON, .bytes = {json.text.data, json.text.size}};
-        else if (!cli_value_json(schema->value_type, "value", json, pool, &record->fields[0], &problem))
+            record->fields[0] =
+                (nacre_value){.type = NACRE_JSON, .bytes = {json.text.data, json.text.size}};
+        else if (!cli_value_json(schema->value_type, "value", json, pool, &record->fields[0],
+                                 &problem))
             return cli_fail(cli, CLI_REFUSED, "%s", problem.text);
     } else {
-        if (!cli_record_json(schema, json, &rules, pool, record, &problem)) return cli_fail(cli, CLI_REFUSED, "record: %s", problem.text);
-        if (record->has_key) return cli_fail(cli, CLI_USAGE, "record: the key is an argument, leave it out of the JSON");
+        if (!cli_record_json(schema, json, &rules, pool, record, &problem))
+            return cli_fail(cli, CLI_REFUSED, "record: %s", problem.text);
+        if (record->has_key)
+            return cli_fail(cli, CLI_USAGE,
+                            "record: the key is an argument, leave it out of the JSON");
         if (schema->kind == NACRE_COLLECTION && !record->has_vector)
-            return cli_fail(cli, CLI_REFUSED, "record: it has no vector; give \"vector\" as an array of %u numbers", (unsigned)schema->dimensions);
+            return cli_fail(cli, CLI_REFUSED,
+                            "record: it has no vector; give \"vector\" as an array of %u numbers",
+                            (unsigned)schema->dimensions);
     }
-    nacre_status status = nacre_put(membrane, key, schema->kind == NACRE_COLLECTION ? record->vector : NULL, record->fields);
+    nacre_status status = nacre_put(
+        membrane, key, schema->kind == NACRE_COLLECTION ? record->vector : NULL, record->fields);
     return status == NACRE_OK ? CLI_DONE : cli_fail_status(cli, status, cli->arguments[1]);
 }
 
@@ -120,18 +131,22 @@ typedef struct RowsBounds {
     CliPool pool;
 } RowsBounds;
 
-static int rows_range(Cli *cli, const nacre_schema *schema, RowsBounds *bounds, nacre_range *range) {
+static int rows_range(Cli *cli, const nacre_schema *schema, RowsBounds *bounds,
+                      nacre_range *range) {
     static const char *const names[5] = {"gt", "gte", "lt", "lte", "prefix"};
-    const nacre_value **places[5] = {&range->gt, &range->gte, &range->lt, &range->lte, &range->prefix};
+    const nacre_value **places[5] = {&range->gt, &range->gte, &range->lt, &range->lte,
+                                     &range->prefix};
     CliProblem problem;
     for (int i = 0; i < 5; i++) {
         const char *text = cli_option(cli, names[i]);
         uint32_t count = 0;
         if (!text) continue;
-        if (!cli_key_argument(schema, text, false, &bounds->pool, bounds->values[i], &count, &problem))
+        if (!cli_key_argument(schema, text, false, &bounds->pool, bounds->values[i], &count,
+                              &problem))
             return cli_fail(cli, CLI_USAGE, "--%s %s: %s", names[i], text, problem.text);
         if (range->bound_count && range->bound_count != count)
-            return cli_fail(cli, CLI_USAGE, "--%s %s: give as many parts of the key in each bound", names[i], text);
+            return cli_fail(cli, CLI_USAGE, "--%s %s: give as many parts of the key in each bound",
+                            names[i], text);
         range->bound_count = count;
         *places[i] = bounds->values[i];
     }
@@ -139,8 +154,8 @@ static int rows_range(Cli *cli, const nacre_schema *schema, RowsBounds *bounds, 
     return cli_option_number(cli, "limit", 1, UINT64_MAX / 100, &range->limit);
 }
 
-static int rows_print_range(Cli *cli, nacre_membrane *membrane, const nacre_range *range, const char *begin, bool vector,
-                            const char *end) {
+static int rows_print_range(Cli *cli, nacre_membrane *membrane, const nacre_range *range,
+                            const char *begin, bool vector, const char *end) {
     const nacre_schema *schema = nacre_membrane_schema(membrane);
     nacre_cursor *cursor = NULL;
     nacre_row row;
@@ -150,7 +165,9 @@ static int rows_print_range(Cli *cli, nacre_membrane *membrane, const nacre_rang
         cli_print_row(schema, &row, vector);
         fputs(end, stdout);
     }
-    int code = status == NACRE_NOT_FOUND ? CLI_DONE : cli_fail_status(cli, status, nacre_membrane_name(membrane));
+    int code = status == NACRE_NOT_FOUND
+                   ? CLI_DONE
+                   : cli_fail_status(cli, status, nacre_membrane_name(membrane));
     nacre_cursor_close(cursor);
     return code;
 }
@@ -161,7 +178,9 @@ int cli_scan(Cli *cli) {
     RowsBounds bounds = {0};
     int code = cli_open_membrane(cli, NACRE_READ, &membrane);
     if (code == CLI_DONE) code = rows_range(cli, nacre_membrane_schema(membrane), &bounds, &range);
-    if (code == CLI_DONE) code = rows_print_range(cli, membrane, &range, "{", cli_option(cli, "vector") != NULL, "}\n");
+    if (code == CLI_DONE)
+        code =
+            rows_print_range(cli, membrane, &range, "{", cli_option(cli, "vector") != NULL, "}\n");
     cli_pool_clear(&bounds.pool);
     return code;
 }
@@ -170,7 +189,8 @@ static int rows_dump_all(Cli *cli) {
     static const char *const kinds[] = {"", "kv", "collection", "table"};
     nacre_membrane *membrane = NULL;
     int code = CLI_DONE;
-    for (uint32_t i = 0; code == CLI_DONE && nacre_membrane_at(cli->db, i, &membrane) == NACRE_OK; i++) {
+    for (uint32_t i = 0; code == CLI_DONE && nacre_membrane_at(cli->db, i, &membrane) == NACRE_OK;
+         i++) {
         const nacre_schema *schema = nacre_membrane_schema(membrane);
         const char *name = nacre_membrane_name(membrane);
         char begin[6 * 255 + 40], *at = begin;
@@ -178,7 +198,8 @@ static int rows_dump_all(Cli *cli) {
         at += 12;
         at += json_quote(span_of(name, strlen(name)), at);
         *at = 0;
-        printf("%s,\"kind\":\"%s\",\"schema\":", begin, kinds[(unsigned)schema->kind < 4 ? (unsigned)schema->kind : 0]);
+        printf("%s,\"kind\":\"%s\",\"schema\":", begin,
+               kinds[(unsigned)schema->kind < 4 ? (unsigned)schema->kind : 0]);
         cli_print_schema(schema);
         fputs("}\n", stdout);
         strcpy(at, ",\"row\":{");
@@ -209,8 +230,11 @@ static int rows_query(Cli *cli, nacre_membrane *membrane, float *query) {
     JsonValue json;
     nacre_row row;
     if (text) {
-        if (!json_parse(span_of(text, strlen(text)), &json)) return cli_fail(cli, CLI_USAGE, "--vector is not JSON; give an array of numbers");
-        return cli_vector_json(schema->dimensions, json, query, &problem) ? CLI_DONE : cli_fail(cli, CLI_USAGE, "--vector: %s", problem.text);
+        if (!json_parse(span_of(text, strlen(text)), &json))
+            return cli_fail(cli, CLI_USAGE, "--vector is not JSON; give an array of numbers");
+        return cli_vector_json(schema->dimensions, json, query, &problem)
+                   ? CLI_DONE
+                   : cli_fail(cli, CLI_USAGE, "--vector: %s", problem.text);
     }
     int code = rows_key(cli, schema, like, &pool, key);
     if (code == CLI_DONE) {
@@ -218,7 +242,8 @@ static int rows_query(Cli *cli, nacre_membrane *membrane, float *query) {
         if (status == NACRE_OK)
             memcpy(query, row.vector, schema->dimensions * sizeof *query);
         else
-            code = status == NACRE_NOT_FOUND ? rows_absent(cli, like) : cli_fail_status(cli, status, cli->arguments[1]);
+            code = status == NACRE_NOT_FOUND ? rows_absent(cli, like)
+                                             : cli_fail_status(cli, status, cli->arguments[1]);
     }
     cli_pool_clear(&pool);
     return code;
@@ -229,7 +254,8 @@ static int rows_check_recall(Cli *cli) {
     const char *text = cli_option(cli, "recall");
     JsonValue json;
     if (!text || strcmp(text, "exact") == 0) return CLI_DONE;
-    bool number = json_parse(span_of(text, strlen(text)), &json) && (json.kind == JSON_INTEGER || json.kind == JSON_REAL);
+    bool number = json_parse(span_of(text, strlen(text)), &json) &&
+                  (json.kind == JSON_INTEGER || json.kind == JSON_REAL);
     if (number && json_real(json) > 0 && json_real(json) <= 1) return CLI_DONE;
     return cli_fail(cli, CLI_USAGE, "--recall %s: give a number up to 1, or exact", text);
 }
@@ -262,21 +288,27 @@ int cli_search(Cli *cli) {
     nacre_hits *hits = NULL;
     uint64_t k = 10;
     if (!cli_option(cli, "vector") == !cli_option(cli, "like"))
-        return cli_fail(cli, CLI_USAGE, "say what to look for: --vector JSON or --like KEY, one of them");
+        return cli_fail(cli, CLI_USAGE,
+                        "say what to look for: --vector JSON or --like KEY, one of them");
+    const char *where = cli_option(cli, "where");
+    if (where && !json_check(span_of(where, strlen(where))))
+        return cli_fail(cli, CLI_USAGE, "--where %s: this is not JSON", where);
     int code = cli_option_number(cli, "k", 1, nacre_limits_get().k_max, &k);
     if (code == CLI_DONE) code = rows_check_recall(cli);
     if (code == CLI_DONE) code = cli_open_membrane(cli, NACRE_READ, &membrane);
     if (code != CLI_DONE) return code;
     const nacre_schema *schema = nacre_membrane_schema(membrane);
     if (schema->kind != NACRE_COLLECTION)
-        return cli_fail(cli, CLI_REFUSED, "%s: it has no vectors to search; name a collection", cli->arguments[1]);
+        return cli_fail(cli, CLI_REFUSED, "%s: it has no vectors to search; name a collection",
+                        cli->arguments[1]);
     float *query = cli_alloc(schema->dimensions * sizeof *query);
     code = rows_query(cli, membrane, query);
     if (code == CLI_DONE) {
         options.k = (uint32_t)k;
-        options.where_json = cli_option(cli, "where");
+        options.where_json = where;
         nacre_status status = nacre_search(membrane, NULL, query, &options, &hits);
-        code = status == NACRE_OK ? rows_print_hits(cli, membrane, hits) : cli_fail_status(cli, status, NULL);
+        code = status == NACRE_OK ? rows_print_hits(cli, membrane, hits)
+                                  : cli_fail_status(cli, status, NULL);
     }
     nacre_hits_free(hits);
     free(query);

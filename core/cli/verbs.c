@@ -41,27 +41,35 @@ static const CliOption verify_options[] = {
 };
 static const CliOption no_options[] = {{NULL, NULL, NULL}};
 
-#define KEY_HELP                                                                                  \
-    "KEY is text as it stands, a number, true or false, base64 for bytes, a time such as\n"       \
+#define KEY_HELP                                                                                   \
+    "KEY is text as it stands, a number, true or false, base64 for bytes, a time such as\n"        \
     "2026-01-31T12:00:00Z, or a JSON array where a key has several parts."
 
 const CliVerb cli_verbs[] = {
-    {"create", "create DB NAME --kind kv|collection|table [options]", "makes a membrane (and the database)",
+    {"create", "create DB NAME --kind kv|collection|table [options]",
+     "makes a membrane (and the database)",
      "Makes the membrane NAME in the database DB, and DB itself when it is missing. One that is\n"
      "there already with the same schema is left as it is.\n\n"
      "Types: text integer bigint real boolean bytes timestamp json.",
      create_options, 2, 2, cli_create},
-    {"info", "info DB", "lists the membranes", "Lists each membrane with kind, rows, bytes and schema.", no_options, 1, 1, cli_info},
+    {"info", "info DB", "lists the membranes",
+     "Lists each membrane with kind, rows, bytes and schema.", no_options, 1, 1, cli_info},
     {"put", "put DB NAME KEY JSON", "inserts or replaces a row",
      "Inserts a row or replaces the whole of it. JSON is the value of a pair; of a collection or\n"
      "table it is an object of \"vector\" and fields.\n\n" KEY_HELP,
      no_options, 4, 4, cli_put},
-    {"get", "get DB NAME KEY", "prints a row", "Prints the value, or the record, as JSON. Absent: exit 1.\n\n" KEY_HELP, no_options, 3, 3, cli_get},
-    {"del", "del DB NAME KEY", "deletes a row", "Deletes a row. Absent: exit 1.\n\n" KEY_HELP, no_options, 3, 3, cli_del},
-    {"scan", "scan DB NAME [--gte K] [--lt K] [--prefix P] [--reverse] [--limit N]", "prints rows in order of their keys",
-     "Prints rows in order of their keys, one JSON object a line: {key, value}, or key and fields.\n\n" KEY_HELP,
+    {"get", "get DB NAME KEY", "prints a row",
+     "Prints the value, or the record, as JSON. Absent: exit 1.\n\n" KEY_HELP, no_options, 3, 3,
+     cli_get},
+    {"del", "del DB NAME KEY", "deletes a row", "Deletes a row. Absent: exit 1.\n\n" KEY_HELP,
+     no_options, 3, 3, cli_del},
+    {"scan", "scan DB NAME [--gte K] [--lt K] [--prefix P] [--reverse] [--limit N]",
+     "prints rows in order of their keys",
+     "Prints rows in order of their keys, one JSON object a line: {key, value}, or the key\n"
+     "and fields.\n\n" KEY_HELP,
      scan_options, 2, 2, cli_scan},
-    {"search", "search DB NAME --vector JSON|--like KEY [--k N] [--where JSON] [--recall R]", "prints the nearest records",
+    {"search", "search DB NAME --vector JSON|--like KEY [--k N] [--where JSON] [--recall R]",
+     "prints the nearest records",
      "Prints the records nearest to a vector, nearest first, one JSON object a line:\n"
      "{key, distance, fields}. The record that --like names is the nearest to itself.",
      search_options, 2, 2, cli_search},
@@ -69,23 +77,28 @@ const CliVerb cli_verbs[] = {
      "Puts the rows of FILE into the membrane NAME, by the ending of its name:\n"
      "  .jsonl          an object a line: {key, value}, or {key, vector, fields}\n"
      "  .csv            the header names the columns: key, value, vector (a JSON array), fields\n"
-     "  .npy            rows of float32, float16, int8 or uint8; key and fields from the same line\n"
-     "                  of a .jsonl beside it, or else the row's number is the key\n"
+     "  .npy            rows of float32, float16, int8 or uint8; key and fields from the\n"
+     "                  same line of a .jsonl beside it, or else the row's number is the key\n"
      "  .fvecs .bvecs   likewise\n"
      "Rows that do not fit are refused, named and counted; the others are kept. Exit 1 then.",
      import_options, 3, 3, cli_import},
     {"dump", "dump DB [NAME]", "prints all rows",
-     "Prints every row of NAME, vectors too, in the form that import reads. Without NAME it prints\n"
-     "every membrane: {membrane, kind, schema}, then {membrane, row} for each row.",
+     "Prints every row of NAME, vectors too, in the form that import reads. Without NAME it\n"
+     "prints every membrane: {membrane, kind, schema}, then {membrane, row} for each row.",
      no_options, 1, 2, cli_dump},
-    {"stats", "stats DB", "prints everything that is counted", "Prints sizes, memory and counters.", no_options, 1, 1, cli_stats},
-    {"verify", "verify DB [--deep]", "looks for damage", "Checks the database and names each problem: where, offset, what. Damage: exit 1.",
+    {"stats", "stats DB", "prints everything that is counted", "Prints sizes, memory and counters.",
+     no_options, 1, 1, cli_stats},
+    {"verify", "verify DB [--deep]", "looks for damage",
+     "Checks the database and names each problem: where, offset, what. Damage: exit 1.",
      verify_options, 1, 1, cli_verify},
-    {"compact", "compact DB", "gives space back", "Rewrites what is live and gives the rest back to the file system.", no_options, 1, 1, cli_compact},
+    {"compact", "compact DB", "gives space back",
+     "Rewrites what is live and gives the rest back to the file system.", no_options, 1, 1,
+     cli_compact},
     {"bench", "bench DB", "measures this machine for some seconds",
-     "Puts, gets, scans and searches rows of its own in DB, which is made when it is missing, checks\n"
-     "every answer, and removes the rows again.",
+     "Puts, gets, scans and searches rows of its own in DB, which is made when it is missing,\n"
+     "checks every answer, and removes the rows again.",
      no_options, 1, 1, cli_bench},
-    {"help", "help [VERB]", "explains a verb", "Lists the verbs, or explains one.", no_options, 0, 1, cli_help},
+    {"help", "help [VERB]", "explains a verb", "Lists the verbs, or explains one.", no_options, 0,
+     1, cli_help},
     {NULL, NULL, NULL, NULL, NULL, 0, 0, NULL},
 };

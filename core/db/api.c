@@ -62,7 +62,8 @@ static nacre_status api_open_refuse(nacre_error *error, const char *text) {
     return NACRE_INVALID_ARGUMENT;
 }
 
-nacre_status nacre_open(const char *path, const nacre_options *options, nacre_db **db, nacre_error *error) {
+nacre_status nacre_open(const char *path, const nacre_options *options, nacre_db **db,
+                        nacre_error *error) {
     Db *opened = NULL;
     if (!path) return api_open_refuse(error, "path: NULL");
     if (!db) return api_open_refuse(error, "db: NULL");
@@ -173,7 +174,8 @@ static void api_no_problem(void *self, const char *where, uint64_t offset, const
     (void)self, (void)where, (void)offset, (void)what;
 }
 
-nacre_status nacre_verify(nacre_db *db, bool deep, nacre_problem *problem, void *self, uint64_t *problems) {
+nacre_status nacre_verify(nacre_db *db, bool deep, nacre_problem *problem, void *self,
+                          uint64_t *problems) {
     uint64_t count = 0;
     if (!db) return NACRE_INVALID_ARGUMENT;
     db_call(db);

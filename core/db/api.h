@@ -44,15 +44,17 @@ NACRE_CHECKED nacre_status api_call(const nacre_membrane *membrane);
 nacre_status api_null(Db *db, const char *what);
 
 /* Decodes `view` into `store` and *row. NACRE_CORRUPT when it is malformed. */
-NACRE_CHECKED nacre_status api_show(const Membrane *membrane, const RowView *view, ApiRow *store, nacre_row *row);
+NACRE_CHECKED nacre_status api_show(const Membrane *membrane, const RowView *view, ApiRow *store,
+                                    nacre_row *row);
 void api_row_clear(Env *env, ApiRow *store);
 
 /* Encodes a whole key into *memory, which grows as needed. */
-NACRE_CHECKED nacre_status api_key(const Membrane *membrane, const nacre_value *key, uint8_t **memory,
-                                   size_t *capacity, Span *encoded);
+NACRE_CHECKED nacre_status api_key(const Membrane *membrane, const nacre_value *key,
+                                   uint8_t **memory, size_t *capacity, Span *encoded);
 
 /* Finite, and not zero under cosine; "`what`: ..." says which. */
-NACRE_CHECKED nacre_status api_check_vector(const Membrane *membrane, const char *what, const float *vector);
+NACRE_CHECKED nacre_status api_check_vector(const Membrane *membrane, const char *what,
+                                            const float *vector);
 
 /* A caller's range as encoded bounds; `range` may be NULL: everything. The bounds
  * borrow from memory, which api_range_clear gives back. */
@@ -63,7 +65,8 @@ typedef struct ApiRange {
     uint8_t *memory;
     size_t size;
 } ApiRange;
-NACRE_CHECKED nacre_status api_range(const Membrane *membrane, const nacre_range *range, ApiRange *out);
+NACRE_CHECKED nacre_status api_range(const Membrane *membrane, const nacre_range *range,
+                                     ApiRange *out);
 void api_range_clear(Env *env, ApiRange *range);
 
 /* One record of record_format.h, measured and then written. */
@@ -75,9 +78,11 @@ typedef struct ApiRecord {
     uint64_t size;
     bool delete;
 } ApiRecord;
-NACRE_CHECKED nacre_status api_measure_put(const Membrane *membrane, const nacre_value *key, const float *vector,
-                                           const nacre_value *fields, ApiRecord *record);
-NACRE_CHECKED nacre_status api_measure_delete(const Membrane *membrane, const nacre_value *key, ApiRecord *record);
+NACRE_CHECKED nacre_status api_measure_put(const Membrane *membrane, const nacre_value *key,
+                                           const float *vector, const nacre_value *fields,
+                                           ApiRecord *record);
+NACRE_CHECKED nacre_status api_measure_delete(const Membrane *membrane, const nacre_value *key,
+                                              ApiRecord *record);
 void api_write_record(const ApiRecord *record, uint8_t *at);
 
 /* Frees a handle of each kind; the list is the caller's affair. */

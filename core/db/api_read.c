@@ -3,8 +3,8 @@
 
 #include "db/filter.h"
 
-nacre_status nacre_get(nacre_membrane *membrane, const nacre_snapshot *snapshot, const nacre_value *key,
-                       nacre_row *row) {
+nacre_status nacre_get(nacre_membrane *membrane, const nacre_snapshot *snapshot,
+                       const nacre_value *key, nacre_row *row) {
     RowView view;
     Span encoded;
     TRY(api_call(membrane));
@@ -15,8 +15,8 @@ nacre_status nacre_get(nacre_membrane *membrane, const nacre_snapshot *snapshot,
     return api_show(membrane, &view, &api->row, row);
 }
 
-nacre_status nacre_count(nacre_membrane *membrane, const nacre_snapshot *snapshot, const nacre_range *range,
-                         uint64_t *count) {
+nacre_status nacre_count(nacre_membrane *membrane, const nacre_snapshot *snapshot,
+                         const nacre_range *range, uint64_t *count) {
     ApiRange bounds;
     uint64_t found = 0;
     TRY(api_call(membrane));
@@ -57,15 +57,16 @@ struct nacre_cursor {
     size_t key_capacity;
 };
 
-nacre_status nacre_cursor_open(nacre_membrane *membrane, const nacre_snapshot *snapshot, const nacre_range *range,
-                               nacre_cursor **out) {
+nacre_status nacre_cursor_open(nacre_membrane *membrane, const nacre_snapshot *snapshot,
+                               const nacre_range *range, nacre_cursor **out) {
     ApiRange bounds;
     TRY(api_call(membrane));
     Db *db = membrane->db;
     if (!out) return api_null(db, "cursor");
     TRY(api_range(membrane, range, &bounds));
     nacre_cursor *cursor = env_alloc_zeroed(&db->env, sizeof *cursor);
-    nacre_status status = cursor ? cursor_open(membrane, snapshot, bounds.bounds, &cursor->cursor) : NACRE_RESOURCE_EXHAUSTED;
+    nacre_status status = cursor ? cursor_open(membrane, snapshot, bounds.bounds, &cursor->cursor)
+                                 : NACRE_RESOURCE_EXHAUSTED;
     if (status == NACRE_OK) {
         cursor->db = db;
         cursor->membrane = membrane;
@@ -145,20 +146,24 @@ struct nacre_hits {
     uint32_t count;
 };
 
-static nacre_status api_search_query(Membrane *membrane, const float *query, const nacre_search_options *options,
-                                     SearchQuery *search, FilterProgram *program) {
+static nacre_status api_search_query(Membrane *membrane, const float *query,
+                                     const nacre_search_options *options, SearchQuery *search,
+                                     FilterProgram *program) {
     Env *env = &membrane->db->env;
     *search = (SearchQuery){.vector = query, .k = 10, .want_vectors = true};
     if (membrane->schema.kind != NACRE_COLLECTION)
-        return env_fail(env, NACRE_WRONG_KIND, "search: %s is a %s and has no vectors", membrane->name, kind_name(membrane->schema.kind));
+        return env_fail(env, NACRE_WRONG_KIND, "search: %s is a %s and has no vectors",
+                        membrane->name, kind_name(membrane->schema.kind));
     TRY(api_check_vector(membrane, "query", query));
     if (!options) return NACRE_OK;
     if (options->struct_size != sizeof *options)
-        return env_fail(env, NACRE_INVALID_ARGUMENT, "search: struct_size is %zu, not %zu; use NACRE_SEARCH_INIT",
+        return env_fail(env, NACRE_INVALID_ARGUMENT,
+                        "search: struct_size is %zu, not %zu; use NACRE_SEARCH_INIT",
                         options->struct_size, sizeof *options);
     if (options->k) search->k = options->k;
     if (search->k > LIMIT_K)
-        return env_fail(env, NACRE_INVALID_ARGUMENT, "search: k is %u, at most %d are possible", (unsigned)search->k, LIMIT_K);
+        return env_fail(env, NACRE_INVALID_ARGUMENT, "search: k is %u, at most %d are possible",
+                        (unsigned)search->k, LIMIT_K);
     if (!options->where_json) {
         if (options->where_size) return api_null(membrane->db, "where_json");
         return NACRE_OK;
@@ -179,14 +184,16 @@ static nacre_status api_hits_new(Membrane *membrane, Hits *found, nacre_hits **o
         env_free(&db->env, rows, count * sizeof *rows);
         return NACRE_RESOURCE_EXHAUSTED;
     }
-    hits->db = db, hits->membrane = membrane, hits->hits = found, hits->rows = rows, hits->count = count;
+    hits->db = db, hits->membrane = membrane, hits->hits = found, hits->rows = rows,
+    hits->count = count;
     api_handle_add(db, &hits->handle, API_HITS);
     *out = hits;
     return NACRE_OK;
 }
 
-nacre_status nacre_search(nacre_membrane *membrane, const nacre_snapshot *snapshot, const float *query,
-                          const nacre_search_options *options, nacre_hits **hits) {
+nacre_status nacre_search(nacre_membrane *membrane, const nacre_snapshot *snapshot,
+                          const float *query, const nacre_search_options *options,
+                          nacre_hits **hits) {
     FilterProgram program = {0};
     SearchQuery search;
     Hits *found = NULL;
@@ -207,7 +214,8 @@ nacre_status nacre_hits_at(nacre_hits *hits, uint32_t index, float *distance, na
     if (!hits) return NACRE_INVALID_ARGUMENT;
     env_clear(&hits->db->env);
     if (index >= hits->count)
-        return env_fail(&hits->db->env, NACRE_NOT_FOUND, "hits: there is no hit %u of %u", (unsigned)index, (unsigned)hits->count);
+        return env_fail(&hits->db->env, NACRE_NOT_FOUND, "hits: there is no hit %u of %u",
+                        (unsigned)index, (unsigned)hits->count);
     const Hit *hit = hits_at(hits->hits, index);
     if (row) TRY(api_show(hits->membrane, &hit->row, &hits->rows[index], row));
     if (distance) *distance = hit->distance;

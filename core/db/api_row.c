@@ -8,13 +8,16 @@ static nacre_status api_show_room(const Membrane *membrane, const RowView *view,
     Env *env = &membrane->db->env;
     const Schema *schema = &membrane->schema;
     void *values = store->values, *room = store->room, *vector = store->vector;
-    nacre_status status = env_grow(env, &values, &store->values_capacity, schema->key_count + row_field_count(schema),
-                                   sizeof(nacre_value));
+    nacre_status status =
+        env_grow(env, &values, &store->values_capacity, schema->key_count + row_field_count(schema),
+                 sizeof(nacre_value));
     store->values = values;
-    if (status == NACRE_OK) status = env_grow(env, &room, &store->room_capacity, view->key.size + 1, 1);
+    if (status == NACRE_OK)
+        status = env_grow(env, &room, &store->room_capacity, view->key.size + 1, 1);
     store->room = room;
     if (status == NACRE_OK)
-        status = env_grow(env, &vector, &store->vector_capacity, view->vector.size / sizeof(float), sizeof(float));
+        status = env_grow(env, &vector, &store->vector_capacity, view->vector.size / sizeof(float),
+                          sizeof(float));
     store->vector = vector;
     return status;
 }
@@ -34,11 +37,13 @@ static void api_show_vector(Span bytes, float *vector) {
     }
 }
 
-nacre_status api_show(const Membrane *membrane, const RowView *view, ApiRow *store, nacre_row *row) {
+nacre_status api_show(const Membrane *membrane, const RowView *view, ApiRow *store,
+                      nacre_row *row) {
     const Schema *schema = &membrane->schema;
     TRY(api_show_room(membrane, view, store));
     nacre_value *fields = store->values + schema->key_count;
-    if (!key_decode(schema, view->key, store->values, store->room) || !row_decode(schema, view->value, fields))
+    if (!key_decode(schema, view->key, store->values, store->room) ||
+        !row_decode(schema, view->value, fields))
         return env_fail(&membrane->db->env, NACRE_CORRUPT, "%s: a malformed row", membrane->name);
     api_show_vector(view->vector, store->vector);
     *row = (nacre_row){
@@ -53,8 +58,8 @@ nacre_status api_show(const Membrane *membrane, const RowView *view, ApiRow *sto
 
 /* ---- keys and vectors ---- */
 
-nacre_status api_key(const Membrane *membrane, const nacre_value *key, uint8_t **memory, size_t *capacity,
-                     Span *encoded) {
+nacre_status api_key(const Membrane *membrane, const nacre_value *key, uint8_t **memory,
+                     size_t *capacity, Span *encoded) {
     Env *env = &membrane->db->env;
     const Schema *schema = &membrane->schema;
     size_t size = 0;
@@ -77,11 +82,14 @@ nacre_status api_check_vector(const Membrane *membrane, const char *what, const 
         uint32_t bits;
         memcpy(&bits, vector + i, 4);
         if ((bits & 0x7f800000u) == 0x7f800000u)
-            return env_fail(env, NACRE_INVALID_ARGUMENT, "%s: element %u is not a finite number", what, (unsigned)i);
+            return env_fail(env, NACRE_INVALID_ARGUMENT, "%s: element %u is not a finite number",
+                            what, (unsigned)i);
         any |= bits & 0x7fffffffu;
     }
     if (any == 0 && schema->metric == NACRE_COSINE)
-        return env_fail(env, NACRE_INVALID_ARGUMENT, "%s: the zero vector has no direction, which the metric cosine wants", what);
+        return env_fail(env, NACRE_INVALID_ARGUMENT,
+                        "%s: the zero vector has no direction, which the metric cosine wants",
+                        what);
     return NACRE_OK;
 }
 
@@ -90,18 +98,21 @@ nacre_status api_check_vector(const Membrane *membrane, const char *what, const 
 typedef struct ApiBound {
     const nacre_value *values;
     KeyPartial partial;
-    bool low, high;  /* which bound it makes */
-    bool successor;  /* the bound is behind everything that begins with it */
+    bool low, high; /* which bound it makes */
+    bool successor; /* the bound is behind everything that begins with it */
 } ApiBound;
 
-static nacre_status api_range_check(const Membrane *membrane, const nacre_range *range, uint32_t *count) {
+static nacre_status api_range_check(const Membrane *membrane, const nacre_range *range,
+                                    uint32_t *count) {
     Env *env = &membrane->db->env;
     if (range->struct_size != sizeof *range)
-        return env_fail(env, NACRE_INVALID_ARGUMENT, "range: struct_size is %zu, not %zu; use NACRE_RANGE_INIT",
+        return env_fail(env, NACRE_INVALID_ARGUMENT,
+                        "range: struct_size is %zu, not %zu; use NACRE_RANGE_INIT",
                         range->struct_size, sizeof *range);
     *count = range->bound_count ? range->bound_count : membrane->schema.key_count;
     if (*count > membrane->schema.key_count)
-        return env_fail(env, NACRE_INVALID_ARGUMENT, "range: bound_count is %u, the membrane's keys have %u parts",
+        return env_fail(env, NACRE_INVALID_ARGUMENT,
+                        "range: bound_count is %u, the membrane's keys have %u parts",
                         (unsigned)range->bound_count, (unsigned)membrane->schema.key_count);
     return NACRE_OK;
 }
@@ -116,7 +127,8 @@ static void api_range_nothing(ApiRange *out) {
 static void api_range_narrow(ApiRange *out, const ApiBound *bound, Span low, Span high) {
     KeyRange *b = &out->bounds;
     if (bound->low && span_compare(low, b->low) > 0) b->low = low;
-    if (bound->high && high.size > 0 && (b->high.size == 0 || span_compare(high, b->high) < 0)) b->high = high;
+    if (bound->high && high.size > 0 && (b->high.size == 0 || span_compare(high, b->high) < 0))
+        b->high = high;
 }
 
 nacre_status api_range(const Membrane *membrane, const nacre_range *range, ApiRange *out) {
@@ -127,13 +139,16 @@ nacre_status api_range(const Membrane *membrane, const nacre_range *range, ApiRa
     if (!range) return NACRE_OK;
     TRY(api_range_check(membrane, range, &count));
     const ApiBound bounds[5] = {
-        {range->gte, KEY_LEADING, true, false, false},   {range->gt, KEY_LEADING, true, false, true},
-        {range->lt, KEY_LEADING, false, true, false},    {range->lte, KEY_LEADING, false, true, true},
+        {range->gte, KEY_LEADING, true, false, false},
+        {range->gt, KEY_LEADING, true, false, true},
+        {range->lt, KEY_LEADING, false, true, false},
+        {range->lte, KEY_LEADING, false, true, true},
         {range->prefix, KEY_PREFIX, true, true, false},
     };
     for (int i = 0; i < 5; i++) {
         if (!bounds[i].values) continue;
-        TRY(key_measure(env, &membrane->schema, bounds[i].values, count, bounds[i].partial, &sizes[i]));
+        TRY(key_measure(env, &membrane->schema, bounds[i].values, count, bounds[i].partial,
+                        &sizes[i]));
         total += 2 * sizes[i]; /* the prefix makes two bounds */
     }
     *out = (ApiRange){.reverse = range->reverse, .limit = range->limit, .size = total};
@@ -180,17 +195,28 @@ nacre_status api_measure_put(const Membrane *membrane, const nacre_value *key, c
         TRY(api_check_vector(membrane, "vector", vector));
         row_size += 4 + 4 * (uint64_t)schema->dimensions;
     } else if (vector) {
-        return env_fail(env, NACRE_INVALID_ARGUMENT, "vector: %s is a %s and has none", membrane->name, kind_name(schema->kind));
+        return env_fail(env, NACRE_INVALID_ARGUMENT, "vector: %s is a %s and has none",
+                        membrane->name, kind_name(schema->kind));
     }
-    *record = (ApiRecord){membrane, key, fields, vector, key_size, (size_t)row_size, record_size(4 + key_size, row_size), false};
+    *record = (ApiRecord){membrane,
+                          key,
+                          fields,
+                          vector,
+                          key_size,
+                          (size_t)row_size,
+                          record_size(4 + key_size, row_size),
+                          false};
     return NACRE_OK;
 }
 
-nacre_status api_measure_delete(const Membrane *membrane, const nacre_value *key, ApiRecord *record) {
+nacre_status api_measure_delete(const Membrane *membrane, const nacre_value *key,
+                                ApiRecord *record) {
     size_t key_size = 0;
     if (!key) return api_null(membrane->db, "key");
-    TRY(key_measure(&membrane->db->env, &membrane->schema, key, membrane->schema.key_count, KEY_WHOLE, &key_size));
-    *record = (ApiRecord){membrane, key, NULL, NULL, key_size, 0, record_size(4 + key_size, 0), true};
+    TRY(key_measure(&membrane->db->env, &membrane->schema, key, membrane->schema.key_count,
+                    KEY_WHOLE, &key_size));
+    *record =
+        (ApiRecord){membrane, key, NULL, NULL, key_size, 0, record_size(4 + key_size, 0), true};
     return NACRE_OK;
 }
 

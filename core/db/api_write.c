@@ -43,7 +43,8 @@ nacre_status nacre_clear(nacre_membrane *membrane, const nacre_range *range, uin
     TRY(api_call(membrane));
     Env *env = &membrane->db->env;
     if (range && range->struct_size == sizeof *range && (range->limit || range->reverse))
-        return env_fail(env, NACRE_INVALID_ARGUMENT, "range: limit and reverse are for cursors, not for clear");
+        return env_fail(env, NACRE_INVALID_ARGUMENT,
+                        "range: limit and reverse are for cursors, not for clear");
     TRY(api_range(membrane, range, &bounds));
     nacre_status status = db_clear(membrane, bounds.bounds, (Span){NULL, 0}, true, &count);
     api_range_clear(env, &bounds);
@@ -93,7 +94,8 @@ static nacre_status api_batch_call(nacre_batch *batch, const nacre_membrane *mem
     db_call(batch->db);
     if (!membrane) return api_null(batch->db, "membrane");
     if (membrane->db != batch->db)
-        return env_fail(&batch->db->env, NACRE_MISUSE, "batch: %s is a membrane of another database", membrane->name);
+        return env_fail(&batch->db->env, NACRE_MISUSE,
+                        "batch: %s is a membrane of another database", membrane->name);
     return membrane_check(membrane);
 }
 
@@ -119,7 +121,8 @@ nacre_status nacre_batch_put(nacre_batch *batch, nacre_membrane *membrane, const
     return api_batch_add(batch, &record);
 }
 
-nacre_status nacre_batch_delete(nacre_batch *batch, nacre_membrane *membrane, const nacre_value *key) {
+nacre_status nacre_batch_delete(nacre_batch *batch, nacre_membrane *membrane,
+                                const nacre_value *key) {
     ApiRecord record;
     TRY(api_batch_call(batch, membrane));
     TRY(api_measure_delete(membrane, key, &record));

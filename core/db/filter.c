@@ -20,13 +20,13 @@ typedef struct FilterOperand {
 
 typedef struct FilterNode {
     uint8_t op;
-    bool null;         /* eq, ne: the operand is null; in: null is one of them */
+    bool null; /* eq, ne: the operand is null; in: null is one of them */
     bool exists;
     uint16_t column;
-    nacre_type type;   /* of the column; of a key: of its first part */
-    uint32_t first;    /* operand */
-    uint32_t count;    /* operands (of a composite key: groups), or children */
-    uint32_t end;      /* node after this subtree */
+    nacre_type type; /* of the column; of a key: of its first part */
+    uint32_t first;  /* operand */
+    uint32_t count;  /* operands (of a composite key: groups), or children */
+    uint32_t end;    /* node after this subtree */
 } FilterNode;
 
 struct Filter {
@@ -34,8 +34,8 @@ struct Filter {
     FilterNode *nodes;
     FilterOperand *operands;
     uint8_t *bytes;
-    nacre_value *fields;  /* of the row that is tested, as far as they are needed */
-    nacre_type *types;    /* of those fields */
+    nacre_value *fields; /* of the row that is tested, as far as they are needed */
+    nacre_type *types;   /* of those fields */
     size_t node_count, node_capacity, operand_count, operand_capacity, bytes_size, bytes_used;
     uint32_t fields_needed; /* leading fields of a row */
     uint32_t fields_capacity;
@@ -47,14 +47,17 @@ struct Filter {
 
 /* ---- order of values ---- */
 
-static bool filter_is_bytes(nacre_type type) { return type == NACRE_TEXT || type == NACRE_BYTES || type == NACRE_JSON; }
+static bool filter_is_bytes(nacre_type type) {
+    return type == NACRE_TEXT || type == NACRE_BYTES || type == NACRE_JSON;
+}
 
 static Span filter_span(const nacre_value *v) { return span_of(v->bytes.data, v->bytes.size); }
 
 /* Rule 3: two values of types that may be compared; neither is null or JSON. */
 static int filter_order(const nacre_value *a, const nacre_value *b) {
     if (filter_is_bytes(a->type)) return span_compare(filter_span(a), filter_span(b));
-    if (a->type == NACRE_REAL && b->type == NACRE_REAL) return (a->real > b->real) - (a->real < b->real);
+    if (a->type == NACRE_REAL && b->type == NACRE_REAL)
+        return (a->real > b->real) - (a->real < b->real);
     if (a->type == NACRE_REAL) return -number_compare(b->integer, a->real);
     if (b->type == NACRE_REAL) return number_compare(a->integer, b->real);
     return (a->integer > b->integer) - (a->integer < b->integer);
@@ -62,7 +65,8 @@ static int filter_order(const nacre_value *a, const nacre_value *b) {
 
 /* Rule 5. */
 static bool filter_is_null(const nacre_value *v) {
-    return v->type == NACRE_NULL || (v->type == NACRE_JSON && json_value(filter_span(v)).kind == JSON_NULL);
+    return v->type == NACRE_NULL ||
+           (v->type == NACRE_JSON && json_value(filter_span(v)).kind == JSON_NULL);
 }
 
 static int filter_operand_order(const void *a, const void *b) {
@@ -82,16 +86,20 @@ static nacre_status filter_malformed(const FilterCompile *c) {
     return env_fail(c->filter->env, NACRE_INVALID_ARGUMENT, "where: the program is malformed");
 }
 
-static nacre_status filter_refuse(const FilterCompile *c, const FilterNode *node, const char *problem) {
+static nacre_status filter_refuse(const FilterCompile *c, const FilterNode *node,
+                                  const char *problem) {
     Env *env = c->filter->env;
-    if (node->column == FILTER_KEY) return env_fail(env, NACRE_INVALID_ARGUMENT, "where: key %s", problem);
+    if (node->column == FILTER_KEY)
+        return env_fail(env, NACRE_INVALID_ARGUMENT, "where: key %s", problem);
     Span name = c->schema->fields[node->column].name;
-    return env_fail(env, NACRE_INVALID_ARGUMENT, "where: field \"%.*s\" %s", (int)name.size, (const char *)name.data, problem);
+    return env_fail(env, NACRE_INVALID_ARGUMENT, "where: field \"%.*s\" %s", (int)name.size,
+                    (const char *)name.data, problem);
 }
 
 static nacre_status filter_count_thing(FilterCompile *c) {
     if (++c->things <= LIMIT_WHERE_NODES) return NACRE_OK;
-    return env_fail(c->filter->env, NACRE_INVALID_ARGUMENT, "where: more than %d tests and values", LIMIT_WHERE_NODES);
+    return env_fail(c->filter->env, NACRE_INVALID_ARGUMENT, "where: more than %d tests and values",
+                    LIMIT_WHERE_NODES);
 }
 
 /* Rule 3, but for null. NULL when the value fits. */
@@ -102,12 +110,20 @@ static const char *filter_value_problem(nacre_type type, const nacre_value *v) {
     case NACRE_BIGINT:
     case NACRE_REAL:
         if (v->type == NACRE_REAL && v->real != v->real) return "is compared with NaN";
-        return integer || v->type == NACRE_REAL ? NULL : "is a number, and compared with something else";
-    case NACRE_TIMESTAMP: return integer || v->type == type ? NULL : "is a timestamp, and compared with something else";
-    case NACRE_BOOLEAN: return v->type == type ? NULL : "is a boolean, and compared with something else";
-    case NACRE_TEXT: return v->type == type ? row_value_problem(type, v) : "is text, and compared with something else";
+        return integer || v->type == NACRE_REAL ? NULL
+                                                : "is a number, and compared with something else";
+    case NACRE_TIMESTAMP:
+        return integer || v->type == type ? NULL
+                                          : "is a timestamp, and compared with something else";
+    case NACRE_BOOLEAN:
+        return v->type == type ? NULL : "is a boolean, and compared with something else";
+    case NACRE_TEXT:
+        return v->type == type ? row_value_problem(type, v)
+                               : "is text, and compared with something else";
     case NACRE_BYTES: return v->type == type ? NULL : "is bytes, and compared with something else";
-    case NACRE_JSON: return v->type == type ? row_value_problem(type, v) : "is json, and compared with something else";
+    case NACRE_JSON:
+        return v->type == type ? row_value_problem(type, v)
+                               : "is json, and compared with something else";
     default: return "cannot be compared";
     }
 }
@@ -117,10 +133,12 @@ static const char *filter_op_problem(const FilterCompile *c, const FilterNode *n
     bool composite = node->column == FILTER_KEY && c->schema->key_count > 1;
     switch (node->op) {
     case FILTER_CONTAINS:
-        if (composite || (node->type != NACRE_TEXT && node->type != NACRE_JSON)) return "has no contains: that is for text and json";
+        if (composite || (node->type != NACRE_TEXT && node->type != NACRE_JSON))
+            return "has no contains: that is for text and json";
         return NULL;
     case FILTER_STARTS_WITH:
-        if (composite || (node->type != NACRE_TEXT && node->type != NACRE_BYTES)) return "has no startsWith: that is for text and bytes";
+        if (composite || (node->type != NACRE_TEXT && node->type != NACRE_BYTES))
+            return "has no startsWith: that is for text and bytes";
         return NULL;
     case FILTER_GT:
     case FILTER_GTE:
@@ -143,12 +161,14 @@ static void filter_encode_operand(Filter *f, const FilterNode *node, FilterOpera
     ASSERT(f->bytes_used <= f->bytes_size);
 }
 
-static nacre_status filter_add_operand(FilterCompile *c, const FilterNode *node, nacre_type type, const nacre_value *value) {
+static nacre_status filter_add_operand(FilterCompile *c, const FilterNode *node, nacre_type type,
+                                       const nacre_value *value) {
     Filter *f = c->filter;
     const char *problem = filter_value_problem(type, value);
     if (problem) return filter_refuse(c, node, problem);
     void *operands = f->operands;
-    nacre_status status = env_grow(f->env, &operands, &f->operand_capacity, f->operand_count + 1, sizeof(FilterOperand));
+    nacre_status status = env_grow(f->env, &operands, &f->operand_capacity, f->operand_count + 1,
+                                   sizeof(FilterOperand));
     f->operands = operands;
     TRY(status);
     FilterOperand *operand = &f->operands[f->operand_count++];
@@ -164,7 +184,8 @@ static nacre_status filter_value(FilterCompile *c, FilterNode *node, bool *null)
     TRY(filter_count_thing(c));
     if (br_left(&c->reader) > 0 && c->reader.at[0] == FILTER_PARTS) {
         (void)br_u8(&c->reader);
-        if (parts == 1 || br_u8(&c->reader) != parts) return filter_refuse(c, node, "is compared with a wrong number of parts");
+        if (parts == 1 || br_u8(&c->reader) != parts)
+            return filter_refuse(c, node, "is compared with a wrong number of parts");
         for (uint32_t i = 0; i < parts; i++) {
             if (!row_value(&c->reader, &value)) return filter_malformed(c);
             TRY(filter_add_operand(c, node, c->schema->key_types[i], &value));
@@ -172,13 +193,19 @@ static nacre_status filter_value(FilterCompile *c, FilterNode *node, bool *null)
         return NACRE_OK;
     }
     if (!row_value(&c->reader, &value)) return filter_malformed(c);
-    if (value.type == NACRE_JSON && !json_check(filter_span(&value))) return filter_refuse(c, node, "is compared with text that is not JSON");
+    if (value.type == NACRE_JSON && !json_check(filter_span(&value)))
+        return filter_refuse(c, node, "is compared with text that is not JSON");
     *null = value.type == NACRE_NULL || (node->op != FILTER_CONTAINS && filter_is_null(&value));
     if (*null) {
-        bool asks = node->op == FILTER_EQ || node->op == FILTER_NE || node->op == FILTER_IN || node->op == FILTER_NIN;
-        return asks ? NACRE_OK : filter_refuse(c, node, "is compared with null, which only eq, ne, in and nin can"); /* rule 2 */
+        bool asks = node->op == FILTER_EQ || node->op == FILTER_NE || node->op == FILTER_IN ||
+                    node->op == FILTER_NIN;
+        return asks ? NACRE_OK
+                    : filter_refuse(
+                          c, node,
+                          "is compared with null, which only eq, ne, in and nin can"); /* rule 2 */
     }
-    if (parts > 1) return filter_refuse(c, node, "is composite: compare it with an array of its parts");
+    if (parts > 1)
+        return filter_refuse(c, node, "is composite: compare it with an array of its parts");
     return filter_add_operand(c, node, node->type, &value);
 }
 
@@ -195,7 +222,8 @@ static nacre_status filter_values(FilterCompile *c, FilterNode *node) { /* of in
     }
     bool composite = node->column == FILTER_KEY && c->schema->key_count > 1;
     if (node->type != NACRE_JSON && !composite && node->count > 1)
-        qsort(c->filter->operands + node->first, node->count, sizeof(FilterOperand), filter_operand_order);
+        qsort(c->filter->operands + node->first, node->count, sizeof(FilterOperand),
+              filter_operand_order);
     return NACRE_OK;
 }
 
@@ -204,9 +232,12 @@ static nacre_status filter_test(FilterCompile *c, FilterNode *node) {
     node->column = br_u16(&c->reader);
     if (!br_ok(&c->reader)) return filter_malformed(c);
     if (node->column != FILTER_KEY && node->column >= c->schema->field_count)
-        return env_fail(f->env, NACRE_INVALID_ARGUMENT, "where: there is no field %u", (unsigned)node->column);
-    node->type = node->column == FILTER_KEY ? c->schema->key_types[0] : c->schema->fields[node->column].type;
-    if (node->column != FILTER_KEY && node->column >= f->fields_needed) f->fields_needed = node->column + 1u;
+        return env_fail(f->env, NACRE_INVALID_ARGUMENT, "where: there is no field %u",
+                        (unsigned)node->column);
+    node->type =
+        node->column == FILTER_KEY ? c->schema->key_types[0] : c->schema->fields[node->column].type;
+    if (node->column != FILTER_KEY && node->column >= f->fields_needed)
+        f->fields_needed = node->column + 1u;
     node->first = (uint32_t)f->operand_count;
     const char *problem = filter_op_problem(c, node);
     if (problem) return filter_refuse(c, node, problem);
@@ -226,13 +257,15 @@ static nacre_status filter_node(FilterCompile *c, uint32_t depth) {
     size_t index = f->node_count;
     void *nodes = f->nodes;
     TRY(filter_count_thing(c));
-    nacre_status status = env_grow(f->env, &nodes, &f->node_capacity, index + 1, sizeof(FilterNode));
+    nacre_status status =
+        env_grow(f->env, &nodes, &f->node_capacity, index + 1, sizeof(FilterNode));
     f->nodes = nodes;
     TRY(status);
     f->node_count++;
     if (node.op == FILTER_AND || node.op == FILTER_OR || node.op == FILTER_NOT) {
         if (depth == LIMIT_WHERE_DEPTH)
-            return env_fail(f->env, NACRE_INVALID_ARGUMENT, "where: more than %d levels of and, or, not", LIMIT_WHERE_DEPTH);
+            return env_fail(f->env, NACRE_INVALID_ARGUMENT,
+                            "where: more than %d levels of and, or, not", LIMIT_WHERE_DEPTH);
         node.count = node.op == FILTER_NOT ? 1 : br_u32(&c->reader);
         for (uint32_t i = 0; i < node.count; i++) {
             if (!br_ok(&c->reader)) return filter_malformed(c);
@@ -266,15 +299,18 @@ static nacre_status filter_room(Filter *f, const Schema *schema, Span program) {
 
 nacre_status filter_compile(Env *env, const Schema *schema, Span program, Filter **filter) {
     nacre_status status = NACRE_OK;
-    if (program.size < 2) return env_fail(env, NACRE_INVALID_ARGUMENT, "where: the program is empty");
-    if (program.size > LIMIT_VALUE_SIZE) return env_fail(env, NACRE_INVALID_ARGUMENT, "where: larger than 256 MiB");
+    if (program.size < 2)
+        return env_fail(env, NACRE_INVALID_ARGUMENT, "where: the program is empty");
+    if (program.size > LIMIT_VALUE_SIZE)
+        return env_fail(env, NACRE_INVALID_ARGUMENT, "where: larger than 256 MiB");
     Filter *f = env_alloc_zeroed(env, sizeof *f);
     if (!f) return NACRE_RESOURCE_EXHAUSTED;
     f->env = env;
     f->key_count = schema->key_count;
     memcpy(f->key_types, schema->key_types, sizeof f->key_types);
     TRY_OUT(filter_room(f, schema, program));
-    FilterCompile c = {.filter = f, .schema = schema, .reader = br_over(span_of(f->bytes, program.size))};
+    FilterCompile c = {
+        .filter = f, .schema = schema, .reader = br_over(span_of(f->bytes, program.size))};
     if (br_u8(&c.reader) != FILTER_VERSION) TRY_OUT(filter_malformed(&c));
     TRY_OUT(filter_node(&c, 0));
     if (br_left(&c.reader) != 0) TRY_OUT(filter_malformed(&c));
@@ -305,7 +341,8 @@ static const nacre_value *filter_field(Filter *f, uint32_t column) {
         ByteReader r = br_over(f->row);
         bool good = true;
         for (uint32_t i = 0; i < f->fields_needed; i++) {
-            good = good && row_value(&r, &f->fields[i]) && (f->fields[i].type == NACRE_NULL || f->fields[i].type == f->types[i]);
+            good = good && row_value(&r, &f->fields[i]) &&
+                   (f->fields[i].type == NACRE_NULL || f->fields[i].type == f->types[i]);
             if (!good) f->fields[i] = (nacre_value){.type = NACRE_NULL};
         }
         f->row_read = true;
@@ -337,7 +374,8 @@ static int filter_key_order(const Filter *f, const FilterOperand *operands) {
 
 static bool filter_has(Span hay, Span needle) {
     if (needle.size == 0) return true;
-    for (const uint8_t *at = hay.data, *end = hay.data + hay.size; (size_t)(end - at) >= needle.size; at++) {
+    for (const uint8_t *at = hay.data, *end = hay.data + hay.size;
+         (size_t)(end - at) >= needle.size; at++) {
         at = memchr(at, needle.data[0], (size_t)(end - at) - needle.size + 1);
         if (!at) return false;
         if (memcmp(at, needle.data, needle.size) == 0) return true;
@@ -381,7 +419,8 @@ static bool filter_key_text(const Filter *f, const FilterNode *node) {
     Span rest = f->key, part;
     if (!key_part(f->key_types[0], &rest, &part)) return false;
     Span inside = span_of(part.data, part.size - 2), wanted = f->operands[node->first].encoded;
-    return node->op == FILTER_CONTAINS ? filter_has(inside, wanted) : span_starts_with(inside, wanted);
+    return node->op == FILTER_CONTAINS ? filter_has(inside, wanted)
+                                       : span_starts_with(inside, wanted);
 }
 
 static bool filter_key_holds(const Filter *f, const FilterNode *node) {
@@ -402,7 +441,9 @@ static bool filter_in(const Filter *f, const FilterNode *node, const nacre_value
     uint32_t low = 0, high = node->count;
     if (node->type == NACRE_JSON) {
         for (uint32_t i = 0; i < node->count; i++)
-            if (json_equal(json_value(filter_span(value)), json_value(filter_span(&operands[i].value)))) return true;
+            if (json_equal(json_value(filter_span(value)),
+                           json_value(filter_span(&operands[i].value))))
+                return true;
         return false;
     }
     while (low < high) {
@@ -417,7 +458,8 @@ static bool filter_in(const Filter *f, const FilterNode *node, const nacre_value
     return false;
 }
 
-static bool filter_contains(const FilterNode *node, const nacre_value *value, const nacre_value *wanted) {
+static bool filter_contains(const FilterNode *node, const nacre_value *value,
+                            const nacre_value *wanted) {
     if (node->type == NACRE_TEXT) return filter_has(filter_span(value), filter_span(wanted));
     JsonValue array = json_value(filter_span(value));
     return array.kind == JSON_ARRAY && json_array_contains(array, json_value(filter_span(wanted)));
@@ -449,7 +491,8 @@ static bool filter_field_holds(Filter *f, const FilterNode *node) {
     default: break;
     }
     if (node->type == NACRE_JSON)
-        return json_equal(json_value(filter_span(value)), json_value(filter_span(wanted))) == (node->op == FILTER_EQ);
+        return json_equal(json_value(filter_span(value)), json_value(filter_span(wanted))) ==
+               (node->op == FILTER_EQ);
     return filter_order_holds(node->op, filter_order(value, wanted));
 }
 
@@ -463,7 +506,8 @@ static bool filter_holds(Filter *f, uint32_t index) {
         for (uint32_t child = index + 1; child < node->end; child = f->nodes[child].end)
             if (filter_holds(f, child) == (node->op == FILTER_OR)) return node->op == FILTER_OR;
         return node->op == FILTER_AND;
-    default: return node->column == FILTER_KEY ? filter_key_holds(f, node) : filter_field_holds(f, node);
+    default:
+        return node->column == FILTER_KEY ? filter_key_holds(f, node) : filter_field_holds(f, node);
     }
 }
 

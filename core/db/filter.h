@@ -11,7 +11,8 @@ typedef struct Filter Filter;
  * the schema. Program and schema are copied: nothing of them is kept. An empty program is
  * malformed; who has no filter has no Filter. *filter is the caller's, free with
  * filter_free. */
-NACRE_CHECKED nacre_status filter_compile(Env *env, const Schema *schema, Span program, Filter **filter);
+NACRE_CHECKED nacre_status filter_compile(Env *env, const Schema *schema, Span program,
+                                          Filter **filter);
 void filter_free(Filter *filter); /* NULL is fine */
 
 /* `key` and `row` as in a RowView. A row that is malformed does not match anything but
@@ -28,7 +29,7 @@ typedef struct FilterProgram {
     uint8_t *data;
     size_t size, capacity;
 } FilterProgram;
-NACRE_CHECKED nacre_status filter_from_json(Env *env, const Schema *schema, const char *text, size_t size,
-                                            FilterProgram *program);
+NACRE_CHECKED nacre_status filter_from_json(Env *env, const Schema *schema, const char *text,
+                                            size_t size, FilterProgram *program);
 
 #endif

@@ -46,11 +46,15 @@ static bool keycode_type_fits(nacre_type type, nacre_type given) {
 static const char *keycode_problem(nacre_type type, const nacre_value *value) {
     Span bytes = span_of(value->bytes.data, value->bytes.size);
     switch (type) {
-    case NACRE_REAL: return value->real != value->real ? "is not a number (NaN)" : NULL; /* rule 3 */
-    case NACRE_BOOLEAN: return value->integer != 0 && value->integer != 1 ? "is a boolean other than 0 and 1" : NULL;
+    case NACRE_REAL:
+        return value->real != value->real ? "is not a number (NaN)" : NULL; /* rule 3 */
+    case NACRE_BOOLEAN:
+        return value->integer != 0 && value->integer != 1 ? "is a boolean other than 0 and 1"
+                                                          : NULL;
     case NACRE_TIMESTAMP:
         return value->integer > LIMIT_TIMESTAMP_MS || value->integer < -LIMIT_TIMESTAMP_MS
-                   ? "is a timestamp further than 8.64e15 ms from 1970" : NULL;
+                   ? "is a timestamp further than 8.64e15 ms from 1970"
+                   : NULL;
     case NACRE_TEXT:
     case NACRE_BYTES:
         if (!bytes.data && bytes.size > 0) return "has no bytes (NULL)";
@@ -67,11 +71,13 @@ static size_t keycode_zeros(Span raw) {
     return zeros;
 }
 
-static nacre_status keycode_count_check(Env *env, const Schema *schema, uint32_t count, KeyPartial partial) {
-    bool good = partial == KEY_WHOLE ? count == schema->key_count : count >= 1 && count <= schema->key_count;
+static nacre_status keycode_count_check(Env *env, const Schema *schema, uint32_t count,
+                                        KeyPartial partial) {
+    bool good = partial == KEY_WHOLE ? count == schema->key_count
+                                     : count >= 1 && count <= schema->key_count;
     if (good) return NACRE_OK;
-    return env_fail(env, NACRE_INVALID_ARGUMENT, "key: %u parts given, the membrane's keys have %u", (unsigned)count,
-                    (unsigned)schema->key_count);
+    return env_fail(env, NACRE_INVALID_ARGUMENT, "key: %u parts given, the membrane's keys have %u",
+                    (unsigned)count, (unsigned)schema->key_count);
 }
 
 nacre_status key_measure(Env *env, const Schema *schema, const nacre_value *values, uint32_t count,
@@ -82,13 +88,17 @@ nacre_status key_measure(Env *env, const Schema *schema, const nacre_value *valu
     for (uint32_t i = 0; i < count; i++) {
         nacre_type type = schema->key_types[i];
         if (!keycode_type_fits(type, values[i].type))
-            return env_fail(env, NACRE_INVALID_ARGUMENT, "key: part %u is %s, must be %s", (unsigned)i + 1,
-                            type_name(values[i].type), type_name(type));
+            return env_fail(env, NACRE_INVALID_ARGUMENT, "key: part %u is %s, must be %s",
+                            (unsigned)i + 1, type_name(values[i].type), type_name(type));
         const char *problem = keycode_problem(type, &values[i]);
-        if (problem) return env_fail(env, NACRE_INVALID_ARGUMENT, "key: part %u %s", (unsigned)i + 1, problem);
+        if (problem)
+            return env_fail(env, NACRE_INVALID_ARGUMENT, "key: part %u %s", (unsigned)i + 1,
+                            problem);
         bool text = keycode_is_text(type), open = partial == KEY_PREFIX && i + 1 == count;
         if (open && !text)
-            return env_fail(env, NACRE_INVALID_ARGUMENT, "prefix: the key is %s; a prefix is for text and bytes", type_name(type));
+            return env_fail(env, NACRE_INVALID_ARGUMENT,
+                            "prefix: the key is %s; a prefix is for text and bytes",
+                            type_name(type));
         if (text) {
             Span bytes = span_of(values[i].bytes.data, values[i].bytes.size);
             raw += bytes.size;
@@ -98,7 +108,8 @@ nacre_status key_measure(Env *env, const Schema *schema, const nacre_value *valu
             raw += width, encoded += width;
         }
         if (raw > LIMIT_KEY_SIZE) /* rule 5 */
-            return env_fail(env, NACRE_INVALID_ARGUMENT, "key: longer than %d bytes", LIMIT_KEY_SIZE);
+            return env_fail(env, NACRE_INVALID_ARGUMENT, "key: longer than %d bytes",
+                            LIMIT_KEY_SIZE);
     }
     *size = encoded;
     return NACRE_OK;
@@ -119,7 +130,8 @@ uint8_t *key_escape(Span raw, uint8_t *at) {
     return at;
 }
 
-static uint8_t *keycode_encode_part(nacre_type type, const nacre_value *value, bool open, uint8_t *at) {
+static uint8_t *keycode_encode_part(nacre_type type, const nacre_value *value, bool open,
+                                    uint8_t *at) {
     switch (type) {
     case NACRE_BOOLEAN: *at = value->integer != 0; return at + 1;
     case NACRE_REAL: put_u64_be(at, keycode_of_real(value->real)); return at + KEYCODE_NUMBER_SIZE;
@@ -129,13 +141,17 @@ static uint8_t *keycode_encode_part(nacre_type type, const nacre_value *value, b
         if (open) return at;
         at[0] = KEYCODE_ESCAPE, at[1] = KEYCODE_END;
         return at + 2;
-    default: put_u64_be(at, (uint64_t)value->integer ^ KEYCODE_SIGN); return at + KEYCODE_NUMBER_SIZE;
+    default:
+        put_u64_be(at, (uint64_t)value->integer ^ KEYCODE_SIGN);
+        return at + KEYCODE_NUMBER_SIZE;
     }
 }
 
-uint8_t *key_encode(const Schema *schema, const nacre_value *values, uint32_t count, KeyPartial partial, uint8_t *at) {
+uint8_t *key_encode(const Schema *schema, const nacre_value *values, uint32_t count,
+                    KeyPartial partial, uint8_t *at) {
     for (uint32_t i = 0; i < count; i++)
-        at = keycode_encode_part(schema->key_types[i], &values[i], partial == KEY_PREFIX && i + 1 == count, at);
+        at = keycode_encode_part(schema->key_types[i], &values[i],
+                                 partial == KEY_PREFIX && i + 1 == count, at);
     return at;
 }
 

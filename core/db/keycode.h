@@ -7,17 +7,18 @@
 
 /* What of a key is to be written. */
 typedef enum KeyPartial {
-    KEY_WHOLE = 0,  /* `count` is key_count */
-    KEY_LEADING,    /* 1 to key_count leading parts */
-    KEY_PREFIX,     /* as KEY_LEADING, but the last one is the beginning of a text or bytes */
+    KEY_WHOLE = 0, /* `count` is key_count */
+    KEY_LEADING,   /* 1 to key_count leading parts */
+    KEY_PREFIX,    /* as KEY_LEADING, but the last one is the beginning of a text or bytes */
 } KeyPartial;
 
 /* Checks values of which nothing is known, and tells how many bytes they take.
  * NACRE_INVALID_ARGUMENT, naming the part, when they do not fit the schema. */
-NACRE_CHECKED nacre_status key_measure(Env *env, const Schema *schema, const nacre_value *values, uint32_t count,
-                                       KeyPartial partial, size_t *size);
+NACRE_CHECKED nacre_status key_measure(Env *env, const Schema *schema, const nacre_value *values,
+                                       uint32_t count, KeyPartial partial, size_t *size);
 /* Writes what key_measure has accepted; returns the end. */
-uint8_t *key_encode(const Schema *schema, const nacre_value *values, uint32_t count, KeyPartial partial, uint8_t *at);
+uint8_t *key_encode(const Schema *schema, const nacre_value *values, uint32_t count,
+                    KeyPartial partial, uint8_t *at);
 
 /* True when `key` is a whole, well-formed key: rules 2 to 5 hold. Cheap: it runs for
  * every record that is written. */

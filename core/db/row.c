@@ -5,7 +5,9 @@
 #include "base/json.h"
 #include "base/utf8.h"
 
-uint32_t row_field_count(const Schema *schema) { return schema->kind == NACRE_KV ? 1 : schema->field_count; }
+uint32_t row_field_count(const Schema *schema) {
+    return schema->kind == NACRE_KV ? 1 : schema->field_count;
+}
 
 static nacre_type row_type(const Schema *schema, uint32_t index) {
     return schema->kind == NACRE_KV ? schema->value_type : schema->fields[index].type;
@@ -15,7 +17,8 @@ static nacre_type row_type(const Schema *schema, uint32_t index) {
 static nacre_status row_fail(Env *env, const Schema *schema, uint32_t index, const char *problem) {
     if (schema->kind == NACRE_KV) return env_fail(env, NACRE_INVALID_ARGUMENT, "value %s", problem);
     Span name = schema->fields[index].name;
-    return env_fail(env, NACRE_INVALID_ARGUMENT, "field \"%.*s\" %s", (int)name.size, (const char *)name.data, problem);
+    return env_fail(env, NACRE_INVALID_ARGUMENT, "field \"%.*s\" %s", (int)name.size,
+                    (const char *)name.data, problem);
 }
 
 static const char *row_bytes_problem(nacre_type type, Span bytes) { /* rule 2 */
@@ -31,10 +34,13 @@ const char *row_value_problem(nacre_type type, const nacre_value *value) {
     if (value->type != type && !integers) return "has a value of another type";
     switch (type) {
     case NACRE_REAL: return value->real != value->real ? "is not a number (NaN)" : NULL;
-    case NACRE_BOOLEAN: return value->integer != 0 && value->integer != 1 ? "is a boolean other than 0 and 1" : NULL;
+    case NACRE_BOOLEAN:
+        return value->integer != 0 && value->integer != 1 ? "is a boolean other than 0 and 1"
+                                                          : NULL;
     case NACRE_TIMESTAMP:
         return value->integer > LIMIT_TIMESTAMP_MS || value->integer < -LIMIT_TIMESTAMP_MS
-                   ? "is a timestamp further than 8.64e15 ms from 1970" : NULL;
+                   ? "is a timestamp further than 8.64e15 ms from 1970"
+                   : NULL;
     case NACRE_TEXT:
     case NACRE_BYTES:
     case NACRE_JSON:
@@ -111,7 +117,8 @@ bool row_value(ByteReader *r, nacre_value *value) {
 
 /* ---- rows ---- */
 
-nacre_status row_measure(Env *env, const Schema *schema, const nacre_value *values, uint64_t *size) {
+nacre_status row_measure(Env *env, const Schema *schema, const nacre_value *values,
+                         uint64_t *size) {
     uint64_t total = 0;
     uint32_t count = row_field_count(schema);
     if (schema->kind == NACRE_KV && (!values || values[0].type == NACRE_NULL))
@@ -123,7 +130,8 @@ nacre_status row_measure(Env *env, const Schema *schema, const nacre_value *valu
         if (problem) return row_fail(env, schema, i, problem);
         total += schema->kind == NACRE_KV ? value->bytes.size : row_value_size(value);
     }
-    if (total > LIMIT_VALUE_SIZE) return env_fail(env, NACRE_INVALID_ARGUMENT, "row: larger than 256 MiB");
+    if (total > LIMIT_VALUE_SIZE)
+        return env_fail(env, NACRE_INVALID_ARGUMENT, "row: larger than 256 MiB");
     *size = total;
     return NACRE_OK;
 }
@@ -143,7 +151,8 @@ uint8_t *row_encode(const Schema *schema, const nacre_value *values, uint8_t *at
 }
 
 nacre_status row_check(Env *env, const Schema *schema, Span row) {
-    if (row.size > LIMIT_VALUE_SIZE) return env_fail(env, NACRE_INVALID_ARGUMENT, "row: larger than 256 MiB");
+    if (row.size > LIMIT_VALUE_SIZE)
+        return env_fail(env, NACRE_INVALID_ARGUMENT, "row: larger than 256 MiB");
     if (schema->kind == NACRE_KV) {
         const char *problem = row_bytes_problem(schema->value_type, row);
         return problem ? row_fail(env, schema, 0, problem) : NACRE_OK;
@@ -153,21 +162,25 @@ nacre_status row_check(Env *env, const Schema *schema, Span row) {
         nacre_value value;
         nacre_type type = schema->fields[i].type;
         if (!row_value(&r, &value)) return row_fail(env, schema, i, "is malformed");
-        if (value.type != NACRE_NULL && value.type != type) return row_fail(env, schema, i, "has a value of another type");
+        if (value.type != NACRE_NULL && value.type != type)
+            return row_fail(env, schema, i, "has a value of another type");
         const char *problem = row_value_problem(type, &value);
         if (problem) return row_fail(env, schema, i, problem);
     }
-    if (br_left(&r) != 0) return env_fail(env, NACRE_INVALID_ARGUMENT, "row: bytes follow the last field");
+    if (br_left(&r) != 0)
+        return env_fail(env, NACRE_INVALID_ARGUMENT, "row: bytes follow the last field");
     return NACRE_OK;
 }
 
 /* Steps through a row; `stop` is how many fields are wanted. */
-static bool row_read(const Schema *schema, Span row, uint32_t stop, nacre_value *values, bool keep_all) {
+static bool row_read(const Schema *schema, Span row, uint32_t stop, nacre_value *values,
+                     bool keep_all) {
     ByteReader r = br_over(row);
     for (uint32_t i = 0; i < stop; i++) {
         nacre_value *value = keep_all ? &values[i] : values;
         if (!row_value(&r, value)) return false;
-        if (value->type != NACRE_NULL && value->type != schema->fields[i].type) return false; /* rule 1 */
+        if (value->type != NACRE_NULL && value->type != schema->fields[i].type)
+            return false; /* rule 1 */
     }
     return !keep_all || br_left(&r) == 0; /* rule 3 */
 }

@@ -12,7 +12,8 @@ uint32_t row_field_count(const Schema *schema);
 
 /* Checks values of which nothing is known (NULL: all null), and tells how many bytes
  * they take. NACRE_INVALID_ARGUMENT, naming the field, when they do not fit. */
-NACRE_CHECKED nacre_status row_measure(Env *env, const Schema *schema, const nacre_value *values, uint64_t *size);
+NACRE_CHECKED nacre_status row_measure(Env *env, const Schema *schema, const nacre_value *values,
+                                       uint64_t *size);
 /* Writes what row_measure has accepted; returns the end. */
 uint8_t *row_encode(const Schema *schema, const nacre_value *values, uint8_t *at);
 

@@ -52,7 +52,9 @@ static const char *schema_index_name(SchemaIndex index) {
     return "unknown";
 }
 
-static bool schema_is_type(nacre_type type) { return (int)type >= NACRE_INTEGER && (int)type <= NACRE_BIGINT; }
+static bool schema_is_type(nacre_type type) {
+    return (int)type >= NACRE_INTEGER && (int)type <= NACRE_BIGINT;
+}
 
 /* ---- checking ---- */
 
@@ -65,36 +67,51 @@ static bool schema_reserved(Span name) {
 
 static nacre_status schema_validate_fields(Env *env, const Schema *s, nacre_status code) {
     if (s->field_count > LIMIT_FIELDS)
-        return env_fail(env, code, "schema: %u fields, at most %d are possible", (unsigned)s->field_count, LIMIT_FIELDS);
+        return env_fail(env, code, "schema: %u fields, at most %d are possible",
+                        (unsigned)s->field_count, LIMIT_FIELDS);
     for (uint32_t i = 0; i < s->field_count; i++) {
         Span name = s->fields[i].name;
         const char *problem = utf8_name_problem(name);
-        if (problem) return env_fail(env, code, "schema: the name of field %u %s", (unsigned)i, problem);
+        if (problem)
+            return env_fail(env, code, "schema: the name of field %u %s", (unsigned)i, problem);
         if (schema_reserved(name)) /* rule 5 */
-            return env_fail(env, code, "schema: a field may not be called \"%.*s\"", (int)name.size, (const char *)name.data);
+            return env_fail(env, code, "schema: a field may not be called \"%.*s\"", (int)name.size,
+                            (const char *)name.data);
         if (!schema_is_type(s->fields[i].type))
-            return env_fail(env, code, "schema: field \"%.*s\" has no known type", (int)name.size, (const char *)name.data);
+            return env_fail(env, code, "schema: field \"%.*s\" has no known type", (int)name.size,
+                            (const char *)name.data);
         for (uint32_t j = 0; j < i; j++)
             if (span_eq(name, s->fields[j].name))
-                return env_fail(env, code, "schema: two fields are called \"%.*s\"", (int)name.size, (const char *)name.data);
+                return env_fail(env, code, "schema: two fields are called \"%.*s\"", (int)name.size,
+                                (const char *)name.data);
     }
     return NACRE_OK;
 }
 
 static nacre_status schema_validate_vector(Env *env, const Schema *s, nacre_status code) {
     if (s->dimensions < 1 || s->dimensions > LIMIT_DIMENSIONS)
-        return env_fail(env, code, "schema: dimensions %u, must be 1 to %d", (unsigned)s->dimensions, LIMIT_DIMENSIONS);
+        return env_fail(env, code, "schema: dimensions %u, must be 1 to %d",
+                        (unsigned)s->dimensions, LIMIT_DIMENSIONS);
     if ((int)s->metric < NACRE_L2 || (int)s->metric > NACRE_IP)
-        return env_fail(env, code, "schema: metric %d is not known; l2, cosine and ip are", (int)s->metric);
+        return env_fail(env, code, "schema: metric %d is not known; l2, cosine and ip are",
+                        (int)s->metric);
     if (s->element != NACRE_F32)
-        return env_fail(env, NACRE_UNSUPPORTED, "schema: vectors have f32 elements in this version; element %d is not supported", (int)s->element);
+        return env_fail(
+            env, NACRE_UNSUPPORTED,
+            "schema: vectors have f32 elements in this version; element %d is not supported",
+            (int)s->element);
     if (s->index == SCHEMA_IVF || s->index == SCHEMA_GRAPH)
-        return env_fail(env, NACRE_UNSUPPORTED, "schema: index \"%s\" is not supported by this version; use \"auto\"", schema_index_name(s->index));
+        return env_fail(env, NACRE_UNSUPPORTED,
+                        "schema: index \"%s\" is not supported by this version; use \"auto\"",
+                        schema_index_name(s->index));
     if (s->index != SCHEMA_AUTO && s->index != SCHEMA_FLAT)
         return env_fail(env, code, "schema: index %d is not known", (int)s->index);
-    if (s->bits < 1 || s->bits > 8) return env_fail(env, code, "schema: bits %u, must be 1 to 8", (unsigned)s->bits);
+    if (s->bits < 1 || s->bits > 8)
+        return env_fail(env, code, "schema: bits %u, must be 1 to 8", (unsigned)s->bits);
     if (s->bits != 1)
-        return env_fail(env, NACRE_UNSUPPORTED, "schema: codes of %u bits are not supported by this version; use 1", (unsigned)s->bits);
+        return env_fail(env, NACRE_UNSUPPORTED,
+                        "schema: codes of %u bits are not supported by this version; use 1",
+                        (unsigned)s->bits);
     return NACRE_OK;
 }
 
@@ -102,21 +119,27 @@ nacre_status schema_validate(Env *env, const Schema *s, nacre_status code) {
     if ((int)s->kind < NACRE_KV || (int)s->kind > NACRE_TABLE)
         return env_fail(env, code, "schema: kind %d is not known", (int)s->kind);
     if (s->key_count < 1 || s->key_count > LIMIT_KEY_PARTS)
-        return env_fail(env, code, "schema: a key of %u parts, must be 1 to %d", (unsigned)s->key_count, LIMIT_KEY_PARTS);
+        return env_fail(env, code, "schema: a key of %u parts, must be 1 to %d",
+                        (unsigned)s->key_count, LIMIT_KEY_PARTS);
     for (uint32_t i = 0; i < s->key_count; i++)
         if (!schema_is_type(s->key_types[i]) || s->key_types[i] == NACRE_JSON)
-            return env_fail(env, code, "schema: a key part cannot be of type %s", type_name(s->key_types[i]));
+            return env_fail(env, code, "schema: a key part cannot be of type %s",
+                            type_name(s->key_types[i]));
     if (s->kind == NACRE_KV) {
-        if (s->value_type != NACRE_JSON && s->value_type != NACRE_TEXT && s->value_type != NACRE_BYTES)
-            return env_fail(env, code, "schema: a value is json, text or bytes, not %s", type_name(s->value_type));
-        if (s->field_count > 0) return env_fail(env, code, "schema: a key-value membrane has no fields");
+        if (s->value_type != NACRE_JSON && s->value_type != NACRE_TEXT &&
+            s->value_type != NACRE_BYTES)
+            return env_fail(env, code, "schema: a value is json, text or bytes, not %s",
+                            type_name(s->value_type));
+        if (s->field_count > 0)
+            return env_fail(env, code, "schema: a key-value membrane has no fields");
     } else if ((int)s->value_type != 0) {
         return env_fail(env, code, "schema: only a key-value membrane has a value type");
     }
     if (s->kind == NACRE_COLLECTION) {
         TRY(schema_validate_vector(env, s, code));
     } else if (s->dimensions || (int)s->metric || (int)s->element || (int)s->index || s->bits) {
-        return env_fail(env, code, "schema: only a collection has dimensions, metric, element, index or bits");
+        return env_fail(env, code,
+                        "schema: only a collection has dimensions, metric, element, index or bits");
     }
     return schema_validate_fields(env, s, code);
 }
@@ -192,7 +215,8 @@ uint8_t *schema_encode(const Schema *s, uint8_t *at) {
 static void schema_decode_head(ByteReader *r, Schema *s) {
     s->kind = (nacre_kind)br_u8(r);
     s->key_count = br_u8(r);
-    for (uint32_t i = 0; i < s->key_count && i < LIMIT_KEY_PARTS; i++) s->key_types[i] = (nacre_type)br_u8(r);
+    for (uint32_t i = 0; i < s->key_count && i < LIMIT_KEY_PARTS; i++)
+        s->key_types[i] = (nacre_type)br_u8(r);
     s->value_type = (nacre_type)br_u8(r);
     s->dimensions = br_u32(r);
     s->metric = (nacre_metric)br_u8(r);
@@ -217,7 +241,8 @@ nacre_status schema_decode(Env *env, Span bytes, nacre_status code, Schema *sche
     ByteReader r = br_over(bytes);
     uint8_t version = br_u8(&r);
     if (!br_ok(&r)) return env_fail(env, code, "schema: no bytes at all");
-    if (version != SCHEMA_VERSION) return env_fail(env, code, "schema: version %u is not known", (unsigned)version);
+    if (version != SCHEMA_VERSION)
+        return env_fail(env, code, "schema: version %u is not known", (unsigned)version);
     schema_decode_head(&r, &s);
     if (!br_ok(&r) || s.key_count > LIMIT_KEY_PARTS || s.field_count > LIMIT_FIELDS)
         return env_fail(env, code, "schema: malformed head");
@@ -237,13 +262,21 @@ static Span schema_given_name(const char *name) {
 nacre_status schema_from_public(Env *env, const nacre_schema *given, Schema *schema) {
     SchemaField fields[LIMIT_FIELDS];
     if (given->struct_size != sizeof(nacre_schema))
-        return env_fail(env, NACRE_INVALID_ARGUMENT, "schema: struct_size is %zu, not %zu; use nacre_schema_kv and its like",
+        return env_fail(env, NACRE_INVALID_ARGUMENT,
+                        "schema: struct_size is %zu, not %zu; use nacre_schema_kv and its like",
                         given->struct_size, sizeof(nacre_schema));
     bool collection = given->kind == NACRE_COLLECTION;
     Schema s = {
-        .kind = given->kind, .key_count = given->key_count, .value_type = given->value_type,
-        .dimensions = given->dimensions, .metric = given->metric, .element = given->element,
-        .index = SCHEMA_AUTO, .bits = collection ? 1 : 0, .field_count = given->field_count, .fields = fields,
+        .kind = given->kind,
+        .key_count = given->key_count,
+        .value_type = given->value_type,
+        .dimensions = given->dimensions,
+        .metric = given->metric,
+        .element = given->element,
+        .index = SCHEMA_AUTO,
+        .bits = collection ? 1 : 0,
+        .field_count = given->field_count,
+        .fields = fields,
     };
     if (collection && (int)given->element == 0) s.element = NACRE_F32;
     memcpy(s.key_types, given->key_types, sizeof s.key_types);
@@ -251,11 +284,13 @@ nacre_status schema_from_public(Env *env, const nacre_schema *given, Schema *sch
         return env_fail(env, NACRE_INVALID_ARGUMENT, "schema: %u fields, at most %d are possible",
                         (unsigned)given->field_count, LIMIT_FIELDS);
     if (given->field_count > 0 && !given->fields)
-        return env_fail(env, NACRE_INVALID_ARGUMENT, "schema: field_count is %u, but fields is NULL",
+        return env_fail(env, NACRE_INVALID_ARGUMENT,
+                        "schema: field_count is %u, but fields is NULL",
                         (unsigned)given->field_count);
     for (uint32_t i = 0; i < given->field_count; i++) {
         if (!given->fields[i].name)
-            return env_fail(env, NACRE_INVALID_ARGUMENT, "schema: the name of field %u is NULL", (unsigned)i);
+            return env_fail(env, NACRE_INVALID_ARGUMENT, "schema: the name of field %u is NULL",
+                            (unsigned)i);
         fields[i] = (SchemaField){schema_given_name(given->fields[i].name), given->fields[i].type};
     }
     TRY(schema_validate(env, &s, NACRE_INVALID_ARGUMENT));
@@ -264,23 +299,26 @@ nacre_status schema_from_public(Env *env, const nacre_schema *given, Schema *sch
 
 /* ---- comparing ---- */
 
-static bool schema_number_differs(const char *what, uint32_t stored, uint32_t given, char *text, size_t size) {
+static bool schema_number_differs(const char *what, uint32_t stored, uint32_t given, char *text,
+                                  size_t size) {
     if (stored == given) return false;
     snprintf(text, size, "%s: stored %u, given %u", what, (unsigned)stored, (unsigned)given);
     return true;
 }
 
-static bool schema_word_differs(const char *what, const char *stored, const char *given, char *text, size_t size) {
+static bool schema_word_differs(const char *what, const char *stored, const char *given, char *text,
+                                size_t size) {
     if (strcmp(stored, given) == 0) return false;
     snprintf(text, size, "%s: stored %s, given %s", what, stored, given);
     return true;
 }
 
 static bool schema_key_differs(const Schema *a, const Schema *b, char *text, size_t size) {
-    if (schema_number_differs("parts of the key", a->key_count, b->key_count, text, size)) return true;
+    if (schema_number_differs("parts of the key", a->key_count, b->key_count, text, size))
+        return true;
     for (uint32_t i = 0; i < a->key_count; i++)
-        if (schema_word_differs(a->key_count > 1 ? "a part of the key" : "key", type_name(a->key_types[i]),
-                                type_name(b->key_types[i]), text, size))
+        if (schema_word_differs(a->key_count > 1 ? "a part of the key" : "key",
+                                type_name(a->key_types[i]), type_name(b->key_types[i]), text, size))
             return true;
     return false;
 }
@@ -289,13 +327,15 @@ static bool schema_fields_differ(const Schema *a, const Schema *b, char *text, s
     for (uint32_t i = 0; i < a->field_count && i < b->field_count; i++) {
         Span left = a->fields[i].name, right = b->fields[i].name;
         if (!span_eq(left, right)) {
-            snprintf(text, size, "field %u: stored \"%.*s\", given \"%.*s\"", (unsigned)i, (int)left.size,
-                     (const char *)left.data, (int)right.size, (const char *)right.data);
+            snprintf(text, size, "field %u: stored \"%.*s\", given \"%.*s\"", (unsigned)i,
+                     (int)left.size, (const char *)left.data, (int)right.size,
+                     (const char *)right.data);
             return true;
         }
         if (a->fields[i].type != b->fields[i].type) {
-            snprintf(text, size, "field \"%.*s\": stored %s, given %s", (int)left.size, (const char *)left.data,
-                     type_name(a->fields[i].type), type_name(b->fields[i].type));
+            snprintf(text, size, "field \"%.*s\": stored %s, given %s", (int)left.size,
+                     (const char *)left.data, type_name(a->fields[i].type),
+                     type_name(b->fields[i].type));
             return true;
         }
     }
@@ -303,13 +343,19 @@ static bool schema_fields_differ(const Schema *a, const Schema *b, char *text, s
 }
 
 static bool schema_differs(const Schema *a, const Schema *b, char *text, size_t size) {
-    if (a->kind != b->kind) return schema_word_differs("kind", kind_name(a->kind), kind_name(b->kind), text, size);
+    if (a->kind != b->kind)
+        return schema_word_differs("kind", kind_name(a->kind), kind_name(b->kind), text, size);
     if (schema_key_differs(a, b, text, size)) return true;
-    if (schema_word_differs("value", type_name(a->value_type), type_name(b->value_type), text, size)) return true;
+    if (schema_word_differs("value", type_name(a->value_type), type_name(b->value_type), text,
+                            size))
+        return true;
     if (schema_number_differs("dimensions", a->dimensions, b->dimensions, text, size)) return true;
-    if (schema_word_differs("metric", metric_name(a->metric), metric_name(b->metric), text, size)) return true;
+    if (schema_word_differs("metric", metric_name(a->metric), metric_name(b->metric), text, size))
+        return true;
     if (schema_number_differs("element", a->element, b->element, text, size)) return true;
-    if (schema_word_differs("index", schema_index_name(a->index), schema_index_name(b->index), text, size)) return true;
+    if (schema_word_differs("index", schema_index_name(a->index), schema_index_name(b->index), text,
+                            size))
+        return true;
     if (schema_number_differs("bits", a->bits, b->bits, text, size)) return true;
     return schema_fields_differ(a, b, text, size);
 }

@@ -21,7 +21,8 @@ static Schema keycode_schema(uint32_t count, const nacre_type *types) {
     return s;
 }
 
-static nacre_value keycode_value(nacre_type type, int64_t integer, double real, const char *bytes, size_t size) {
+static nacre_value keycode_value(nacre_type type, int64_t integer, double real, const char *bytes,
+                                 size_t size) {
     return (nacre_value){type, integer, real, {bytes, size}};
 }
 
@@ -46,13 +47,17 @@ static void keys_are_encoded_as_pictured(void) {
         {NACRE_BOOLEAN, 1, 0, NULL, 0, "\x01", 1},
         {NACRE_TEXT, 0, 0, "", 0, "\0\x01", 2},
         {NACRE_TEXT, 0, 0, "ab", 2, "ab\0\x01", 4},
-        {NACRE_TEXT, 0, 0, "a\0b", 3, "a\0\xff" "b\0\x01", 6},
+        {NACRE_TEXT, 0, 0, "a\0b", 3,
+         "a\0\xff"
+         "b\0\x01",
+         6},
         {NACRE_BYTES, 0, 0, "\0\xff", 2, "\0\xff\xff\0\x01", 5},
     };
     Env env = keycode_env();
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         Schema s = keycode_schema(1, &rows[i].type);
-        nacre_value v = keycode_value(rows[i].type, rows[i].integer, rows[i].real, rows[i].bytes, rows[i].size);
+        nacre_value v =
+            keycode_value(rows[i].type, rows[i].integer, rows[i].real, rows[i].bytes, rows[i].size);
         uint8_t at[KEYCODE_ROOM];
         size_t size = 0;
         if (!CHECK(key_measure(&env, &s, &v, 1, KEY_WHOLE, &size) == NACRE_OK)) continue;
@@ -64,51 +69,96 @@ static void keys_are_encoded_as_pictured(void) {
 
 static void what_is_no_key_is_refused(void) {
     static const char large[LIMIT_KEY_SIZE + 1] = {0};
-    const nacre_type tr[] = {NACRE_TEXT, NACRE_REAL}, ii[] = {NACRE_INTEGER}, bo[] = {NACRE_BOOLEAN}, ti[] = {NACRE_TIMESTAMP};
-    const struct { Schema schema; uint32_t count; KeyPartial partial; nacre_value values[2]; } rows[] = {
+    const nacre_type tr[] = {NACRE_TEXT, NACRE_REAL}, ii[] = {NACRE_INTEGER},
+                     bo[] = {NACRE_BOOLEAN}, ti[] = {NACRE_TIMESTAMP};
+    const struct {
+        Schema schema;
+        uint32_t count;
+        KeyPartial partial;
+        nacre_value values[2];
+    } rows[] = {
         {keycode_schema(2, tr), 1, KEY_WHOLE, {keycode_value(NACRE_TEXT, 0, 0, "a", 1)}},
         {keycode_schema(2, tr), 3, KEY_LEADING, {keycode_value(NACRE_TEXT, 0, 0, "a", 1)}},
         {keycode_schema(2, tr), 0, KEY_LEADING, {keycode_value(NACRE_TEXT, 0, 0, "a", 1)}},
         {keycode_schema(2, tr), 1, KEY_LEADING, {keycode_value(NACRE_BYTES, 0, 0, "a", 1)}},
         {keycode_schema(2, tr), 1, KEY_LEADING, {keycode_value(NACRE_NULL, 0, 0, NULL, 0)}},
         {keycode_schema(2, tr), 1, KEY_LEADING, {keycode_value((nacre_type)77, 0, 0, NULL, 0)}},
-        {keycode_schema(2, tr), 1, KEY_LEADING, {keycode_value(NACRE_TEXT, 0, 0, "\xed\xa0\x80", 3)}},
+        {keycode_schema(2, tr),
+         1,
+         KEY_LEADING,
+         {keycode_value(NACRE_TEXT, 0, 0, "\xed\xa0\x80", 3)}},
         {keycode_schema(2, tr), 1, KEY_LEADING, {keycode_value(NACRE_TEXT, 0, 0, NULL, 3)}},
-        {keycode_schema(2, tr), 1, KEY_LEADING, {keycode_value(NACRE_TEXT, 0, 0, large, sizeof large)}},
-        {keycode_schema(2, tr), 2, KEY_WHOLE, {keycode_value(NACRE_TEXT, 0, 0, large, LIMIT_KEY_SIZE), keycode_value(NACRE_REAL, 0, 0, NULL, 0)}},
-        {keycode_schema(2, tr), 2, KEY_WHOLE, {keycode_value(NACRE_TEXT, 0, 0, "a", 1), keycode_value(NACRE_REAL, 0, NAN, NULL, 0)}},
-        {keycode_schema(2, tr), 2, KEY_PREFIX, {keycode_value(NACRE_TEXT, 0, 0, "a", 1), keycode_value(NACRE_REAL, 0, 0, NULL, 0)}},
+        {keycode_schema(2, tr),
+         1,
+         KEY_LEADING,
+         {keycode_value(NACRE_TEXT, 0, 0, large, sizeof large)}},
+        {keycode_schema(2, tr),
+         2,
+         KEY_WHOLE,
+         {keycode_value(NACRE_TEXT, 0, 0, large, LIMIT_KEY_SIZE),
+          keycode_value(NACRE_REAL, 0, 0, NULL, 0)}},
+        {keycode_schema(2, tr),
+         2,
+         KEY_WHOLE,
+         {keycode_value(NACRE_TEXT, 0, 0, "a", 1), keycode_value(NACRE_REAL, 0, NAN, NULL, 0)}},
+        {keycode_schema(2, tr),
+         2,
+         KEY_PREFIX,
+         {keycode_value(NACRE_TEXT, 0, 0, "a", 1), keycode_value(NACRE_REAL, 0, 0, NULL, 0)}},
         {keycode_schema(1, ii), 1, KEY_WHOLE, {keycode_value(NACRE_REAL, 0, 1, NULL, 0)}},
         {keycode_schema(1, bo), 1, KEY_WHOLE, {keycode_value(NACRE_BOOLEAN, 2, 1, NULL, 0)}},
-        {keycode_schema(1, ti), 1, KEY_WHOLE, {keycode_value(NACRE_TIMESTAMP, LIMIT_TIMESTAMP_MS + 1, 1, NULL, 0)}},
+        {keycode_schema(1, ti),
+         1,
+         KEY_WHOLE,
+         {keycode_value(NACRE_TIMESTAMP, LIMIT_TIMESTAMP_MS + 1, 1, NULL, 0)}},
     };
     Env env = keycode_env();
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         size_t size = 12345;
         env_clear(&env);
-        if (!CHECK(key_measure(&env, &rows[i].schema, rows[i].values, rows[i].count, rows[i].partial, &size) == NACRE_INVALID_ARGUMENT))
+        if (!CHECK(key_measure(&env, &rows[i].schema, rows[i].values, rows[i].count,
+                               rows[i].partial, &size) == NACRE_INVALID_ARGUMENT))
             printf("    row %zu\n", i);
         CHECK(size == 12345 && env.error.text[0]);
     }
 }
 
 static void bytes_that_are_no_key_are_told(void) {
-    static const struct { nacre_type type; const char *bytes; size_t size; } rows[] = {
-        {NACRE_INTEGER, "1234567", 7}, {NACRE_INTEGER, "123456789", 9}, {NACRE_INTEGER, "", 0}, {NACRE_BOOLEAN, "\x02", 1},
-        {NACRE_TEXT, "a", 1}, {NACRE_TEXT, "a\0", 2}, {NACRE_TEXT, "a\0\x02", 3}, {NACRE_TEXT, "a\0\x01" "b", 4},
-        {NACRE_TEXT, "\xc3\0\x01", 3}, {NACRE_TEXT, "\xc3\0\xff\xa4\0\x01", 6}, {NACRE_TEXT, "", 0},
-        {NACRE_REAL, "\x7f\xff\xff\xff\xff\xff\xff\xff", 8} /* -0 */, {NACRE_REAL, "\xff\xff\xff\xff\xff\xff\xff\xff", 8},
-        {NACRE_REAL, "\0\0\0\0\0\0\0\0", 8}, {NACRE_TIMESTAMP, "\xff\xff\xff\xff\xff\xff\xff\xff", 8},
+    static const struct {
+        nacre_type type;
+        const char *bytes;
+        size_t size;
+    } rows[] = {
+        {NACRE_INTEGER, "1234567", 7},
+        {NACRE_INTEGER, "123456789", 9},
+        {NACRE_INTEGER, "", 0},
+        {NACRE_BOOLEAN, "\x02", 1},
+        {NACRE_TEXT, "a", 1},
+        {NACRE_TEXT, "a\0", 2},
+        {NACRE_TEXT, "a\0\x02", 3},
+        {NACRE_TEXT,
+         "a\0\x01"
+         "b",
+         4},
+        {NACRE_TEXT, "\xc3\0\x01", 3},
+        {NACRE_TEXT, "\xc3\0\xff\xa4\0\x01", 6},
+        {NACRE_TEXT, "", 0},
+        {NACRE_REAL, "\x7f\xff\xff\xff\xff\xff\xff\xff", 8} /* -0 */,
+        {NACRE_REAL, "\xff\xff\xff\xff\xff\xff\xff\xff", 8},
+        {NACRE_REAL, "\0\0\0\0\0\0\0\0", 8},
+        {NACRE_TIMESTAMP, "\xff\xff\xff\xff\xff\xff\xff\xff", 8},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         Schema s = keycode_schema(1, &rows[i].type);
-        if (!CHECK(!key_check(&s, span_of(rows[i].bytes, rows[i].size)))) printf("    row %zu\n", i);
+        if (!CHECK(!key_check(&s, span_of(rows[i].bytes, rows[i].size))))
+            printf("    row %zu\n", i);
     }
 }
 
 /* ---- random keys of every shape ---- */
 
-static const nacre_type keycode_types[] = {NACRE_INTEGER, NACRE_BIGINT, NACRE_REAL, NACRE_BOOLEAN, NACRE_TEXT, NACRE_BYTES,
+static const nacre_type keycode_types[] = {NACRE_INTEGER,  NACRE_BIGINT, NACRE_REAL,
+                                           NACRE_BOOLEAN,  NACRE_TEXT,   NACRE_BYTES,
                                            NACRE_TIMESTAMP};
 
 typedef struct KeycodeKey {
@@ -118,8 +168,10 @@ typedef struct KeycodeKey {
 
 static void keycode_random(uint64_t *state, const Schema *s, KeycodeKey *key) {
     static const int64_t integers[] = {0, 1, -1, 255, 256, -256, INT64_MAX, INT64_MIN, 1000};
-    static const double reals[] = {0, -0.0, 1, -1, 0.5, 1e300, -1e300, 5e-324, -5e-324, INFINITY, -INFINITY};
-    static const char text[] = {0, 0, 1, 'a', 'b', 0x7f}, bytes[] = {0, 0, 1, 2, 'a', (char)0xff, (char)0xfe};
+    static const double reals[] = {0,      -0.0,   1,       -1,       0.5,      1e300,
+                                   -1e300, 5e-324, -5e-324, INFINITY, -INFINITY};
+    static const char text[] = {0, 0, 1, 'a', 'b', 0x7f},
+                      bytes[] = {0, 0, 1, 2, 'a', (char)0xff, (char)0xfe};
     for (uint32_t i = 0; i < s->key_count; i++) {
         nacre_type type = s->key_types[i];
         int64_t integer = integers[test_random(state) % 9];
@@ -127,9 +179,12 @@ static void keycode_random(uint64_t *state, const Schema *s, KeycodeKey *key) {
         if (type == NACRE_TIMESTAMP) integer %= LIMIT_TIMESTAMP_MS;
         size_t size = test_random(state) % 5;
         for (size_t j = 0; j < size; j++)
-            key->room[i][j] = type == NACRE_TEXT ? text[test_random(state) % sizeof text] : bytes[test_random(state) % sizeof bytes];
-        if (type == NACRE_TEXT && test_random(state) % 4 == 0) memcpy(key->room[i] + size, "\xc3\xa4", 2), size += 2;
-        key->values[i] = keycode_value(type, integer, reals[test_random(state) % 11], key->room[i], size);
+            key->room[i][j] = type == NACRE_TEXT ? text[test_random(state) % sizeof text]
+                                                 : bytes[test_random(state) % sizeof bytes];
+        if (type == NACRE_TEXT && test_random(state) % 4 == 0)
+            memcpy(key->room[i] + size, "\xc3\xa4", 2), size += 2;
+        key->values[i] =
+            keycode_value(type, integer, reals[test_random(state) % 11], key->room[i], size);
     }
 }
 
@@ -139,7 +194,8 @@ static int keycode_order(const Schema *s, const nacre_value *a, const nacre_valu
         if (s->key_types[i] == NACRE_REAL)
             order = (a[i].real > b[i].real) - (a[i].real < b[i].real);
         else if (s->key_types[i] == NACRE_TEXT || s->key_types[i] == NACRE_BYTES)
-            order = span_compare(span_of(a[i].bytes.data, a[i].bytes.size), span_of(b[i].bytes.data, b[i].bytes.size));
+            order = span_compare(span_of(a[i].bytes.data, a[i].bytes.size),
+                                 span_of(b[i].bytes.data, b[i].bytes.size));
         else
             order = (a[i].integer > b[i].integer) - (a[i].integer < b[i].integer);
         if (order != 0) return order;
@@ -153,8 +209,11 @@ static void order_of_bytes_is_order_of_keys_and_none_is_a_prefix(void) {
     Env env = keycode_env();
     uint64_t state = test_seed();
     for (int i = 0; i < 40000; i++) {
-        Schema s = {.kind = NACRE_KV, .key_count = 1 + (uint32_t)(test_random(&state) % 3), .value_type = NACRE_BYTES};
-        for (uint32_t p = 0; p < s.key_count; p++) s.key_types[p] = keycode_types[test_random(&state) % 7];
+        Schema s = {.kind = NACRE_KV,
+                    .key_count = 1 + (uint32_t)(test_random(&state) % 3),
+                    .value_type = NACRE_BYTES};
+        for (uint32_t p = 0; p < s.key_count; p++)
+            s.key_types[p] = keycode_types[test_random(&state) % 7];
         KeycodeKey a, b;
         keycode_random(&state, &s, &a);
         keycode_random(&state, &s, &b);
@@ -181,7 +240,8 @@ static void a_prefix_bounds_what_begins_with_it(void) {
     Env env = keycode_env();
     uint64_t state = test_seed() + 1;
     for (int i = 0; i < 40000; i++) {
-        const nacre_type types[] = {keycode_types[test_random(&state) % 7], i & 1 ? NACRE_TEXT : NACRE_BYTES, NACRE_INTEGER};
+        const nacre_type types[] = {keycode_types[test_random(&state) % 7],
+                                    i & 1 ? NACRE_TEXT : NACRE_BYTES, NACRE_INTEGER};
         Schema s = keycode_schema(3, types);
         KeycodeKey a, p;
         keycode_random(&state, &s, &a);
@@ -205,8 +265,9 @@ static void a_prefix_bounds_what_begins_with_it(void) {
         leading.key_count = partial == KEY_PREFIX ? 1 : count;
         bool want = keycode_order(&leading, a.values, p.values) == 0;
         if (partial == KEY_PREFIX)
-            want = want && span_starts_with(span_of(a.values[1].bytes.data, a.values[1].bytes.size),
-                                            span_of(p.values[1].bytes.data, p.values[1].bytes.size));
+            want =
+                want && span_starts_with(span_of(a.values[1].bytes.data, a.values[1].bytes.size),
+                                         span_of(p.values[1].bytes.data, p.values[1].bytes.size));
         CHECK(inside == want);
     }
 }
@@ -222,8 +283,11 @@ static void a_successor_of_nothing_but_ff_is_none(void) {
 static void broken_keys_never_read_outside(void) {
     uint64_t state = test_seed() + 2;
     for (int i = 0; i < 40000; i++) {
-        Schema s = {.kind = NACRE_KV, .key_count = 1 + (uint32_t)(test_random(&state) % 3), .value_type = NACRE_BYTES};
-        for (uint32_t p = 0; p < s.key_count; p++) s.key_types[p] = keycode_types[test_random(&state) % 7];
+        Schema s = {.kind = NACRE_KV,
+                    .key_count = 1 + (uint32_t)(test_random(&state) % 3),
+                    .value_type = NACRE_BYTES};
+        for (uint32_t p = 0; p < s.key_count; p++)
+            s.key_types[p] = keycode_types[test_random(&state) % 7];
         static const uint8_t likely[] = {0, 0, 0, 1, 1, 0xff, 0xff, 'a', 0xc3, 0xa4};
         size_t size = test_random(&state) % 30;
         uint8_t *key = malloc(size ? size : 1), room[32];

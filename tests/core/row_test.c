@@ -16,7 +16,11 @@ static SchemaField row_fields[] = {
 enum { ROW_FIELDS = 8 };
 
 static Schema row_schema(void) {
-    return (Schema){.kind = NACRE_TABLE, .key_count = 1, .key_types = {NACRE_TEXT}, .field_count = ROW_FIELDS, .fields = row_fields};
+    return (Schema){.kind = NACRE_TABLE,
+                    .key_count = 1,
+                    .key_types = {NACRE_TEXT},
+                    .field_count = ROW_FIELDS,
+                    .fields = row_fields};
 }
 
 static Env row_env(void) {
@@ -30,14 +34,16 @@ static nacre_value row_v(nacre_type type, int64_t integer, double real, const ch
 }
 
 static void row_random(uint64_t *state, nacre_value *values) {
-    static const char *texts[] = {"", "a", "\xc3\xa4", "0123456789"}, *jsons[] = {"null", "[1,2]", "{\"a\":\"b\"}", "\"x\""};
+    static const char *texts[] = {"", "a", "\xc3\xa4", "0123456789"},
+                      *jsons[] = {"null", "[1,2]", "{\"a\":\"b\"}", "\"x\""};
     for (int i = 0; i < ROW_FIELDS; i++) {
         nacre_type type = row_fields[i].type;
         int64_t integer = (int64_t)test_random(state);
         if (type == NACRE_BOOLEAN) integer &= 1;
         if (type == NACRE_TIMESTAMP) integer %= LIMIT_TIMESTAMP_MS;
         double real = (double)integer / 3;
-        const char *text = type == NACRE_JSON ? jsons[test_random(state) % 4] : texts[test_random(state) % 4];
+        const char *text =
+            type == NACRE_JSON ? jsons[test_random(state) % 4] : texts[test_random(state) % 4];
         values[i] = row_v(test_random(state) % 4 == 0 ? NACRE_NULL : type, integer, real, text);
     }
 }
@@ -49,7 +55,9 @@ static bool row_same(const nacre_value *a, const nacre_value *b) {
     case NACRE_REAL: return memcmp(&a->real, &b->real, 8) == 0;
     case NACRE_TEXT:
     case NACRE_BYTES:
-    case NACRE_JSON: return span_eq(span_of(a->bytes.data, a->bytes.size), span_of(b->bytes.data, b->bytes.size));
+    case NACRE_JSON:
+        return span_eq(span_of(a->bytes.data, a->bytes.size),
+                       span_of(b->bytes.data, b->bytes.size));
     default: return a->integer == b->integer;
     }
 }
@@ -87,14 +95,21 @@ static void absent_fields_are_null(void) {
 }
 
 static void values_that_do_not_fit_are_refused_naming_the_field(void) {
-    static const struct { int field; nacre_type type; int64_t integer; double real; const char *text, *want; } rows[] = {
+    static const struct {
+        int field;
+        nacre_type type;
+        int64_t integer;
+        double real;
+        const char *text, *want;
+    } rows[] = {
         {0, NACRE_REAL, 0, 1, NULL, "field \"i\" has a value of another type"},
         {0, NACRE_TEXT, 0, 1, "1", "field \"i\" has a value of another type"},
         {1, NACRE_INTEGER, 1, 0, NULL, "field \"r\" has a value of another type"},
         {1, NACRE_REAL, 0, NAN, NULL, "field \"r\" is not a number (NaN)"},
         {2, NACRE_BOOLEAN, 7, 0, NULL, "field \"b\" is a boolean other than 0 and 1"},
         {3, NACRE_TEXT, 0, 0, "\xff", "field \"t\" is not valid UTF-8"},
-        {5, NACRE_TIMESTAMP, INT64_MAX, 0, NULL, "field \"w\" is a timestamp further than 8.64e15 ms from 1970"},
+        {5, NACRE_TIMESTAMP, INT64_MAX, 0, NULL,
+         "field \"w\" is a timestamp further than 8.64e15 ms from 1970"},
         {6, NACRE_JSON, 0, 0, "{", "field \"j\" is not one valid JSON value"},
         {6, NACRE_JSON, 0, 0, "", "field \"j\" is not one valid JSON value"},
         {3, (nacre_type)99, 0, 0, "", "field \"t\" has a value of another type"},
@@ -130,23 +145,33 @@ static void integer_and_bigint_stand_for_each_other(void) {
 }
 
 static void the_value_of_a_pair_is_its_bytes(void) {
-    static const struct { nacre_type type; const char *text; bool good; } rows[] = {
-        {NACRE_TEXT, "", true}, {NACRE_TEXT, "abc", true}, {NACRE_TEXT, "\xff", false}, {NACRE_BYTES, "\xff", true},
-        {NACRE_JSON, "{}", true}, {NACRE_JSON, "{", false}, {NACRE_JSON, "", false},
+    static const struct {
+        nacre_type type;
+        const char *text;
+        bool good;
+    } rows[] = {
+        {NACRE_TEXT, "", true},      {NACRE_TEXT, "abc", true}, {NACRE_TEXT, "\xff", false},
+        {NACRE_BYTES, "\xff", true}, {NACRE_JSON, "{}", true},  {NACRE_JSON, "{", false},
+        {NACRE_JSON, "", false},
     };
     Env env = row_env();
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        Schema s = {.kind = NACRE_KV, .key_count = 1, .key_types = {NACRE_TEXT}, .value_type = rows[i].type};
+        Schema s = {.kind = NACRE_KV,
+                    .key_count = 1,
+                    .key_types = {NACRE_TEXT},
+                    .value_type = rows[i].type};
         nacre_value v = row_v(rows[i].type, 0, 0, rows[i].text), back;
         uint64_t size = 0;
         env_clear(&env);
         CHECK((row_measure(&env, &s, &v, &size) == NACRE_OK) == rows[i].good);
-        CHECK((row_check(&env, &s, span_of(rows[i].text, strlen(rows[i].text))) == NACRE_OK) == rows[i].good);
+        CHECK((row_check(&env, &s, span_of(rows[i].text, strlen(rows[i].text))) == NACRE_OK) ==
+              rows[i].good);
         if (!rows[i].good) continue;
         CHECK_EQ(size, strlen(rows[i].text));
         CHECK(row_decode(&s, span_of(rows[i].text, (size_t)size), &back) && row_same(&v, &back));
     }
-    Schema s = {.kind = NACRE_KV, .key_count = 1, .key_types = {NACRE_TEXT}, .value_type = NACRE_TEXT};
+    Schema s = {
+        .kind = NACRE_KV, .key_count = 1, .key_types = {NACRE_TEXT}, .value_type = NACRE_TEXT};
     nacre_value null = {0};
     uint64_t size;
     CHECK(row_measure(&env, &s, &null, &size) == NACRE_INVALID_ARGUMENT);
@@ -174,7 +199,8 @@ static void broken_rows_are_refused_and_never_read_outside(void) {
         nacre_status status = row_check(&env, &s, span_of(broken, cut));
         bool decoded = row_decode(&s, span_of(broken, cut), values);
         if (status == NACRE_OK) CHECK(decoded);
-        for (uint32_t f = 0; f < ROW_FIELDS; f++) (void)row_field(&s, span_of(broken, cut), f, &one);
+        for (uint32_t f = 0; f < ROW_FIELDS; f++)
+            (void)row_field(&s, span_of(broken, cut), f, &one);
         free(broken);
     }
 }

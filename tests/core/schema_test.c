@@ -12,17 +12,27 @@ static Env schema_env(void) {
     return env;
 }
 
-static const nacre_field schema_fields[] = {{"title", NACRE_TEXT}, {"year", NACRE_INTEGER}, {"tags", NACRE_JSON}};
+static const nacre_field schema_fields[] = {
+    {"title", NACRE_TEXT}, {"year", NACRE_INTEGER}, {"tags", NACRE_JSON}};
 
 static nacre_schema schema_notes(void) {
-    return (nacre_schema){.struct_size = sizeof(nacre_schema), .kind = NACRE_COLLECTION, .key_count = 2,
-                          .key_types = {NACRE_TEXT, NACRE_INTEGER}, .dimensions = 384, .metric = NACRE_COSINE,
-                          .element = NACRE_F32, .field_count = 3, .fields = schema_fields};
+    return (nacre_schema){.struct_size = sizeof(nacre_schema),
+                          .kind = NACRE_COLLECTION,
+                          .key_count = 2,
+                          .key_types = {NACRE_TEXT, NACRE_INTEGER},
+                          .dimensions = 384,
+                          .metric = NACRE_COSINE,
+                          .element = NACRE_F32,
+                          .field_count = 3,
+                          .fields = schema_fields};
 }
 
 static nacre_schema schema_settings(void) {
-    return (nacre_schema){.struct_size = sizeof(nacre_schema), .kind = NACRE_KV, .key_count = 1,
-                          .key_types = {NACRE_TEXT}, .value_type = NACRE_JSON};
+    return (nacre_schema){.struct_size = sizeof(nacre_schema),
+                          .kind = NACRE_KV,
+                          .key_count = 1,
+                          .key_types = {NACRE_TEXT},
+                          .value_type = NACRE_JSON};
 }
 
 static void a_schema_survives_encoding(void) {
@@ -37,7 +47,8 @@ static void a_schema_survives_encoding(void) {
         CHECK(schema_encode(&s, bytes) == bytes + size);
         REQUIRE(schema_decode(&env, span_of(bytes, size), NACRE_CORRUPT, &back) == NACRE_OK);
         CHECK(schema_equal(&s, &back));
-        for (uint32_t f = 0; f < back.field_count; f++) CHECK(back.fields[f].name.data[back.fields[f].name.size] == 0);
+        for (uint32_t f = 0; f < back.field_count; f++)
+            CHECK(back.fields[f].name.data[back.fields[f].name.size] == 0);
         CHECK_EQ(schema_field_index(&s, span_of("year", 4)), i == 0 ? 1 : -1);
         schema_clear(&env, &s);
         schema_clear(&env, &back);
@@ -49,8 +60,15 @@ static void the_encoding_is_as_pictured(void) {
     Env env = schema_env();
     Schema s = {0};
     nacre_field field = {"ab", NACRE_REAL};
-    nacre_schema given = {.struct_size = sizeof given, .kind = NACRE_COLLECTION, .key_count = 1, .key_types = {NACRE_TEXT},
-                          .dimensions = 3, .metric = NACRE_L2, .element = NACRE_F32, .field_count = 1, .fields = &field};
+    nacre_schema given = {.struct_size = sizeof given,
+                          .kind = NACRE_COLLECTION,
+                          .key_count = 1,
+                          .key_types = {NACRE_TEXT},
+                          .dimensions = 3,
+                          .metric = NACRE_L2,
+                          .element = NACRE_F32,
+                          .field_count = 1,
+                          .fields = &field};
     static const uint8_t want[] = {1, 2, 1, 4, 0, 3, 0, 0, 0, 1, 1, 0, 1, 1, 0, 2, 2, 'a', 'b'};
     uint8_t bytes[64];
     REQUIRE(schema_from_public(&env, &given, &s) == NACRE_OK);
@@ -59,17 +77,19 @@ static void the_encoding_is_as_pictured(void) {
 }
 
 static void what_breaks_a_rule_is_refused(void) {
-    static const nacre_field reserved[] = {{"vector", NACRE_TEXT}}, twice[] = {{"a", NACRE_TEXT}, {"a", NACRE_REAL}},
-                             untyped[] = {{"a", NACRE_NULL}}, unnamed[] = {{NULL, NACRE_TEXT}}, slash[] = {{"a/b", NACRE_TEXT}};
+    static const nacre_field reserved[] = {{"vector", NACRE_TEXT}},
+                             twice[] = {{"a", NACRE_TEXT}, {"a", NACRE_REAL}},
+                             untyped[] = {{"a", NACRE_NULL}}, unnamed[] = {{NULL, NACRE_TEXT}},
+                             slash[] = {{"a/b", NACRE_TEXT}};
     Env env = schema_env();
     nacre_schema rows[20];
     nacre_status want[20];
     int count = 0;
-#define SCHEMA_ROW(status, from, change)                                  \
-    do {                                                                  \
-        rows[count] = from(), want[count] = NACRE_##status;               \
-        nacre_schema *s = &rows[count++];                                 \
-        change;                                                           \
+#define SCHEMA_ROW(status, from, change)                                                           \
+    do {                                                                                           \
+        rows[count] = from(), want[count] = NACRE_##status;                                        \
+        nacre_schema *s = &rows[count++];                                                          \
+        change;                                                                                    \
     } while (0)
     SCHEMA_ROW(INVALID_ARGUMENT, schema_notes, s->struct_size = 3);
     SCHEMA_ROW(INVALID_ARGUMENT, schema_notes, s->kind = (nacre_kind)9);
@@ -103,11 +123,15 @@ static void what_breaks_a_rule_is_refused(void) {
 
 static void a_difference_is_named(void) {
     Env env = schema_env();
-    static const nacre_field other[] = {{"title", NACRE_TEXT}, {"year", NACRE_REAL}, {"tags", NACRE_JSON}};
+    static const nacre_field other[] = {
+        {"title", NACRE_TEXT}, {"year", NACRE_REAL}, {"tags", NACRE_JSON}};
     nacre_schema changed[6];
     static const char *want[6] = {
-        "kind: stored collection, given kv", "a part of the key: stored integer, given bigint",
-        "dimensions: stored 384, given 768", "metric: stored cosine, given l2", "field \"year\": stored integer, given real",
+        "kind: stored collection, given kv",
+        "a part of the key: stored integer, given bigint",
+        "dimensions: stored 384, given 768",
+        "metric: stored cosine, given l2",
+        "field \"year\": stored integer, given real",
         "number of fields: stored 3, given 2",
     };
     for (int i = 0; i < 6; i++) changed[i] = schema_notes();
@@ -121,7 +145,8 @@ static void a_difference_is_named(void) {
         Schema a = {0}, b = {0}, copy = {0};
         nacre_schema stored = schema_notes();
         char text[128];
-        REQUIRE(schema_from_public(&env, &stored, &a) == NACRE_OK && schema_from_public(&env, &changed[i], &b) == NACRE_OK);
+        REQUIRE(schema_from_public(&env, &stored, &a) == NACRE_OK &&
+                schema_from_public(&env, &changed[i], &b) == NACRE_OK);
         CHECK(!schema_equal(&a, &b));
         schema_difference(&a, &b, text, sizeof text);
         CHECK_STR(text, want[i]);

@@ -114,6 +114,7 @@ for (const { name, run } of [{ name: "native", run: native }, { name: "WASI", ru
       [["search", "d", "notes", "--vector", "[0]"], 2, "", /1 numbers, not 2/],
       [["search", "d", "notes", "--like", "zz"], 1, "", /zz/],
       [["search", "d", "notes", "--vector", "[0,0]", "--where", '{"nope":1}'], 1, "", /nope/],
+      [["search", "d", "notes", "--vector", "[0,0]", "--where", "{"], 2, "", /--where/],
       [["search", "d", "notes", "--vector", "[0,0]", "--recall", "2"], 2, "", /recall/],
       [["search", "d", "notes", "--vector", "[0,0]", "--k", "0"], 2, "", /--k/],
       [["search", "d", "notes"], 2, "", /--vector JSON or --like KEY/],
