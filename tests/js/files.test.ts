@@ -120,19 +120,23 @@ test("un-awaited puts make one frame and one sync of the file", async () => {
   await db.close();
 });
 
-test("relaxed syncs within 200 ms, none by itself never", async () => {
-  for (const [durability, syncs] of [["relaxed", 1], ["none", 0]] as const) {
+test("relaxed syncs within 200 ms by itself, none never", async () => {
+  for (const durability of ["relaxed", "none"] as const) {
     const db = await open(freshName(), { durability });
     const kv = await db.kv<number>("s");
     await db.flush();
     const before = (await db.stats()).syncs;
+    const began = performance.now();
     for (let i = 0; i < 10; i++) await kv.put("a", i);
-    assert.equal((await db.stats()).syncs - before, 0, durability);
-    await new Promise((resolve) => setTimeout(resolve, 250));
-    assert.equal((await db.stats()).syncs - before, syncs, durability);
+    const syncs = (await db.stats()).syncs - before;
+    if (performance.now() - began < 100) assert.equal(syncs, 0, durability); // a loaded machine may take longer
+    // Nothing calls the database meanwhile: only the timer can have synced.
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    const kept = (await db.stats()).syncs;
+    assert.equal(kept - before > 0, durability === "relaxed");
     await kv.put("b", 1);
     await db.flush();
-    assert.equal((await db.stats()).syncs - before, syncs + 1, durability);
+    assert.equal((await db.stats()).syncs - kept, 1, durability);
     await db.close();
   }
 });
