@@ -172,7 +172,8 @@ package: | setup-npm ## build/nacre.tgz, as npm would publish it
 	@mv $(B)/nacre-*.tgz $(B)/nacre.tgz
 	@echo "made $(B)/nacre.tgz"
 
-demo: all js | setup-npm ## writes 5 000 real texts, is killed, recovers, and answers questions
+demo: ## writes 5 000 real texts, is killed, recovers, and answers questions
+	@$(SUB) $(JOBS) -Otarget all js
 	@$(NODE) examples/demo/demo.mjs
 
 bench: all js | setup-npm ## measures (tests/bench)
