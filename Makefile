@@ -258,13 +258,29 @@ test-wasm-scalar-node: $(call programs,wasm-scalar) | setup-npm
 test-wasmtime: $(call programs,wasm) | setup-test ## C tests as WebAssembly in wasmtime
 	$(call run_wasm,wasm,build/venv/bin/python tests/lib/wasmtime-run.py,wasmtime)
 
+# What the format tests run besides the command: make_golden natively and as WebAssembly.
+FORMAT_TOOLS := $(addprefix $(B)/formats/,make_golden make_golden.wasm xxh3_vectors)
+$(B)/formats/make_golden: $(call objects,release,tests/formats/make_golden.c) $(B)/libnacre.a
+	@mkdir -p $(@D)
+	$(call link,release) $^ -lm -o $@
+$(B)/formats/make_golden.wasm: $(call objects,wasm,tests/formats/make_golden.c $(LIB_SRC))
+	@mkdir -p $(@D)
+	$(call link,wasm) $^ -o $@
+$(B)/formats/xxh3_vectors: $(call objects,release,tests/formats/xxh3_vectors.c)
+	@mkdir -p $(@D)
+	$(call link,release) $^ -o $@
+
+.PHONY: golden
+golden: command $(FORMAT_TOOLS) | setup-npm ## writes tests/formats/golden/v1 anew: for a meant change of format
+	@B=$(B) $(NODE) --no-warnings tests/formats/golden.ts
+
 # $(call node_test,FILES,NAME)
 node_test = @$(if $(strip $1),$(NODE) --test --no-warnings $1,echo "no $2 tests yet")
-test-js: all js | setup-npm ## JavaScript and file format tests in Node
+test-js: all js $(FORMAT_TOOLS) | setup-npm ## JavaScript and file format tests in Node
 	$(call node_test,$(JS_TESTS),JavaScript)
 test-browser: all js | setup-test ## browser tests in Chromium and Firefox
 	$(call node_test,$(BROWSER_TESTS),browser)
-test-all-js: all js
+test-all-js: all js $(FORMAT_TOOLS)
 	$(call node_test,$(JS_TESTS) $(BROWSER_TESTS),JavaScript)
 
 mutants: | setup ## breaks the code on purpose and expects the tests to notice

@@ -1,0 +1,23 @@
+// Writes golden/v1/ anew (make golden): each database, and what it holds as lines of JSON.
+// Only for a format that no release has written; see make_golden.c.
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { readDatabase, readFiles } from "./database.ts";
+import { BUILD, GOLDEN, NACRE, NAMES, inFolder, run, writeFiles, writeGolden } from "./lib.ts";
+
+const VERSION = "v1";
+
+mkdirSync(join(GOLDEN, VERSION), { recursive: true });
+for (const name of NAMES) {
+  await inFolder((folder) => {
+    const path = join(folder, name);
+    run(join(BUILD, "formats/make_golden"), name, path);
+    const files = readFiles(path);
+    readDatabase(files);
+    writeGolden(VERSION, name, files);
+    const copy = join(folder, "copy");
+    writeFiles(copy, files);
+    writeFileSync(join(GOLDEN, VERSION, `${name}.jsonl.gz`), gzipSync(run(NACRE, "dump", copy), { level: 9 }));
+  });
+}

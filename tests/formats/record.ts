@@ -1,0 +1,54 @@
+// record_format.h
+import { Reader, expect } from "./bytes.ts";
+
+export const DELETE = 1;
+export const VECTOR = 2;
+
+export interface Row {
+  key: Uint8Array; // with the membrane's id
+  deleted: boolean;
+  value: Uint8Array;
+  vector: Uint8Array | undefined;
+}
+
+export interface Batch {
+  lsn: bigint;
+  rows: Row[];
+}
+
+function readRecord(r: Reader): Row {
+  const start = r.at;
+  const head = r.u32();
+  const keySize = head & 0xffffff;
+  const flags = head >>> 24;
+  const valueSize = r.u32();
+  r.zeros(8, "record: link and stamp");
+  const key = r.take(keySize);
+  let value = r.take(valueSize);
+  r.zeros((4 - ((r.at - start) % 4)) % 4, "record: padding");
+  expect(keySize > 4 && flags <= VECTOR, () => `record: key of ${keySize} bytes, flags ${flags}`);
+  if (flags === DELETE) expect(valueSize === 0, "record: a deletion with a value");
+  let vector: Uint8Array | undefined;
+  if (flags === VECTOR) {
+    const v = new Reader(value);
+    vector = v.take(v.u32());
+    value = v.take(v.left);
+  }
+  return { key, deleted: flags === DELETE, value, vector };
+}
+
+/** The batches of one frame's body. */
+export function readBatches(body: Uint8Array): Batch[] {
+  const r = new Reader(body);
+  const batches: Batch[] = [];
+  while (r.left > 0) {
+    const start = r.at;
+    const size = r.u32();
+    const count = r.u32();
+    const lsn = r.u64();
+    expect(size % 4 === 0, "batch: size");
+    batches.push({ lsn, rows: r.array(count, readRecord) });
+    expect(r.at - start === size, () => `batch ${lsn}: size`);
+  }
+  return batches;
+}

@@ -1,0 +1,52 @@
+// schema_format.h
+import { Reader, expect, utf8 } from "./bytes.ts";
+
+export const TYPES = ["null", "integer", "real", "boolean", "text", "bytes", "timestamp", "json", "bigint"] as const;
+export type Type = (typeof TYPES)[number];
+const KINDS = ["", "kv", "collection", "table"] as const;
+const METRICS = ["", "l2", "cosine", "ip"] as const;
+
+export interface Field {
+  name: string;
+  type: Type;
+}
+
+export interface Schema {
+  kind: (typeof KINDS)[number];
+  keyTypes: Type[];
+  valueType: Type;
+  dimensions: number;
+  metric: (typeof METRICS)[number];
+  fields: Field[];
+}
+
+function type(r: Reader): Type {
+  const number = r.u8();
+  const name = TYPES[number];
+  expect(name !== undefined, () => `schema: type ${number}`);
+  return name;
+}
+
+export function readSchema(bytes: Uint8Array): Schema {
+  const r = new Reader(bytes);
+  expect(r.u8() === 1, "schema: version");
+  const kind = KINDS[r.u8()];
+  const keyTypes = r.array(r.u8(), type);
+  const valueType = type(r);
+  const dimensions = r.u32();
+  const metric = METRICS[r.u8()];
+  const [element, index, bits] = [r.u8(), r.u8(), r.u8()];
+  const fields = r.array(r.u16(), (each) => {
+    const fieldType = type(each);
+    return { type: fieldType, name: utf8(each.take(each.u8())) };
+  });
+  r.end("schema");
+  expect(kind !== undefined && kind !== "" && metric !== undefined, "schema: kind, metric");
+  expect(keyTypes.length >= 1 && keyTypes.length <= 16 && !keyTypes.includes("null") && !keyTypes.includes("json"), "schema: key");
+  expect((kind === "kv") === ["json", "text", "bytes"].includes(valueType), "schema: type of the value");
+  expect(kind === "collection" ? dimensions > 0 && metric !== "" && element === 1 && index <= 1 && bits === 1
+    : dimensions === 0 && metric === "" && element === 0 && index === 0 && bits === 0, "schema: vector");
+  expect(kind !== "kv" || fields.length === 0, "schema: fields of a key-value membrane");
+  expect(new Set(fields.map((field) => field.name)).size === fields.length, "schema: names of fields");
+  return { kind, keyTypes, valueType, dimensions, metric, fields };
+}

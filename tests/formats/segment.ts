@@ -1,0 +1,264 @@
+// segment_format.h. Reads all of a segment at once, and checks every byte of it.
+import { Reader, commonPrefix, compare, equal, expect } from "./bytes.ts";
+import { readStream } from "./manifest.ts";
+import type { SegmentRef } from "./manifest.ts";
+import type { Row } from "./record.ts";
+import { xxh3 } from "./xxh3.ts";
+
+const ENTRY_DELETE = 1;
+const ENTRY_VECTOR = 2;
+const ENTRY_BLOB = 4;
+const UNIT = 16384;
+
+export interface Section {
+  membrane: number;
+  stride: number;
+  firstSlot: number;
+  slotCount: number;
+  offset: number;
+  rows: number;
+}
+
+export interface SegmentFacts {
+  blocks: number;
+  longRows: number;
+  blobs: number;
+  vectors: number;
+  filterSize: number;
+  sections: Section[];
+}
+
+/** What kind of bytes, and which of them: the seed of a checksum. */
+function placeSeed(segment: bigint, stream: number, number: number): bigint {
+  return BigInt.asUintN(64, segment * 0x9e3779b97f4a7c15n + (BigInt(stream) << 56n) + BigInt(number) + 1n);
+}
+
+// ---- the filter ----
+
+const SALTS = [0x47b6137b, 0x44974d91, 0x8824ad5b, 0xa2b7289d, 0x705495c7, 0x2df1424b, 0x9efc4947, 0x5c6bfb31];
+
+export function filterHas(filter: Uint8Array, hash: bigint): boolean {
+  if (filter.length === 0) return true;
+  const block = Number(((hash >> 32n) * BigInt(filter.length / 32)) >> 32n);
+  const r = new Reader(filter, 32 * block);
+  const low = Number(hash & 0xffffffffn);
+  return SALTS.every((salt) => ((r.u32() >>> (Math.imul(low, salt) >>> 27)) & 1) === 1);
+}
+
+// ---- the index ----
+
+interface Meta {
+  pages: number[];
+  firstSlots: number[];
+  separators: Uint8Array[];
+  sections: Section[];
+  fences: bigint[];
+  unitChecksums: bigint[];
+  filter: Uint8Array;
+  prefix: Uint8Array;
+}
+
+function readMeta(bytes: Uint8Array): Meta {
+  const r = new Reader(bytes);
+  const [blocks, units, sections, filterSize, separatorsSize, prefixSize] = r.array(6, () => r.u32()) as
+    [number, number, number, number, number, number];
+  const pages = r.array(blocks + 1, () => r.u32());
+  const firstSlots = r.array(blocks, () => r.u32());
+  const offsets = r.array(blocks + 1, () => r.u32());
+  const meta = {
+    pages, firstSlots,
+    sections: r.array(sections, () => ({
+      membrane: r.u32(), stride: r.u32(), firstSlot: r.u32(), slotCount: r.u32(), offset: r.size(), rows: r.size(),
+    })),
+    fences: r.array(blocks, () => r.u64()),
+    unitChecksums: r.array(units, () => r.u64()),
+    filter: r.take(filterSize),
+    prefix: r.take(prefixSize),
+  };
+  const separators = r.take(separatorsSize);
+  r.end("meta");
+  expect(offsets[0] === 0 && offsets[blocks] === separatorsSize, "meta: separators");
+  return { ...meta, separators: firstSlots.map((_, i) => separators.subarray(offsets[i]!, offsets[i + 1]!)) };
+}
+
+// ---- blocks ----
+
+interface Entry {
+  key: Uint8Array;
+  flags: number;
+  value: Uint8Array; // as stored
+}
+
+interface Block {
+  firstSlot: number;
+  long: boolean;
+  entries: Entry[];
+}
+
+function join(prefix: Uint8Array, suffix: Uint8Array): Uint8Array {
+  const key = new Uint8Array(prefix.length + suffix.length);
+  key.set(prefix);
+  key.set(suffix, prefix.length);
+  return key;
+}
+
+function readNormal(r: Reader, count: number, prefixSize: number, width: number): Entry[] {
+  const fingerprints = r.take(count);
+  const flags = r.take(count);
+  const valueOffsets = r.array(count + 1, () => r.u16());
+  const keyOffsets = width === 0xffff ? r.array(count + 1, () => r.u16()) : undefined;
+  const prefix = r.take(prefixSize);
+  const suffixes = r.at;
+  const entries = Array.from({ length: count }, (_, i): Entry => {
+    const from = keyOffsets ? keyOffsets[i]! : suffixes + i * width;
+    const to = keyOffsets ? keyOffsets[i + 1]! : from + width;
+    expect(r.at === from && from <= to, "block: suffixes lie one after the other");
+    const key = join(prefix, r.take(to - from));
+    expect(fingerprints[i] === Number((xxh3(key) >> 32n) & 0xffn), "block: fingerprint");
+    return { key, flags: flags[i]!, value: new Uint8Array() };
+  });
+  entries.forEach((entry, i) => {
+    expect(r.at === valueOffsets[i] && valueOffsets[i]! <= valueOffsets[i + 1]!, "block: values lie one after the other");
+    entry.value = r.take(valueOffsets[i + 1]! - valueOffsets[i]!);
+  });
+  return entries;
+}
+
+function readBlock(bytes: Uint8Array, seed: bigint, pageSize: number): Block {
+  const head = new Reader(bytes);
+  const checksum = head.u64();
+  const size = head.u32();
+  expect(size >= 24 && size <= bytes.length, "block: size");
+  expect(xxh3(bytes.subarray(8, size), seed) === checksum, "block: checksum");
+  new Reader(bytes, size).zeros(bytes.length - size, "block: behind its size");
+  const r = new Reader(bytes.subarray(0, size), 12);
+  const count = r.u16();
+  const kind = r.u8();
+  r.zeros(1, "block");
+  const prefixSize = r.u16();
+  const width = r.u16();
+  const firstSlot = r.u32();
+  if (kind === 1) {
+    expect(count === 1 && prefixSize === 0 && width === 0, "block: a long row's head");
+    expect(bytes.length === Math.ceil(size / pageSize) * pageSize, "block: pages of a long row");
+    const flags = r.u8();
+    r.zeros(3, "block");
+    const keySize = r.u32();
+    const valueSize = r.u32();
+    const entry: Entry = { flags, key: r.take(keySize), value: r.take(valueSize) };
+    r.end("block");
+    return { firstSlot, long: true, entries: [entry] };
+  }
+  expect(kind === 0 && count > 0 && bytes.length === pageSize, () => `block: kind ${kind}, ${count} rows, ${bytes.length} bytes`);
+  const entries = readNormal(r, count, prefixSize, width);
+  r.end("block");
+  return { firstSlot, long: false, entries };
+}
+
+// ---- the whole ----
+
+/** Reads a segment of the file; gives its rows in their order. */
+export function readSegment(file: Uint8Array, ref: SegmentRef): { rows: Row[]; facts: SegmentFacts } {
+  const [rowStream, vectorStream, blobStream] = ref.streams.map((stream) => stream ? readStream(file, stream) : new Uint8Array()) as
+    [Uint8Array, Uint8Array, Uint8Array];
+  const metaBytes = rowStream.subarray(ref.metaOffset, ref.metaOffset + ref.metaSize);
+  expect(xxh3(metaBytes, placeSeed(ref.id, 255, 0)) === ref.metaChecksum, "meta: checksum");
+  const meta = readMeta(metaBytes);
+  const facts: SegmentFacts = {
+    blocks: meta.firstSlots.length, longRows: 0, blobs: 0, vectors: 0, filterSize: meta.filter.length, sections: meta.sections,
+  };
+  checkVectors(vectorStream, ref, meta);
+
+  const rows: Row[] = [];
+  const counts = new Map<number, number>();
+  let last: Uint8Array = new Uint8Array();
+  let blobAt = 0;
+  let slot = 0;
+  const take = (entry: Entry): void => { // one row, all its parts in the order of the streams
+    const { key, flags } = entry;
+    expect(rows.length === 0 || compare(last, key) < 0, "keys rise");
+    expect(filterHas(meta.filter, xxh3(key)), "the filter has every key");
+    expect(flags <= 7 && (flags & ENTRY_DELETE) === 0 || flags === ENTRY_DELETE, () => `flags ${flags}`);
+    const membrane = new Reader(key).u32be();
+    counts.set(membrane, (counts.get(membrane) ?? 0) + 1);
+    const r = new Reader(entry.value);
+    let vector: Uint8Array | undefined;
+    if (flags & ENTRY_VECTOR) {
+      const section = meta.sections.find((each) => each.membrane === membrane);
+      expect(r.u32() === slot && section !== undefined, "slots rise by one");
+      const within = slot - section.firstSlot;
+      expect(within >= 0 && within < section.slotCount, "slot in its section");
+      vector = vectorStream.slice(section.offset + within * section.stride, section.offset + (within + 1) * section.stride);
+      expect(vector.length === section.stride, "vector");
+      slot++;
+      facts.vectors++;
+    }
+    let value = r.take(r.left);
+    if (flags & ENTRY_BLOB) {
+      const blob = new Reader(value);
+      const offset = blob.size();
+      const size = blob.size();
+      expect(offset === blobAt && offset + size <= blobStream.length, "blobs lie one after the other");
+      const checksum = blob.u64();
+      blob.end("reference to a blob");
+      value = blobStream.slice(offset, offset + size);
+      expect(xxh3(value, BigInt(size)) === checksum, "blob: checksum");
+      blobAt += size;
+      facts.blobs++;
+    } else {
+      expect(value.length <= ref.pageSize / 4, "a value longer than a quarter of a page is a blob");
+    }
+    if (flags === ENTRY_DELETE) expect(entry.value.length === 0, "a deletion with a value");
+    rows.push({ key, deleted: flags === ENTRY_DELETE, value, vector });
+    last = key;
+  };
+
+  expect(meta.pages[0] === 0 && meta.pages.at(-1)! * ref.pageSize === ref.metaOffset, "meta: pages");
+  meta.firstSlots.forEach((firstSlot, i) => {
+    const [from, to] = [meta.pages[i]!, meta.pages[i + 1]!];
+    expect(from < to, "meta: pages rise");
+    const block = readBlock(rowStream.subarray(from * ref.pageSize, to * ref.pageSize), placeSeed(ref.id, 0, from), ref.pageSize);
+    const separator = meta.separators[i]!;
+    expect(firstSlot === slot && block.firstSlot === slot, "first slot of a block");
+    expect(compare(separator, block.entries[0]!.key) <= 0 && (i === 0 || compare(separator, last) > 0), "separator");
+    expect(meta.fences[i] === fenceOf(separator, meta.prefix.length), "fence");
+    facts.longRows += Number(block.long);
+    block.entries.forEach(take);
+  });
+  expect(rows.length === ref.rows && rows.filter((row) => row.deleted).length === ref.deletes, "rows and deletes are those of the manifest");
+  expect(equal(rows[0]!.key, ref.firstKey) && equal(last, ref.lastKey), "first and last key");
+  expect(equal(meta.prefix, ref.firstKey.subarray(0, commonPrefix(ref.firstKey, ref.lastKey))), "common prefix");
+  expect(blobAt === blobStream.length, "every byte of the blobs is some row's");
+  expect(meta.sections.length === counts.size, "a section for each membrane");
+  for (const section of meta.sections) expect(counts.get(section.membrane) === section.rows, "rows of a section");
+  return { rows, facts };
+}
+
+function fenceOf(separator: Uint8Array, prefix: number): bigint {
+  const bytes = new Uint8Array(8);
+  bytes.set(separator.subarray(prefix, prefix + 8));
+  return new Reader(bytes).u64be();
+}
+
+/** Sections follow each other; between them nothing but zeros up to 16 bytes. */
+function checkVectors(stream: Uint8Array, ref: SegmentRef, meta: Meta): void {
+  expect(meta.unitChecksums.length === Math.ceil(stream.length / UNIT), "units");
+  meta.unitChecksums.forEach((checksum, unit) => {
+    const bytes = stream.subarray(unit * UNIT, (unit + 1) * UNIT);
+    expect(xxh3(bytes, placeSeed(ref.id, 1, unit)) === checksum, () => `vectors: checksum of unit ${unit}`);
+  });
+  let at = 0;
+  let slot = 0;
+  let membrane = -1;
+  for (const section of meta.sections) {
+    expect(section.membrane > membrane && section.firstSlot === slot, "sections rise");
+    membrane = section.membrane;
+    if (section.slotCount === 0) continue;
+    const start = Math.ceil(at / 16) * 16;
+    new Reader(stream, at).zeros(start - at, "vectors: between sections");
+    expect(section.offset === start && section.stride % 4 === 0, "section");
+    slot += section.slotCount;
+    at = start + section.stride * section.slotCount;
+  }
+  expect(at === stream.length, "every byte of the vectors is some row's");
+}
