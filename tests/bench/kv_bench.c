@@ -1,0 +1,201 @@
+/* kv_bench.c - key-value through nacre.h, every get checked: one JSON object on stdout.
+ * The same work as kv.mjs.
+ *
+ *   kv_bench DIRECTORY ROWS DURABLE_PUTS */
+#define _GNU_SOURCE
+#include "nacre.h"
+
+#include "data.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+enum { BATCH = 1000, MEMORY = 256 << 20, MANY = 100 };
+
+static nacre_db *db;
+
+static void check(nacre_status status, const char *what) {
+    if (status != NACRE_OK) die(what, db ? nacre_message(db) : nacre_status_name(status));
+}
+
+static nacre_membrane *open_kv(const char *directory, const char *name, nacre_durability durability) {
+    char path[4096];
+    nacre_options options = NACRE_OPTIONS_INIT;
+    options.durability = durability;
+    options.memory = MEMORY;
+    nacre_error error;
+    nacre_membrane *kv = NULL;
+    nacre_schema schema = nacre_schema_kv(NACRE_BYTES, NACRE_BYTES);
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    if (nacre_open(path, &options, &db, &error) != NACRE_OK) die(path, error.text);
+    check(nacre_membrane_open(db, "kv", &schema, &kv), "membrane");
+    return kv;
+}
+
+static void close_db(void) {
+    nacre_error error;
+    if (nacre_close(db, &error) != NACRE_OK) die("close", error.text);
+    db = NULL;
+}
+
+static void check_value(uint32_t row, const nacre_row *got) {
+    if (got->fields[0].bytes.size != VALUE || memcmp(got->fields[0].bytes.data, value_of(row), VALUE) != 0)
+        die("get", "wrong value");
+}
+
+static void get(nacre_membrane *kv, uint32_t row, bool ascending) {
+    uint8_t bytes[KEY];
+    nacre_row got;
+    make_key(row, ascending, bytes);
+    nacre_value key = nacre_bytes(bytes, KEY);
+    check(nacre_get(kv, NULL, &key, &got), "get");
+    check_value(row, &got);
+}
+
+static void rate(const char *what, double count, double wall_began, double cpu_began) {
+    double w = wall() - wall_began, c = cpu() - cpu_began;
+    printf("\"%s\":{\"perSecond\":%.0f,\"perCpuSecond\":%.0f},", what, count / w, count / c);
+    fflush(stdout);
+}
+
+static void latency(const char *what, double *seconds, size_t count) {
+    double took = 0;
+    for (size_t i = 0; i < count; i++) took += seconds[i];
+    double p50 = quantile(seconds, count, 0.5), p99 = quantile(seconds, count, 0.99);
+    printf("\"%s\":{\"perSecond\":%.0f,\"p50us\":%.1f,\"p99us\":%.1f},", what, (double)count / took, p50 * 1e6, p99 * 1e6);
+}
+
+static double *seconds_alloc(size_t count) {
+    double *seconds = malloc(count * sizeof *seconds);
+    if (!seconds) die("memory", "none left");
+    return seconds;
+}
+
+/* One sync per put, beside the machine's limit: before each put, a plain append of 140 bytes
+ * and a sync. */
+static void durable(const char *directory, uint32_t count) {
+    char path[4096];
+    uint8_t bytes[140] = {1};
+    double *seconds = seconds_alloc(count), *floor = seconds_alloc(count);
+    snprintf(path, sizeof path, "%s/floor", directory);
+    int file = open(path, O_CREAT | O_WRONLY | O_TRUNC, 0600);
+    if (file < 0) die(path, "cannot be written");
+    nacre_membrane *kv = open_kv(directory, "durable", NACRE_STRICT);
+    for (uint32_t i = 0; i < count; i++) {
+        uint8_t key_bytes[KEY];
+        make_key(i, false, key_bytes);
+        nacre_value key = nacre_bytes(key_bytes, KEY), value = nacre_bytes(value_of(i), VALUE);
+        double began = wall();
+        if (write(file, bytes, sizeof bytes) != sizeof bytes || fdatasync(file) != 0) die(path, "write failed");
+        double at = wall();
+        floor[i] = at - began;
+        check(nacre_put(kv, &key, NULL, &value), "put");
+        seconds[i] = wall() - at;
+    }
+    latency("syncFloor", floor, count);
+    latency("durable", seconds, count);
+    free(floor);
+    free(seconds);
+    close(file);
+    close_db();
+    kv = open_kv(directory, "durable", NACRE_STRICT);
+    for (uint32_t i = 0; i < count; i++) get(kv, i, false);
+    close_db();
+}
+
+static void put_all(nacre_membrane *kv, uint32_t rows, bool ascending, const char *what) {
+    double w = wall(), c = cpu();
+    for (uint32_t from = 0; from < rows; from += BATCH) {
+        nacre_batch *batch = NULL;
+        check(nacre_batch_begin(db, &batch), "batch");
+        for (uint32_t i = from; i < rows && i < from + BATCH; i++) {
+            uint8_t bytes[KEY];
+            make_key(i, ascending, bytes);
+            nacre_value key = nacre_bytes(bytes, KEY), value = nacre_bytes(value_of(i), VALUE);
+            check(nacre_batch_put(batch, kv, &key, NULL, &value), "batch put");
+        }
+        check(nacre_batch_commit(batch), "commit");
+    }
+    rate(what, rows, w, c);
+}
+
+static void scan(nacre_membrane *kv, uint32_t rows) {
+    double w = wall(), c = cpu();
+    nacre_cursor *cursor = NULL;
+    nacre_row row;
+    uint8_t last[KEY] = {0};
+    uint32_t seen = 0;
+    check(nacre_cursor_open(kv, NULL, NULL, &cursor), "cursor");
+    for (; nacre_cursor_next(cursor, &row) == NACRE_OK; seen++) {
+        if (seen && memcmp(row.key[0].bytes.data, last, KEY) <= 0) die("scan", "out of order");
+        if (row.fields[0].bytes.size != VALUE) die("scan", "wrong value");
+        memcpy(last, row.key[0].bytes.data, KEY);
+    }
+    nacre_cursor_close(cursor);
+    if (seen != rows) die("scan", "rows are missing");
+    rate("scan", rows, w, c);
+}
+
+static void short_scans(nacre_membrane *kv, uint32_t rows, uint32_t scans) {
+    double w = wall(), c = cpu();
+    uint64_t seen = 0;
+    for (uint32_t j = 0; j < scans; j++) {
+        uint32_t from = random_row(j, rows), count = 0;
+        uint8_t bytes[KEY];
+        make_key(from, false, bytes);
+        nacre_value key = nacre_bytes(bytes, KEY);
+        nacre_range range = NACRE_RANGE_INIT;
+        range.gte = &key;
+        range.limit = MANY;
+        nacre_cursor *cursor = NULL;
+        nacre_row row;
+        check(nacre_cursor_open(kv, NULL, &range, &cursor), "cursor");
+        for (; nacre_cursor_next(cursor, &row) == NACRE_OK; count++)
+            if (count == 0) check_value(from, &row);
+        nacre_cursor_close(cursor);
+        if (count == 0 || count > MANY) die("scan of 100", "wrong count");
+        seen += count;
+    }
+    rate("scan100", (double)seen, w, c);
+}
+
+static void loaded(const char *directory, uint32_t rows) {
+    nacre_membrane *kv = open_kv(directory, "random", NACRE_NONE);
+    put_all(kv, rows, false, "putRandom");
+    uint32_t gets = rows < 500000 ? rows : 500000;
+    for (int round = 0; round < 2; round++) { /* the first fills the cache */
+        double w = wall(), c = cpu();
+        for (uint32_t j = 0; j < gets; j++) get(kv, random_row(j, rows), false);
+        if (round) rate("get", gets, w, c);
+    }
+    scan(kv, rows);
+    short_scans(kv, rows, 5000);
+    const char *stats = NULL;
+    nacre_compact_report report;
+    check(nacre_stats_json(db, &stats), "stats");
+    printf("\"stats\":%s,", stats);
+    check(nacre_compact(db, &report), "compact");
+    printf("\"fileBytes\":%llu,", (unsigned long long)report.after);
+    close_db();
+    double began = wall();
+    kv = open_kv(directory, "random", NACRE_NONE);
+    printf("\"openMs\":%.2f,", (wall() - began) * 1e3);
+    get(kv, 0, false);
+    printf("\"openAndGetMs\":%.2f,", (wall() - began) * 1e3);
+    close_db();
+}
+
+int main(int argc, char **argv) {
+    if (argc != 4) die(argv[0], "usage: kv_bench DIRECTORY ROWS DURABLE_PUTS");
+    uint32_t rows = (uint32_t)strtoul(argv[2], NULL, 10);
+    pool_init();
+    printf("{");
+    durable(argv[1], (uint32_t)strtoul(argv[3], NULL, 10));
+    loaded(argv[1], rows);
+    nacre_membrane *kv = open_kv(argv[1], "sequential", NACRE_NONE);
+    put_all(kv, rows, true, "putSequential");
+    for (uint32_t i = 0; i < rows; i += 97) get(kv, i, true);
+    close_db();
+    printf("\"ok\":true}\n");
+    return 0;
+}
