@@ -367,8 +367,8 @@ NACRE_CHECKED nacre_status nacre_checkpoint(nacre_db *db); /* memtables become s
 NACRE_CHECKED nacre_status nacre_step(nacre_db *db, uint64_t bytes, bool *more);
 
 typedef struct nacre_compact_report {
-    uint64_t before, after; /* bytes of file */
-    uint64_t rows;          /* live rows written */
+    uint64_t before, after; /* bytes of the file and the records of its logs */
+    uint64_t rows;          /* live rows */
 } nacre_compact_report;
 
 NACRE_CHECKED nacre_status nacre_compact(nacre_db *db, nacre_compact_report *report);

@@ -109,20 +109,36 @@ static bool compact_worthwhile(const Db *db) {
     return false;
 }
 
+/* Bytes of all files, and rows of segments without those of the catalog. */
+static nacre_status compact_measure(Db *db, uint64_t *bytes, uint64_t *rows) {
+    uint64_t log = 0;
+    nacre_status status = db->env.vfs->size(db->data.file, bytes);
+    if (status != NACRE_OK) return env_fail_vfs(&db->env, status, "data file");
+    for (int i = 0; i < 2; i++) {
+        TRY(wal_size(&db->logs[i], &log));
+        *bytes += log;
+    }
+    *rows = 0;
+    for (size_t i = 0; i < db->version->count; i++)
+        for (size_t s = 0; s < db->version->runs[i].count; s++) {
+            Segment *segment = db->version->runs[i].segments[s];
+            Section catalog;
+            CacheEntry *pin = NULL;
+            *rows += segment->rows;
+            if (get_u32_be(segment->first_key) != 0) continue;
+            TRY(segment_pin_meta(segment, &pin));
+            if (segment_find_section(segment, 0, &catalog)) *rows -= catalog.rows;
+            cache_unpin(&db->cache, pin);
+        }
+    return NACRE_OK;
+}
+
 nacre_status db_compact(Db *db, nacre_compact_report *report) {
     nacre_compact_report done = {0, 0, 0};
-    const Vfs *vfs = db->env.vfs;
     TRY(state_writable(db));
-    nacre_status status = vfs->size(db->data.file, &done.before);
-    if (status != NACRE_OK) return env_fail_vfs(&db->env, status, "data file");
+    TRY(compact_measure(db, &done.before, &done.rows));
     TRY(db_checkpoint(db));
-    if (compact_worthwhile(db)) {
-        TRY(maintain_merge_all(db, &done.rows));
-    } else {
-        for (size_t i = 0; i < db->version->count; i++)
-            for (size_t s = 0; s < db->version->runs[i].count; s++)
-                done.rows += db->version->runs[i].segments[s]->rows;
-    }
+    if (compact_worthwhile(db)) TRY(maintain_merge_all(db));
     /* Twice: the extents of the state before last are free only when both superblocks
      * have moved on; then move, and twice again. */
     TRY(commit_again(db));
@@ -132,8 +148,7 @@ nacre_status db_compact(Db *db, nacre_compact_report *report) {
     TRY(commit_again(db));
     TRY(commit_truncate(db, true));
     TRY(log_release(db));
-    status = vfs->size(db->data.file, &done.after);
-    if (status != NACRE_OK) return env_fail_vfs(&db->env, status, "data file");
+    TRY(compact_measure(db, &done.after, &done.rows));
     if (report) *report = done;
     return NACRE_OK;
 }

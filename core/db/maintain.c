@@ -143,7 +143,6 @@ static nacre_status job_row(Db *db, Job *job, uint64_t *work) {
             job->writing = true;
         }
         TRY(segment_writer_add(&job->writer, &entry));
-        job->rows++;
         if (segment_writer_size(&job->writer) >= db->options.segment_size) {
             TRY(job_remember_key(db, job, entry.key));
             TRY(merge_next(&job->merge));
@@ -395,22 +394,14 @@ static nacre_status maintain_finish_jobs(Db *db) {
     return NACRE_OK;
 }
 
-nacre_status maintain_merge_all(Db *db, uint64_t *rows) {
+nacre_status maintain_merge_all(Db *db) {
     db->maintenance_error.code = NACRE_OK;
-    *rows = 0;
     TRY(maintain_finish_jobs(db));
-    while (db->version->count > 0) {
+    for (bool all = false; !all && db->version->count > 0;) {
         size_t count = db->version->count < MERGE_INPUTS_MAX ? db->version->count : MERGE_INPUTS_MAX;
-        bool all = count == db->version->count;
-        uint64_t output = db->ids.next_run;
+        all = count == db->version->count;
         TRY(merge_start(db, &db->jobs[1], db->version->count - count, count, TIER_LAST, 1));
         TRY(maintain_finish_jobs(db));
-        if (all) {
-            size_t at = version_find_run(db->version, output);
-            if (at < db->version->count)
-                for (size_t s = 0; s < db->version->runs[at].count; s++) *rows += db->version->runs[at].segments[s]->rows;
-            break;
-        }
     }
     return NACRE_OK;
 }

@@ -70,7 +70,6 @@ typedef struct Job {
     size_t finished_count, finished_capacity;
     uint8_t *last_key;  /* last row read by the merge, for trimming inputs */
     size_t last_key_size, last_key_capacity;
-    uint64_t rows;
 } Job;
 
 enum { JOB_COUNT = 6 }; /* job 0 is the flush */
@@ -191,7 +190,7 @@ NACRE_CHECKED nacre_status maintain_freeze(Db *db); /* active becomes frozen; it
 NACRE_CHECKED nacre_status maintain_flush(Db *db);  /* finishes the flush of frozen */
 void maintain_after_write(Db *db, uint64_t bytes);
 NACRE_CHECKED nacre_status maintain_step(Db *db, uint64_t bytes, bool *more);
-NACRE_CHECKED nacre_status maintain_merge_all(Db *db, uint64_t *rows);
+NACRE_CHECKED nacre_status maintain_merge_all(Db *db);
 void maintain_abort(Db *db);
 bool maintain_dropped(const Db *db, uint32_t membrane);
 

@@ -176,7 +176,7 @@ static void compaction_gives_space_back(void) {
     }
     nacre_compact_report report;
     CHECK_EQ(nacre_compact(db, &report), NACRE_OK);
-    CHECK_EQ(report.rows, 1200 + 2); /* and two of the catalog */
+    CHECK_EQ(report.rows, 1200);
 
     CHECK(report.after <= 1200 * 1016 * 11 / 10 + (2 << 20));
     CHECK(report.after < report.before / 3);
