@@ -7,6 +7,7 @@ export const SLOTS = [0, 4096] as const;
 
 export interface Superblock {
   slot: number;
+  loose: boolean; // SUPERBLOCK_LOOSE
   databaseId: string;
   generation: bigint;
   epoch: bigint;
@@ -40,9 +41,11 @@ export function readSuperblock(file: Uint8Array, slot: number): Superblock | und
   if (new Reader(bytes, 2040).u64() !== xxh3(bytes.subarray(0, 2040))) return undefined;
   const r = new Reader(bytes.subarray(0, 2040), 8);
   expect(r.u32() === 1, "superblock: version");
-  expect(r.u32() === 0, "superblock: flags");
+  const flags = r.u32();
+  expect(flags === 0 || flags === 2, () => `superblock: flags ${flags}`);
   const superblock: Superblock = {
     slot,
+    loose: flags === 2,
     databaseId: latin1(r.take(16)),
     generation: r.u64(),
     epoch: r.u64(),
