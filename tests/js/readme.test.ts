@@ -2,7 +2,7 @@
 // somewhere, its reference lists what there is. Before each snippet a comment says which:
 //
 //     from: FILE         the lines stand in FILE (the first snippet is the whole of it)
-//     run: repository    runs in the repository
+//     run: repository    runs in the repository, but for its calls of make: all is built before tests
 //     run: folder        runs in an empty folder, with build on the PATH
 //     text               not run: installing, building all, watching
 import assert from "node:assert/strict";
@@ -21,7 +21,7 @@ const snippets = [...readme.matchAll(/(?:<!-- (from|run|text)(?:: ([^ ]+))? -->\
   .map(([, kind, where, language, text]) => ({ kind, where: where ?? "", language, text: text as string, name: (text as string).split("\n")[0] }));
 
 function sh(script: string, cwd: string): string {
-  const { MAKEFLAGS: _, MAKELEVEL: __, MFLAGS: ___, ...env } = process.env; // a make of its own
+  const { env } = process;
   const done = spawnSync("sh", ["-euc", script], {
     cwd, encoding: "utf8", timeout: 300_000, env: { ...env, PATH: `${join(root, "build")}${delimiter}${env.PATH}` },
   });
@@ -40,7 +40,7 @@ describe("README", () => {
     if (kind === "from") test(`${where}: ${name}`, () => assert.ok(read(where).includes(text), `${where} has no such lines:\n${text}`));
     if (kind === "run") {
       test(`run: ${name}`, () => {
-        if (where === "repository") return void sh(text, root);
+        if (where === "repository") return void sh(text.replaceAll(/^make .*$/gm, ""), root);
         const folder = mkdtempSync(join(tmpdir(), "nacre-readme-"));
         try {
           assert.match(sh(text, folder), /^\{"key":"pearl","distance":0\.07.*\nnotes: collection, 1 row.*\nok\n$/);
