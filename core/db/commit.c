@@ -106,6 +106,7 @@ nacre_status commit_version(Db *db, Version *version, uint64_t flushed_lsn) {
     if (status == NACRE_OK) status = data_sync(&db->data);
     if (status != NACRE_OK) { /* it may be on the disk or not */
         db->data.broken = true;
+        superblock_spoil(&db->data, &next);
         superblock_clear(env, &next);
         version_release(version);
         return state_poison(db, status);

@@ -178,7 +178,12 @@ nacre_status db_open(const char *path, const nacre_options *given, Db **out, nac
 /* Everything acknowledged is synced; the superblock then says how far, so that the next
  * open can tell a clean end from a lost one. */
 static nacre_status close_sync(Db *db) {
-    if (db->readonly || db->poisoned) return NACRE_OK;
+    if (db->readonly) return NACRE_OK;
+    if (db->poisoned) { /* what strict acknowledged is synced */
+        if (db->options.durability == NACRE_STRICT || db->last_lsn == db->synced_lsn) return NACRE_OK;
+        return env_fail(&db->env, NACRE_IO, "%s: a sync failed: what was acknowledged since the last good one is lost",
+                        db->name);
+    }
     maintain_abort(db);
     TRY(log_sync(db));
     db->loose = false;

@@ -342,7 +342,7 @@ static void recover_stir(Db *db) {
 static nacre_status recover_raise_epoch(Db *db) {
     Env *env = &db->env;
     nacre_status status = commit_again(db);
-    if (status != NACRE_QUOTA) return status;
+    if (status != NACRE_QUOTA || db->poisoned) return status;
     env_clear(env);
     const Superblock *now = &db->durable[0].superblock;
     Superblock next = *now;
@@ -361,6 +361,7 @@ static nacre_status recover_raise_epoch(Db *db) {
     if (status == NACRE_OK) status = superblock_write(&db->data, &next);
     if (status == NACRE_OK) status = data_sync(&db->data);
     if (status != NACRE_OK) {
+        superblock_spoil(&db->data, &next);
         superblock_clear(env, &next);
         return status;
     }
@@ -383,6 +384,7 @@ static nacre_status recover_existing(Db *db, Slots *slots, bool creating) {
     commit_recount(db);
     if (creating && !db->readonly) {
         TRY(recover_check_logs(db));
+        for (int i = 0; i < 2; i++) TRY(wal_mend(&db->logs[i])); /* a reset tears one header at a time */
         for (int i = 0; i < 2; i++) TRY(recover_reset_log(db, i, 0));
     }
     LogEnd ends[2] = {{{0}, 0, 0}, {{0}, 0, 0}};
@@ -391,10 +393,20 @@ static nacre_status recover_existing(Db *db, Slots *slots, bool creating) {
     if (db->torn_bytes) recover_note(db, "the log ended in a write that was never acknowledged; it was cut");
     if (db->readonly) return NACRE_OK;
     recover_stir(db);
+    for (int i = 0; i < 2; i++) TRY(wal_mend(&db->logs[i]));
+    if (db->fallback) TRY(data_sync(&db->data)); /* a spoiled slot must not come back when extents are used again */
     TRY(recover_cut(db, ends, newer));
     db->epoch++;
     db->ids.next_segment += ID_GAP;
     return recover_raise_epoch(db);
+}
+
+static uint64_t slots_generation(const Slots *slots) {
+    uint64_t generation = 0;
+    for (int i = 0; i < 2; i++)
+        if (slots->state[i] == SLOT_VALID && slots->superblock[i].generation > generation)
+            generation = slots->superblock[i].generation;
+    return generation;
 }
 
 static nacre_status recover_verdict(Db *db, const Slots *slots, bool *create, bool *creating) {
@@ -414,8 +426,10 @@ static nacre_status recover_verdict(Db *db, const Slots *slots, bool *create, bo
     *creating = unfinished && log_bytes == 0 && logs_there && db->logs[0].state == WAL_VALID;
     *create = false;
     if (valid) {
-        *creating = (db->logs[0].state == WAL_VALID && (db->logs[0].header.flags & LOG_CREATING)) ||
-                    (db->logs[1].state == WAL_VALID && (db->logs[1].header.flags & LOG_CREATING));
+        /* Generations 1 and 2 are the creation's: after it no log is emptied on a flag's word. */
+        *creating = log_bytes == 0 && slots_generation(slots) <= 2 &&
+                    ((db->logs[0].state == WAL_VALID && (db->logs[0].header.flags & LOG_CREATING)) ||
+                     (db->logs[1].state == WAL_VALID && (db->logs[1].header.flags & LOG_CREATING)));
         return NACRE_OK;
     }
     for (int i = 0; i < 2; i++)

@@ -35,7 +35,7 @@ static WalHeaderVerdict wal_decode_header(const uint8_t in[WAL_HEADER_SIZE], Wal
 }
 
 static nacre_status wal_read_header(Wal *wal, uint64_t file_size) {
-    bool found = false, other_version = false;
+    bool found = false, other_version = false, differ = file_size < WAL_HEADER_COPY + WAL_HEADER_SIZE;
     for (int copy = 0; copy < 2; copy++) {
         uint8_t bytes[WAL_HEADER_SIZE];
         uint64_t offset = copy ? WAL_HEADER_COPY : 0;
@@ -45,10 +45,15 @@ static nacre_status wal_read_header(Wal *wal, uint64_t file_size) {
         WalHeader header = {0};
         WalHeaderVerdict verdict = wal_decode_header(bytes, &header);
         other_version |= verdict == WAL_HEADER_OTHER_VERSION;
+        differ |= verdict != WAL_HEADER_GOOD || (found && header.sequence != wal->header.sequence);
         if (verdict != WAL_HEADER_GOOD) continue;
-        if (!found || header.sequence > wal->header.sequence) wal->header = header;
+        if (!found || header.sequence > wal->header.sequence) {
+            wal->header = header;
+            wal->good_header = copy;
+        }
         found = true;
     }
+    wal->lone_header = differ;
     if (other_version && !found)
         return env_fail(wal->env, NACRE_VERSION, "%s: the log is of another format version than %u", wal->name,
                         WAL_VERSION);
@@ -79,7 +84,20 @@ static nacre_status wal_write_header(Wal *wal, const uint8_t *bytes, uint64_t of
     const Vfs *vfs = wal->env->vfs;
     nacre_status status = vfs->write(wal->file, offset, bytes, WAL_HEADER_SIZE);
     if (status == NACRE_OK) status = vfs->sync(wal->file);
-    return status == NACRE_OK ? NACRE_OK : env_fail_vfs(wal->env, status, "log header");
+    if (status == NACRE_OK) return NACRE_OK;
+    status = env_fail_vfs(wal->env, status, "log header");
+    static const uint8_t spoiled[WAL_HEADER_SIZE]; /* rule 8: the next open must not believe it */
+    (void)!vfs->write(wal->file, offset, spoiled, sizeof spoiled);
+    return status;
+}
+
+nacre_status wal_mend(Wal *wal) {
+    if (wal->state != WAL_VALID || !wal->lone_header) return NACRE_OK;
+    uint8_t bytes[WAL_HEADER_SIZE];
+    wal_encode_header(&wal->header, bytes);
+    TRY(wal_write_header(wal, bytes, wal->good_header ? 0 : WAL_HEADER_COPY));
+    wal->lone_header = false;
+    return NACRE_OK;
 }
 
 nacre_status wal_reset(Wal *wal, const WalHeader *header) {
@@ -130,7 +148,10 @@ nacre_status wal_sync(Wal *wal) {
     nacre_status status = wal->env->vfs->sync(wal->file);
     if (status != NACRE_OK) {
         wal->broken = true; /* rule 3 of vfs.h: never sync again and hope */
-        return env_fail_vfs(wal->env, status, "log sync");
+        status = env_fail_vfs(wal->env, status, "log sync");
+        /* Rule 8. Where this fails too, nothing better is left to do. */
+        (void)!wal->env->vfs->truncate(wal->file, WAL_HEAD + wal->end - wal->unsynced);
+        return status;
     }
     wal->unsynced = 0;
     return NACRE_OK;

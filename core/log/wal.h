@@ -23,6 +23,8 @@ typedef struct Wal {
     VfsFile *file;
     WalState state;
     WalHeader header;
+    bool lone_header; /* one header is damaged or older than the other: wal_mend */
+    int good_header;  /* which one is right */
     uint64_t salt;  /* of the next frame: the header's, or that of the last cut */
     uint64_t end;   /* bytes of frames */
     uint64_t unsynced; /* bytes of frames not yet synced */
@@ -33,6 +35,9 @@ typedef struct Wal {
  * missing file is WAL_MISSING and NACRE_OK. Also NACRE_VERSION. */
 NACRE_CHECKED nacre_status wal_open(Wal *wal, Env *env, char *name, int how);
 void wal_close(Wal *wal);
+
+/* Makes the two headers the same again, before anything is written behind them. */
+NACRE_CHECKED nacre_status wal_mend(Wal *wal);
 
 /* Empties the log for a new use (rule 2). */
 NACRE_CHECKED nacre_status wal_reset(Wal *wal, const WalHeader *header);

@@ -13,7 +13,8 @@
  *    cut to its headers, the first header is written and synced, then the second.
  *    `sequence` rises by one with each reset of either log, `salt` is random. No
  *    frame is written before both headers are synced: so both headers damaged
- *    means damage, and never a crash.
+ *    means damage, and never a crash. A crash in between leaves two that differ: the
+ *    newer one counts, and opening for writing makes them the same before anything else.
  * 3. lsn is that of the last batch in the frame, previous that of the last batch
  *    before the frame, wherever that is: for the first frame it is what the other log
  *    or the segments end with. base lsn: everything up to it was in segments that both
@@ -30,6 +31,10 @@
  * 6. flags: LOG_CREATING while the database is being made; no frame is written
  *    until it is gone.
  * 7. Kinds FRAME_PART and FRAME_LAST are kept for transactions larger than memory.
+ * 8. After a failed sync the log is truncated to what was synced. The device may have
+ *    dropped the rest while reads still show it: the next open would build upon frames
+ *    that the next power failure takes away. For the same reason a header whose sync
+ *    failed is overwritten with zeros: the other one is right, and it is written anew.
  *
  * Assumed of the device: a write damages no bytes outside its own range, even when
  * it shares a sector with them ("powersafe overwrite", as SQLite assumes).

@@ -109,3 +109,8 @@ nacre_status superblock_write(DataFile *data, const Superblock *sb) {
     data->written += sizeof bytes;
     return status == NACRE_OK ? NACRE_OK : env_fail_vfs(data->env, status, "superblock");
 }
+
+void superblock_spoil(DataFile *data, const Superblock *superblock) {
+    static const uint8_t zeros[SUPERBLOCK_SIZE];
+    (void)!data->env->vfs->write(data->file, superblock->generation % 2 ? SUPERBLOCK_SLOT : 0, zeros, sizeof zeros);
+}

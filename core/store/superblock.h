@@ -26,6 +26,9 @@ NACRE_CHECKED nacre_status superblock_read(DataFile *data, int slot, Superblock 
 /* Writes into slot generation mod 2, without syncing. The manifest must lie in at
  * most SUPERBLOCK_RUNS_MAX runs of extents. */
 NACRE_CHECKED nacre_status superblock_write(DataFile *data, const Superblock *superblock);
+/* After a failed write or sync of `superblock`: overwrites its slot, as well as may be, so
+ * that the next open does not build on what reads may show but the device may lack. */
+void superblock_spoil(DataFile *data, const Superblock *superblock);
 void superblock_clear(Env *env, Superblock *superblock);
 
 /* Encodes and decodes extent lists as in the picture; also for the manifest. */

@@ -20,6 +20,8 @@
  * 6. Open takes the slot of higher generation whose manifest verifies, and reports
  *    it when that is not the higher of the two written. It may fall back only when
  *    the logs connect: a log is reset only after both slots cover it.
+ *    A slot whose write or sync failed is overwritten with zeros, and the next open syncs
+ *    the file before it writes: the device may hold either.
  * 7. flags: SUPERBLOCK_ALONE, an exported file that needs no logs (kept for later).
  *    SUPERBLOCK_LOOSE, the writer acknowledges before it syncs, and has not closed yet: it
  *    may have shown LSNs of which a crash leaves no trace, so none near is used again. */
