@@ -1,5 +1,6 @@
 /* limits.h - the one table of limits. Beyond one is NACRE_INVALID_ARGUMENT, naming the
- * thing; nacre_limits_get() tells those that a user meets.
+ * thing (of membranes, NACRE_RESOURCE_EXHAUSTED: one fewer would do); nacre_limits_get()
+ * tells those that a user meets.
  *
  *   name                     value         what, and why
  *   LIMIT_KEY_SIZE           64 KiB        raw bytes of a key: the sum of its parts (8 for a

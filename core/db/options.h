@@ -7,7 +7,7 @@
 
 /* What is not for users to set. */
 enum {
-    TIER_RUNS = 8,              /* runs of a tier that are merged (STORE: lazy-leveled, T = 8) */
+    TIER_RUNS = 8,              /* runs of a tier that are merged */
     MERGE_INPUTS_MAX = 64,      /* runs one merge takes at most */
     STEP_CREDIT_MIN = 16 << 10, /* bytes of work below which a step is not worth its call */
     SYNC_BYTES = 2 << 20,       /* unsynced bytes of segments after which a write pays a sync */

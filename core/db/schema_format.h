@@ -21,7 +21,7 @@
  *    boundary only; schema_decode refuses them.
  *
  * Why not JSON: it is read at every open and checked by C; and why not sections by kind:
- * twelve zero bytes cost less than three layouts. */
+ * ten zero bytes cost less than three layouts. */
 #ifndef DB_SCHEMA_FORMAT_H
 #define DB_SCHEMA_FORMAT_H
 

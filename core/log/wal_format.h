@@ -8,7 +8,8 @@
  *
  * 1. A header's checksum is over everything before it, seed 0. A frame's is over
  *    everything after itself, seeded with the log's salt. `size` counts the whole
- *    frame and is a multiple of 4.
+ *    frame and is a multiple of 4. The body of FRAME_BATCHES is batches of
+ *    record_format.h, one after the other, their LSNs rising.
  * 2. The two logs take turns. Each use of a log begins with a reset: the file is
  *    cut to its headers, the first header is written and synced, then the second.
  *    `sequence` rises by one with each reset of either log, `salt` is random. No
@@ -25,9 +26,11 @@
  *    the same salt follows later: with a synced above the last LSN before the gap,
  *    acknowledged batches are missing, and the log is damaged; else the gap is the
  *    torn end of writes that were never synced, and is cut.
- * 5. A cut appends a frame of kind FRAME_CUT (body: new salt u64) and truncates the
- *    file behind it. The frames after it use the new salt, and LSNs go on above
- *    every one seen, cut ones included.
+ * 5. A cut truncates the newer log behind its last whole frame, and appends there a
+ *    frame of kind FRAME_CUT (body: new salt u64; its own checksum uses the old one).
+ *    The frames after it use the new salt, and LSNs go on from the cut's own, which is
+ *    above every one seen, cut ones included. What an older log ends with stays until
+ *    its reset.
  * 6. flags: LOG_CREATING while the database is being made; no frame is written
  *    until it is gone.
  * 7. Kinds FRAME_PART and FRAME_LAST are kept for transactions larger than memory.

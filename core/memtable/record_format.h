@@ -2,14 +2,14 @@
  * log's bytes are the memtable's arena, there is no second copy.
  *
  *   batch  := size u32 | count u32 | lsn u64 | record*          size: of all of it, bytes
- *   record := key_size u32 (24 bits) + flags (8 bits) | value_size u32
+ *   record := key_size (lower 24 bits) and flags (upper 8) u32 | value_size u32
  *             | link u32 | stamp u32 | key | value | zeros up to a multiple of 4
  *
  * 1. A batch and each record begin at a multiple of 4 bytes from the log's start.
  * 2. key = membrane id u32 big-endian, then the row's key in its order-preserving
  *    encoding (keycode_format.h). No key is a prefix of another.
- * 3. flags: RECORD_DELETE, the row is gone (no value); RECORD_VECTOR, the value is
- *    vector_size u32, the vector's bytes, then the fields.
+ * 3. flags: RECORD_DELETE, the row is gone (no value, no other flag); RECORD_VECTOR, the
+ *    value is vector_size u32, the vector (f32 little-endian), then the fields.
  * 4. link and stamp are zero in the log. In the memtable they are set when the
  *    record is indexed: link = offset / 4 of the version before this one (0: none),
  *    stamp = LSN of the batch - base LSN of the memtable.

@@ -1,7 +1,7 @@
 /* segment_format.h - the bytes of a segment: a sorted, immutable piece of a run, held
  * as streams in extents of the data file. The manifest says where the streams are.
  *
- *   ROWS    := block* | zeros up to a page | meta
+ *   ROWS    := block* | meta
  *   VECTORS := for each section, at a multiple of 16 bytes: f32[dimensions] * slots
  *   BLOBS   := values that do not fit into a block, one after the other
  *   (CODES, POSTINGS: kept for quantised codes and indexes, and for text)
@@ -28,18 +28,23 @@
  *    begins. A row that cannot share a page has a block of kind 1 of its own, of as
  *    many pages as it needs.
  * 3. A block's checksum is over everything after it up to size, seeded with segment id
- *    and page; a unit's (16 KiB of VECTORS) with segment id and unit. Ids are never
- *    reused, so a stale or misdirected block does not verify, and an extent may be
- *    moved by copying it. A blob's checksum stands where it is referenced; meta's in
- *    the manifest.
- * 4. fp is the key's hash, bits 32-39. flags: ENTRY_*.
- * 5. A value longer than a quarter of a page is a blob.
+ *    and page; a unit's (16 KiB of VECTORS, the last one shorter) with segment id and
+ *    unit (place_seed below). Ids are never reused, so a stale or misdirected block does
+ *    not verify, and an extent may be moved by copying it. A blob's checksum, seeded
+ *    with its size, stands where it is referenced; meta's, seeded as number 0 of stream
+ *    255, in the manifest.
+ * 4. A key's hash is XXH3-64 of all its bytes, seed 0. fp is bits 32-39 of it. flags:
+ *    ENTRY_*.
+ * 5. A value longer than a quarter of a page is a blob; one that was a blob stays one.
  * 6. separator i is not above the first key of block i and above the last of block
- *    i - 1. fence = its 8 bytes after the segment's common prefix, big-endian, padded
- *    with zeros.
+ *    i - 1. prefix is what the segment's first and last key have in common. fence i = the
+ *    8 bytes of separator i after it, padded with zeros, as a big-endian number.
  * 7. The filter is a split-block Bloom filter (Putze et al. 2007; the salts are those
- *    of Apache Parquet) over the hashes of all keys; size 0: none.
- * 8. slot: the row's vector is slot - section.first_slot vectors into its section.
+ *    of Apache Parquet; filter_blocks.h) over the hashes of all keys; size 0: none.
+ * 8. Slots count the segment's vectors from 0, in the order of rows: a row's is slot -
+ *    section.first_slot vectors into its section. first_slot of a block: the next slot
+ *    where it begins. Each membrane has a section; without vectors its stride,
+ *    slot_count and offset are 0.
  *
  * Why whole rows in one page: one read per get is the whole budget (columns apart cost
  * a block each). Why vectors apart: a scan reads nothing else. */

@@ -2,7 +2,7 @@
  *
  * 1. Extent 0 holds the superblocks. An extent is free when no mark is on it. Marks
  *    are recomputed from what references extents, not maintained beside it, so that
- *    nothing can disagree with the truth (DESIGN 1).
+ *    nothing can disagree with the truth.
  * 2. EXTENT_CURRENT: the newest superblock's state references it. EXTENT_PREVIOUS:
  *    the one before does. EXTENT_WRITING: taken by what is not yet committed.
  *    EXTENT_PINNED: a snapshot or cursor still reads it.

@@ -10,11 +10,12 @@
  *
  * 1. Runs stand newest first: of one key, the first run that has it is right.
  * 2. The segments of a run rise and do not overlap.
- * 3. Keys <= above are not looked for in a run: a merge under way has moved them.
+ * 3. Keys <= above are not looked for in a run: a merge, under way or given up, has moved
+ *    them.
  * 4. tier: 0 for a flushed memtable, one more for each merge; TIER_LAST for the last.
  * 5. Ids rise for ever.
- * 6. It is written whole at each commit: with segments of 16 MiB that is some 60 KB for
- *    10 M rows. Why not edits, as LevelDB has: nothing to replay, nothing to compact. */
+ * 6. It is written whole at each commit: with segments of 16 MiB that is some tens
+ *    of KB for 10 M rows. Why not edits, as LevelDB has: nothing to replay, nothing to compact. */
 #ifndef STORE_MANIFEST_FORMAT_H
 #define STORE_MANIFEST_FORMAT_H
 

@@ -1,5 +1,5 @@
 /* superblock.c - encodes, decodes and checks superblocks. Which one counts is
- * decided at open (db/open.c). */
+ * decided at open (db/recover.c). */
 #include "store/superblock.h"
 
 #include "base/checksum.h"

@@ -8,15 +8,18 @@
  *                 | zeros | checksum u64 (the last 8 of 2048 bytes)
  *
  * 1. Slot = generation mod 2; generation rises by one with each commit. What either
- *    slot references is never overwritten.
+ *    slot references is never overwritten. Extents are pieces of 64 KiB (extents.h).
  * 2. A commit: manifest into free extents, sync, superblock into the older slot, sync.
+ *    Where the disk has no room for another manifest, opening writes only a superblock:
+ *    it shares the other slot's manifest.
  * 3. The checksum is over everything before it, seed 0. The manifest's is seeded with
- *    the generation.
+ *    the generation. Later versions keep magic, version and checksum where they are, so
+ *    that this one can tell them from damage.
  * 4. flushed lsn: everything up to it is in segments; logs are replayed above it.
  *    synced lsn: at least this much was on the device when the superblock was
  *    written; segments and logs must reach it, or something is missing.
  * 5. epoch: rises when the database is opened for writing. A writer that finds
- *    another epoch than its own on disk has been replaced, and may not commit.
+ *    a higher epoch than its own on disk has been replaced, and may not commit.
  * 6. Open takes the slot of higher generation whose manifest verifies, and reports
  *    it when that is not the higher of the two written. It may fall back only when
  *    the logs connect: a log is reset only after both slots cover it.
