@@ -78,20 +78,26 @@ static nacre_status open_files(Db *db) {
         nacre_status status = vfs->lock(vfs->self, db->lock_name, db->options.lock == NACRE_LOCK_BREAK, &db->lock);
         if (status != NACRE_OK) return open_fail_vfs(db, status);
     }
-    /* A file that is not ours is not touched: logs are made only beside an empty NAME. */
+    /* Files are made only where nothing says that there was a database: a file that is not
+     * ours is not touched, and a missing one is not replaced. */
     db->data = (DataFile){.env = &db->env, .name = db->name};
     int how = db->readonly ? VFS_READ : VFS_WRITE;
-    nacre_status status = vfs->open(vfs->self, db->name, how, &db->data.file);
-    if (status == NACRE_NOT_FOUND && !db->readonly && may_create)
-        status = vfs->open(vfs->self, db->name, VFS_CREATE, &db->data.file);
-    if (status == NACRE_NOT_FOUND)
-        return env_fail(&db->env, NACRE_CORRUPT, "%s: the file is missing, but its logs are there", db->name);
-    if (status != NACRE_OK) return open_fail_vfs(db, status);
-    uint64_t size = 0;
-    status = vfs->size(db->data.file, &size);
-    if (status != NACRE_OK) return open_fail_vfs(db, status);
-    if (size == 0 && may_create && !db->readonly) how = VFS_CREATE;
     for (int i = 0; i < 2; i++) TRY(wal_open(&db->logs[i], &db->env, db->log_names[i], how));
+    uint64_t size = 0;
+    nacre_status status = vfs->open(vfs->self, db->name, how, &db->data.file);
+    if (status == NACRE_OK) status = vfs->size(db->data.file, &size);
+    if (status != NACRE_OK && status != NACRE_NOT_FOUND) return open_fail_vfs(db, status);
+    if (size > 0) return NACRE_OK;
+    bool unfinished = false;
+    TRY(recover_unfinished(db, &unfinished));
+    if (!unfinished)
+        return env_fail(&db->env, NACRE_CORRUPT, "%s: the file is missing or empty, but its logs are there", db->name);
+    if (!may_create)
+        return env_fail(&db->env, NACRE_NOT_FOUND, "%s: no database was ever finished there", db->name);
+    if (!db->data.file) status = vfs->open(vfs->self, db->name, VFS_CREATE, &db->data.file);
+    if (status != NACRE_OK) return open_fail_vfs(db, status);
+    for (int i = 0; i < 2; i++)
+        if (!db->logs[i].file) TRY(wal_open(&db->logs[i], &db->env, db->log_names[i], VFS_CREATE));
     return NACRE_OK;
 }
 
@@ -115,8 +121,7 @@ static nacre_status open_all(Db *db, const char *path) {
     db->kernels = kernels_choose();
     db->loose = db->options.durability != NACRE_STRICT;
     TRY(open_files(db));
-    TRY(recover(db));
-    return catalog_load(db);
+    return recover(db);
 }
 
 static void open_undo(Db *db) {

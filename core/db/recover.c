@@ -243,6 +243,9 @@ static nacre_status recover_check_logs(Db *db) {
         if (log->state != WAL_VALID)
             return env_fail(&db->env, NACRE_CORRUPT, "%s: %s; it may hold acknowledged rows", log->name,
                             log->state == WAL_MISSING ? "the log is missing" : "both headers are damaged");
+        if (log->cut_short)
+            return env_fail(&db->env, NACRE_CORRUPT, "%s: cut short within its headers; it may have held acknowledged rows",
+                            log->name);
         if (memcmp(log->header.database_id, db->database_id, sizeof db->database_id) != 0)
             return env_fail(&db->env, NACRE_CORRUPT, "%s: the log of another database", log->name);
         if (log->header.base_lsn > db->durable[0].superblock.flushed_lsn)
@@ -391,6 +394,7 @@ static nacre_status recover_existing(Db *db, Slots *slots, bool creating) {
     int newer = 0;
     TRY(recover_logs(db, ends, &newer));
     if (db->torn_bytes) recover_note(db, "the log ended in a write that was never acknowledged; it was cut");
+    TRY(catalog_load(db)); /* the last that may find damage: nothing was written before */
     if (db->readonly) return NACRE_OK;
     recover_stir(db);
     for (int i = 0; i < 2; i++) TRY(wal_mend(&db->logs[i]));
@@ -399,6 +403,16 @@ static nacre_status recover_existing(Db *db, Slots *slots, bool creating) {
     db->epoch++;
     db->ids.next_segment += ID_GAP;
     return recover_raise_epoch(db);
+}
+
+nacre_status recover_unfinished(const Db *db, bool *unfinished) {
+    *unfinished = true;
+    for (int i = 0; i < 2; i++) {
+        uint64_t bytes = 0;
+        TRY(wal_size(&db->logs[i], &bytes));
+        *unfinished &= bytes == 0 && (db->logs[i].state != WAL_VALID || (db->logs[i].header.flags & LOG_CREATING));
+    }
+    return NACRE_OK;
 }
 
 static uint64_t slots_generation(const Slots *slots) {
@@ -464,6 +478,7 @@ nacre_status recover(Db *db) {
         int newer = 1;
         db->log_free[newer] = false;
         TRY_OUT(memtable_alloc(&db->env, (size_t)db->options.memtable_size, 0, (uint32_t)newer, &db->active));
+        TRY_OUT(catalog_load(db));
     } else {
         TRY_OUT(recover_existing(db, &slots, creating));
     }

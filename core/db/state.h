@@ -201,6 +201,8 @@ Membrane *catalog_by_id(Db *db, uint32_t id);
 
 /* recover.c */
 NACRE_CHECKED nacre_status recover(Db *db);
+/* Do the logs say no more than that a database was being made? */
+NACRE_CHECKED nacre_status recover_unfinished(const Db *db, bool *unfinished);
 
 /* cursor.c */
 void cursors_close(Db *db);

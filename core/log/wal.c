@@ -54,6 +54,7 @@ static nacre_status wal_read_header(Wal *wal, uint64_t file_size) {
         found = true;
     }
     wal->lone_header = differ;
+    wal->cut_short = found && file_size < WAL_HEAD && !(wal->header.flags & LOG_CREATING);
     if (other_version && !found)
         return env_fail(wal->env, NACRE_VERSION, "%s: the log is of another format version than %u", wal->name,
                         WAL_VERSION);

@@ -25,6 +25,7 @@ typedef struct Wal {
     WalHeader header;
     bool lone_header; /* one header is damaged or older than the other: wal_mend */
     int good_header;  /* which one is right */
+    bool cut_short;   /* ends before WAL_HEAD, and not because it was never finished */
     uint64_t salt;  /* of the next frame: the header's, or that of the last cut */
     uint64_t end;   /* bytes of frames */
     uint64_t unsynced; /* bytes of frames not yet synced */

@@ -17,17 +17,17 @@ void extent_list_encode(ByteWriter *w, const ExtentList *list) {
     put_u32(count_at, runs);
 }
 
-nacre_status extent_list_decode(Env *env, ByteReader *r, uint64_t limit, ExtentList *list) {
+nacre_status extent_list_decode(Env *env, const char *file, ByteReader *r, uint64_t limit, ExtentList *list) {
     uint32_t runs = br_u32(r);
     for (uint32_t i = 0; i < runs && br_ok(r); i++) {
         uint32_t first = br_u32(r), length = br_u32(r);
         if (!br_ok(r)) break;
         if (first == 0 || length == 0 || (uint64_t)first + length > limit ||
             list->count + (uint64_t)length > limit)
-            return env_fail(env, NACRE_CORRUPT, "extents: %u from %u", length, first);
+            return env_fail(env, NACRE_CORRUPT, "%s: extents: %u from %u", file, length, first);
         for (uint32_t e = first; e < first + length; e++) TRY(extent_list_add(env, list, e));
     }
-    return br_ok(r) ? NACRE_OK : env_fail(env, NACRE_CORRUPT, "extents: a list that is cut short");
+    return br_ok(r) ? NACRE_OK : env_fail(env, NACRE_CORRUPT, "%s: extents: a list that is cut short", file);
 }
 
 void superblock_clear(Env *env, Superblock *superblock) { extent_list_clear(env, &superblock->manifest); }
@@ -54,7 +54,7 @@ static nacre_status superblock_decode(Env *env, const uint8_t *bytes, uint64_t l
     sb->synced_lsn = br_u64(&r);
     sb->manifest_size = br_u64(&r);
     sb->manifest_checksum = br_u64(&r);
-    nacre_status status = extent_list_decode(env, &r, limit, &sb->manifest);
+    nacre_status status = extent_list_decode(env, "superblock", &r, limit, &sb->manifest);
     if (status == NACRE_CORRUPT) { /* the slot's fault, not the database's: the other may be right */
         env_clear(env);
         return NACRE_OK;

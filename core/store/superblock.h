@@ -34,7 +34,8 @@ void superblock_clear(Env *env, Superblock *superblock);
 /* Encodes and decodes extent lists as in the picture; also for the manifest. */
 void extent_list_encode(ByteWriter *w, const ExtentList *list);
 /* NACRE_CORRUPT: cut short, or an extent that is 0 or not below `limit`. */
-NACRE_CHECKED nacre_status extent_list_decode(Env *env, ByteReader *r, uint64_t limit, ExtentList *list);
+NACRE_CHECKED nacre_status extent_list_decode(Env *env, const char *file, ByteReader *r, uint64_t limit,
+                                               ExtentList *list);
 /* One more than the last extent that a file of `size` bytes reaches. */
 static inline uint64_t extents_in(uint64_t size) { return (size + EXTENT_SIZE - 1) / EXTENT_SIZE; }
 

@@ -223,7 +223,7 @@ static nacre_status manifest_decode_streams(SegmentIo *io, ByteReader *r, uint32
             return env_fail(io->env, NACRE_VERSION, "%s: manifest: a stream of a later version", io->data->name);
         Stream *stream = &segment->streams[kind];
         if (stream->size || size == 0) return manifest_corrupt(io, "streams");
-        TRY(extent_list_decode(io->env, r, limit, &stream->extents));
+        TRY(extent_list_decode(io->env, io->data->name, r, limit, &stream->extents));
         stream->size = size;
         if (extents_in(size) != stream->extents.count) return manifest_corrupt(io, "a stream and its extents differ");
     }

@@ -1,0 +1,570 @@
+/* damage_test.c - what is on the disk is not what was written: flipped bits, cut files, zeroed
+ * and swapped blocks, missing, foreign and later files. The answer is the right content, or a
+ * typed error that names the file and leaves all files as they were. Only damage at the very end
+ * of a log may cost the last commits, for it cannot be told from a torn write; then stats report
+ * what was cut. Wrong rows, and an empty database in the place of a damaged one: never. */
+#include "base/checksum.h"
+#include "crash/history.h"
+#include "lib/check.h"
+#include "log/wal_format.h"
+#include "store/superblock_format.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef __wasm__
+enum { SAMPLES = 150, ROUNDS = 60 };
+#else
+enum { SAMPLES = 2500, ROUNDS = 70 };
+#endif
+enum { EXTENT = 65536 };
+
+static const char *const files[3] = {"db", "db-wal0", "db-wal1"};
+
+/* Two pasts: one ended in close, one in a power failure that took nothing away. */
+typedef struct Past {
+    History history;
+    SimDisk *disk, *work, *before;
+    bool closed;
+    uint64_t last_frame[2]; /* offset of the last frame of each log; UINT64_MAX: there is none */
+    uint64_t end[2];
+    int active;             /* the log that was used last */
+} Past;
+
+static void past_clear(Past *p) {
+    sim_disk_free(p->disk);
+    sim_disk_free(p->work);
+    sim_disk_free(p->before);
+    history_free(&p->history);
+}
+
+static uint64_t past_size(const Past *p, const char *file) {
+    uint64_t size = 0;
+    (void)sim_disk_bytes(p->disk, file, &size);
+    return size;
+}
+
+/* Where the last whole frame begins, by the sizes in their heads. */
+static void past_find_frames(Past *p) {
+    uint64_t sequence[2] = {0, 0};
+    for (int i = 0; i < 2; i++) {
+        uint64_t size = 0;
+        const uint8_t *bytes = sim_disk_bytes(p->disk, files[1 + i], &size);
+        p->last_frame[i] = UINT64_MAX;
+        sequence[i] = get_u64(bytes + 32);
+        uint64_t at = WAL_HEAD;
+        while (at + FRAME_HEAD <= size && get_u32(bytes + at + 12) >= FRAME_HEAD && get_u32(bytes + at + 12) <= size - at) {
+            p->last_frame[i] = at;
+            at += get_u32(bytes + at + 12);
+        }
+        p->end[i] = at;
+    }
+    p->active = sequence[1] > sequence[0];
+    if (p->last_frame[p->active] == UINT64_MAX) p->active = 1 - p->active; /* reset in advance, not used yet */
+}
+
+static bool past_init(Past *p, bool closed) {
+    *p = (Past){.closed = closed};
+    for (uint64_t seed = test_seed() | 1;; seed += 2) { /* an eager life, with rows in segments and in both logs */
+        history_init(&p->history, seed, NACRE_STRICT);
+        if (!history_go_on(&p->history, ROUNDS)) return false;
+        if (!p->history.db && !history_go_on(&p->history, 1)) return false;
+        if (p->history.db && (closed || p->history.commits[p->history.count - 1].written)) break;
+        history_free(&p->history);
+    }
+    bool right = true;
+    for (int i = 0; i < 3; i++) right = right && history_go_on(&p->history, 1);
+    if (closed && p->history.db) right = right && history_close(&p->history);
+    p->disk = sim_disk_clone(p->history.disk);
+    sim_disk_crash(p->disk, SIM_CRASH_PREFIX, sim_disk_crash_states(p->disk, SIM_CRASH_PREFIX) - 1);
+    p->work = sim_disk_new(0);
+    p->before = sim_disk_new(0);
+    past_find_frames(p);
+    return right;
+}
+
+static SimDisk *past_copy(Past *p) {
+    sim_disk_copy(p->disk, p->work);
+    return p->work;
+}
+
+static bool same_files(const SimDisk *a, const SimDisk *b) {
+    if (sim_disk_file_count(a) != sim_disk_file_count(b)) return false;
+    for (size_t i = 0; i < sim_disk_file_count(a); i++) {
+        uint64_t a_size = 0, b_size = 0;
+        const uint8_t *x = sim_disk_bytes(a, sim_disk_file_name(a, i), &a_size);
+        const uint8_t *y = sim_disk_bytes(b, sim_disk_file_name(a, i), &b_size);
+        if (!x != !y || a_size != b_size || (a_size && memcmp(x, y, (size_t)a_size) != 0)) return false;
+    }
+    return true;
+}
+
+typedef enum Answer { ANSWER_FULL, ANSWER_PREFIX, ANSWER_ERROR, ANSWER_WRONG } Answer;
+
+typedef struct Verdicts {
+    uint64_t full, prefix, errors, wrong;
+} Verdicts;
+
+static Answer wrong(const char *damage, const char *law, const char *text) {
+    printf("# %s: %s (%s)\n", damage, law, text);
+    check_that(CHECK_HERE, law, false);
+    return ANSWER_WRONG;
+}
+
+/* Reads all rows: NACRE_OK, or the failure, which must be one. *model has what was read. */
+static nacre_status read_all(nacre_db *db, Model *model, bool *right) {
+    static const char *const names[MODEL_MEMBRANES] = {"texts", "numbers", "vectors"};
+    *right = true;
+    memset(model, 0, sizeof *model);
+    for (int m = 0; m < MODEL_MEMBRANES; m++) {
+        nacre_membrane *membrane = NULL;
+        nacre_status status = nacre_membrane_open(db, names[m], NULL, &membrane);
+        if (status == NACRE_NOT_FOUND) continue;
+        if (status != NACRE_OK) return status;
+        for (uint32_t key = 0; key < HISTORY_KEYS; key++) {
+            char room[48];
+            nacre_value name = model_key(m, key, room);
+            nacre_row row;
+            status = nacre_get(membrane, NULL, &name, &row);
+            if (status == NACRE_NOT_FOUND) continue;
+            if (status != NACRE_OK) return status;
+            if (!(model->version[m][key] = model_row_version(m, key, &row))) *right = false;
+        }
+        nacre_cursor *cursor = NULL;
+        nacre_row row;
+        if ((status = nacre_cursor_open(membrane, NULL, NULL, &cursor)) != NACRE_OK) return status;
+        uint64_t seen = 0, count = 0;
+        while ((status = nacre_cursor_next(cursor, &row)) == NACRE_OK) seen++;
+        nacre_cursor_close(cursor);
+        if (status != NACRE_NOT_FOUND) return status;
+        for (uint32_t key = 0; key < HISTORY_KEYS; key++) count += model->version[m][key] != 0;
+        if (seen != count) *right = false;
+    }
+    return NACRE_OK;
+}
+
+/* What is the answer to the damaged p->work? Is it allowed to be a shorter prefix; need that be
+ * reported as torn? Compares the files with how they were when it is refused. */
+static Answer ask(Past *p, const char *damage, bool may_be_shorter, bool torn) {
+    nacre_options options = history_options(p->work, NACRE_STRICT);
+    nacre_db *db = NULL;
+    nacre_error error = {0};
+    const History *h = &p->history;
+    sim_disk_copy(p->work, p->before);
+    nacre_status status = nacre_open("db", &options, &db, &error);
+    if (status != NACRE_OK) {
+        if (status != NACRE_CORRUPT && status != NACRE_VERSION) return wrong(damage, "damage is CORRUPT or VERSION", error.text);
+        if (!strstr(error.text, "db")) return wrong(damage, "the file is named", error.text);
+        if (!same_files(p->work, p->before)) return wrong(damage, "a refused database is not touched", error.text);
+        return ANSWER_ERROR;
+    }
+    Model model;
+    bool right = false;
+    Answer answer = ANSWER_WRONG;
+    status = read_all(db, &model, &right);
+    if (status == NACRE_CORRUPT || status == NACRE_VERSION) {
+        uint64_t problems = 0;
+        char text[NACRE_ERROR_TEXT_SIZE];
+        snprintf(text, sizeof text, "%s", nacre_message(db));
+        answer = strstr(text, "db") ? ANSWER_ERROR : wrong(damage, "the file is named", text);
+        if (nacre_verify(db, true, NULL, NULL, &problems) != NACRE_OK || problems == 0)
+            answer = wrong(damage, "verify finds what a read finds", text);
+    } else if (status != NACRE_OK) {
+        answer = wrong(damage, "damage is CORRUPT or VERSION", nacre_message(db));
+    } else if (!right) {
+        answer = wrong(damage, "no row is wrong", "");
+    } else {
+        size_t found = history_find(h, &model, 0, h->count);
+        const char *json = "";
+        (void)!nacre_stats_json(db, &json);
+        if (found == SIZE_MAX) answer = wrong(damage, "the content is that after some commit", "");
+        else if (found == h->count) answer = ANSWER_FULL;
+        else if (!may_be_shorter) answer = wrong(damage, "no commit is missing", "");
+        else if (torn && strstr(json, "\"tornBytes\":0")) answer = wrong(damage, "what was cut is reported", json);
+        else answer = ANSWER_PREFIX;
+    }
+    (void)nacre_close(db, NULL);
+    return answer;
+}
+
+static bool count_answer(Verdicts *v, Answer answer) {
+    v->full += answer == ANSWER_FULL;
+    v->prefix += answer == ANSWER_PREFIX;
+    v->errors += answer == ANSWER_ERROR;
+    v->wrong += answer == ANSWER_WRONG;
+    return v->wrong < 3;
+}
+
+static void print_verdicts(const char *what, const Verdicts *v) {
+    printf("# %s: %" PRIu64 " right, %" PRIu64 " a prefix, %" PRIu64 " refused, %" PRIu64 " wrong\n", what, v->full,
+           v->prefix, v->errors, v->wrong);
+}
+
+/* Is this byte of the file at or behind the last frame of the log that was used last? */
+static bool at_the_end(const Past *p, int file, uint64_t offset) {
+    return file == 1 + p->active && !p->closed && offset >= p->last_frame[p->active];
+}
+
+/* ---- bits ---- */
+
+static bool flip(Past *p, Verdicts *v, int file, uint64_t offset) {
+    char damage[100];
+    uint64_t bit = offset * 8 + (offset * 5 + offset / 8) % 8;
+    snprintf(damage, sizeof damage, "%s: bit %" PRIu64 " of %s flipped", p->closed ? "closed" : "crashed", bit, files[file]);
+    sim_disk_flip(past_copy(p), files[file], bit);
+    return count_answer(v, ask(p, damage, at_the_end(p, file, offset), true));
+}
+
+static void flip_range(Past *p, Verdicts *v, int file, uint64_t from, uint64_t to, uint64_t most) {
+    uint64_t size = past_size(p, files[file]);
+    if (to > size) to = size;
+    uint64_t step = to > from ? 1 + (to - from) / (most ? most : 1) : 1;
+    if (getenv("CRASH_STATES")) step = 1;
+    for (uint64_t at = from; at < to && flip(p, v, file, at); at += step) {}
+}
+
+/* Each byte of superblocks, manifests, log headers and frame heads; frames' bodies and blocks are sampled. */
+static void flip_all(bool closed) {
+    Past p;
+    Verdicts v = {0};
+    REQUIRE(past_init(&p, closed));
+    for (int slot = 0; slot < 2; slot++) {
+        uint64_t at = slot ? SUPERBLOCK_SLOT : 0, size;
+        flip_range(&p, &v, 0, at, at + 200, SAMPLES);
+        flip_range(&p, &v, 0, at + 200, at + SUPERBLOCK_SIZE - 8, SAMPLES / 20);
+        flip_range(&p, &v, 0, at + SUPERBLOCK_SIZE - 8, at + SUPERBLOCK_SIZE, SAMPLES);
+        const uint8_t *sb = sim_disk_bytes(p.disk, "db", &size) + at;
+        uint64_t manifest = (uint64_t)get_u32(sb + 84) * EXTENT, manifest_size = get_u64(sb + 64);
+        CHECK(manifest > 0 && manifest < size && manifest_size > 0 && manifest_size < EXTENT);
+        flip_range(&p, &v, 0, manifest, manifest + manifest_size, SAMPLES / 4);
+    }
+    uint64_t end = past_size(&p, "db");
+    flip_range(&p, &v, 0, EXTENT, end, SAMPLES);
+    for (int log = 0; log < 2; log++) {
+        flip_range(&p, &v, 1 + log, 0, WAL_HEADER_SIZE, SAMPLES);
+        flip_range(&p, &v, 1 + log, WAL_HEADER_COPY, WAL_HEADER_COPY + WAL_HEADER_SIZE, SAMPLES);
+        flip_range(&p, &v, 1 + log, WAL_HEAD, p.end[log], SAMPLES);
+        uint64_t size;
+        for (uint64_t at = WAL_HEAD; at < p.end[log]; at += get_u32(sim_disk_bytes(p.disk, files[1 + log], &size) + at + 12))
+            flip_range(&p, &v, 1 + log, at, at + FRAME_HEAD, 8);
+        if (p.last_frame[log] != UINT64_MAX) flip_range(&p, &v, 1 + log, p.last_frame[log], p.end[log], SAMPLES / 4);
+    }
+    print_verdicts("flipped bits", &v);
+    CHECK(v.full > 0 && v.errors > 0);
+    past_clear(&p);
+}
+static void no_flipped_bit_shows_wrong_data_after_a_close(void) { flip_all(true); }
+static void no_flipped_bit_shows_wrong_data_after_a_crash(void) { flip_all(false); }
+
+/* ---- pieces ---- */
+
+/* B06, B21. What is cut off whole frames cannot be told from never having been written. */
+static void cut_files_are_a_prefix_or_refused(void) {
+    for (int closed = 0; closed < 2; closed++) {
+        Past p;
+        Verdicts v = {0};
+        REQUIRE(past_init(&p, closed));
+        for (int file = 0; file < 3; file++) {
+            uint64_t size = past_size(&p, files[file]), step = 512 * (1 + size / 512 / SAMPLES);
+            uint64_t dense = file && p.last_frame[file - 1] != UINT64_MAX ? p.last_frame[file - 1] : size;
+            for (uint64_t to = 0; to < size && v.wrong < 3; to += to + step <= dense ? step : to < dense ? dense - to : 1) {
+                char damage[100];
+                snprintf(damage, sizeof damage, "%s cut to %" PRIu64 " of %" PRIu64 " bytes", files[file], to, size);
+                sim_disk_resize(past_copy(&p), files[file], to);
+                bool log_end = file == 1 + p.active && !closed && to >= WAL_HEAD;
+                count_answer(&v, ask(&p, damage, log_end, false));
+            }
+        }
+        print_verdicts(closed ? "cut after a close" : "cut after a crash", &v);
+        CHECK(v.errors > 0);
+        past_clear(&p);
+    }
+}
+
+static void zero_or_swap(Past *p, int file, uint64_t a, uint64_t b, size_t unit, bool swap, Verdicts *v) {
+    uint64_t size = 0;
+    SimDisk *work = past_copy(p);
+    const uint8_t *bytes = sim_disk_bytes(work, files[file], &size);
+    if (a + unit > size || b + unit > size) return;
+    uint8_t *changed = malloc((size_t)size);
+    if (!changed) abort();
+    memcpy(changed, bytes, (size_t)size);
+    if (swap) {
+        memcpy(changed + a, bytes + b, unit);
+        memcpy(changed + b, bytes + a, unit);
+    } else {
+        memset(changed + a, 0, unit);
+    }
+    sim_disk_put(work, files[file], changed, (size_t)size);
+    free(changed);
+    char damage[120];
+    snprintf(damage, sizeof damage, "%s: %zu bytes at %" PRIu64 " %s %" PRIu64, files[file], unit, a,
+             swap ? "swapped with those at" : "zeroed", b);
+    /* Pieces longer than a frame may take several from the end. */
+    uint64_t far = swap && b > a ? b : a;
+    bool end = file == 1 + p->active && !p->closed && far + unit > p->last_frame[p->active];
+    count_answer(v, ask(p, damage, end, true));
+}
+
+static void lost_and_misdirected_blocks_are_noticed(void) {
+    for (int closed = 0; closed < 2; closed++) {
+        Past p;
+        Verdicts zeroed = {0}, swapped = {0};
+        uint64_t random = test_seed();
+        REQUIRE(past_init(&p, closed));
+        for (int file = 0; file < 3; file++) {
+            uint64_t size = past_size(&p, files[file]), step = 512 * (1 + size / 512 / (SAMPLES / 2));
+            for (uint64_t at = 0; at + 512 <= size && zeroed.wrong < 3; at += step)
+                zero_or_swap(&p, file, at, at, 512, false, &zeroed);
+            for (int i = 0; i < SAMPLES / 8 && swapped.wrong < 3; i++) {
+                size_t unit = i % 3 == 0 ? 512 : i % 3 == 1 ? 4096 : EXTENT;
+                if (size < unit) continue;
+                uint64_t a = test_random(&random) % (size / unit) * unit, b = test_random(&random) % (size / unit) * unit;
+                zero_or_swap(&p, file, a, b, unit, true, &swapped);
+            }
+        }
+        print_verdicts("zeroed", &zeroed);
+        print_verdicts("swapped", &swapped);
+        past_clear(&p);
+    }
+}
+
+/* ---- files ---- */
+
+static void expect(Past *p, const char *damage, nacre_status want) {
+    nacre_options options = history_options(p->work, NACRE_STRICT);
+    for (nacre_mode mode = NACRE_READWRITE; mode <= NACRE_READ; mode++) {
+        if (mode == NACRE_CREATE) continue;
+        nacre_db *db = NULL;
+        nacre_error error = {0};
+        options.mode = mode;
+        sim_disk_copy(p->work, p->before);
+        nacre_status status = nacre_open("db", &options, &db, &error);
+        if (status != want || (status != NACRE_OK && !strstr(error.text, "db"))) {
+            printf("# %s, mode %d: %s\n", damage, (int)mode, error.text);
+            CHECK_STR(nacre_status_name(status), nacre_status_name(want));
+        }
+        if (status != NACRE_OK) CHECK(same_files(p->work, p->before));
+        (void)nacre_close(db, NULL);
+    }
+}
+
+/* B09, B30: a missing file is named, and never made anew. */
+static void missing_files_are_named(void) {
+    for (int closed = 0; closed < 2; closed++) {
+        Past p;
+        REQUIRE(past_init(&p, closed));
+        for (int set = 1; set < 7; set++) {
+            char damage[40];
+            snprintf(damage, sizeof damage, "files of set %d missing", set);
+            SimDisk *work = past_copy(&p);
+            for (int file = 0; file < 3; file++)
+                if (set >> file & 1) sim_disk_remove(work, files[file]);
+            expect(&p, damage, NACRE_CORRUPT);
+        }
+        for (int file = 0; file < 3; file++) {
+            sim_disk_put(past_copy(&p), files[file], "", 0);
+            expect(&p, "an emptied file", NACRE_CORRUPT);
+        }
+        past_clear(&p);
+    }
+}
+
+/* B10: what is no Nacre database is refused as such, and not touched. */
+static void foreign_files_are_refused(void) {
+    static const struct {
+        const char *name, *begin;
+        size_t size;
+        nacre_status want;
+    } rows[] = {{"text", "Dear diary,", 11, NACRE_CORRUPT},
+                {"a picture", "\x89PNG\r\n\x1a\n", 5000, NACRE_CORRUPT},
+                {"SQLite", "SQLite format 3", 8192, NACRE_CORRUPT},
+                {"zeros", "", 70000, NACRE_CORRUPT},
+                {"one byte", "N", 1, NACRE_CORRUPT},
+                {"the magic alone", "NACREDB\n", 8, NACRE_CORRUPT},
+                {"the magic and no version of ours", "NACREDB\n", 70000, NACRE_VERSION}};
+    Past p;
+    REQUIRE(past_init(&p, true));
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        uint8_t *bytes = calloc(1, rows[i].size);
+        if (!bytes) abort();
+        size_t begin = strlen(rows[i].begin);
+        memcpy(bytes, rows[i].begin, begin < rows[i].size ? begin : rows[i].size);
+        for (int file = 0; file < 3; file++) { /* among ours; then alone */
+            sim_disk_put(past_copy(&p), files[file], bytes, rows[i].size);
+            expect(&p, rows[i].name, file == 0 ? rows[i].want : NACRE_CORRUPT);
+        }
+        SimDisk *work = past_copy(&p);
+        for (int file = 1; file < 3; file++) sim_disk_remove(work, files[file]);
+        sim_disk_put(work, "db", bytes, rows[i].size);
+        expect(&p, rows[i].name, rows[i].want);
+        free(bytes);
+    }
+    /* A log of another database. */
+    History other;
+    history_init(&other, test_seed() + 4, NACRE_STRICT);
+    if (CHECK(history_go_on(&other, 5))) {
+        sim_disk_seed(other.disk, 99);
+        for (int file = 0; file < 3; file++) {
+            uint64_t size = 0;
+            const uint8_t *bytes = sim_disk_bytes(other.disk, files[file], &size);
+            uint8_t *copy = malloc((size_t)size);
+            if (!copy) abort();
+            memcpy(copy, bytes, (size_t)size);
+            if (file) { /* the seed is the same: another id */
+                for (int c = 0; c < 2; c++) {
+                    uint8_t *header = copy + (c ? WAL_HEADER_COPY : 0);
+                    header[16] ^= 1;
+                    put_u64(header + WAL_HEADER_SIZE - 8, checksum64(0, header, WAL_HEADER_SIZE - 8));
+                }
+                sim_disk_put(past_copy(&p), files[file], copy, (size_t)size);
+                expect(&p, "a log of another database", NACRE_CORRUPT);
+            }
+            free(copy);
+        }
+    }
+    history_free(&other);
+    past_clear(&p);
+}
+
+/* B10: a later format version, in either slot or log, is VERSION; all stays as it is. */
+static void later_versions_are_refused_untouched(void) {
+    Past p;
+    REQUIRE(past_init(&p, true));
+    for (int which = 1; which < 16; which++) { /* bits 0, 1: superblocks; 2, 3: logs with both headers */
+        SimDisk *work = past_copy(&p);
+        for (int file = 0; file < 3; file++) {
+            uint64_t size = 0;
+            const uint8_t *bytes = sim_disk_bytes(work, files[file], &size);
+            uint8_t *copy = malloc((size_t)size);
+            if (!copy) abort();
+            memcpy(copy, bytes, (size_t)size);
+            for (int c = 0; c < 2; c++) {
+                size_t head = file ? WAL_HEADER_SIZE : SUPERBLOCK_SIZE;
+                uint8_t *at = copy + (c ? 4096 : 0);
+                if (!(which >> (file ? file + 1 : c) & 1)) continue;
+                put_u32(at + 8, 2);
+                put_u64(at + head - 8, checksum64(0, at, head - 8));
+            }
+            sim_disk_put(work, files[file], copy, (size_t)size);
+            free(copy);
+        }
+        char damage[40];
+        snprintf(damage, sizeof damage, "later version, set %d", which);
+        expect(&p, damage, NACRE_VERSION);
+    }
+    past_clear(&p);
+}
+
+/* ---- order ---- */
+
+/* B07: when a log is emptied, both superblocks on the device cover every batch in it. */
+static void a_log_is_emptied_only_when_both_superblocks_cover_it(void) {
+    size_t resets = 0;
+    for (uint64_t seed = test_seed(); seed < test_seed() + 4; seed++) {
+        History h;
+        history_init(&h, seed, (nacre_durability)(seed % 3));
+        SimDisk *at = sim_disk_new(0);
+        bool lived = history_go_on(&h, 150);
+        for (size_t k = 0; k < sim_disk_operations(h.disk) && lived; k++) {
+            SimOperation op = sim_disk_operation(h.disk, k);
+            if (op.kind != SIM_TRUNCATE || !strstr(op.file, "-wal") || op.offset > WAL_HEAD) continue;
+            sim_disk_replay(h.disk, k, at);
+            uint64_t size = 0, log_size = 0, most = 0;
+            const uint8_t *log = sim_disk_bytes(at, op.file, &log_size);
+            for (uint64_t f = WAL_HEAD; log && f + FRAME_HEAD <= log_size; f += get_u32(log + f + 12)) {
+                if (get_u32(log + f + 12) < FRAME_HEAD || get_u32(log + f + 12) > log_size - f) break;
+                if (get_u32(log + f + 8) == FRAME_BATCHES) most = get_u64(log + f + 16);
+            }
+            SimDisk *durable = sim_disk_clone(at);
+            sim_disk_crash(durable, SIM_CRASH_PREFIX, 0);
+            const uint8_t *sb = sim_disk_bytes(durable, "db", &size);
+            if (most) CHECK(size >= 8192 && get_u64(sb + 48) >= most && get_u64(sb + SUPERBLOCK_SLOT + 48) >= most);
+            resets += most > 0;
+            sim_disk_free(durable);
+        }
+        sim_disk_free(at);
+        history_free(&h);
+    }
+    CHECK(resets > 3);
+}
+
+/* A crash within a reset leaves one right header. Rows written later must not depend on it alone. */
+static void a_log_header_left_alone_is_mended_before_rows_follow_it(void) {
+    History h;
+    size_t looked = 0;
+    history_init(&h, test_seed() | 1, NACRE_STRICT);
+    REQUIRE(history_go_on(&h, ROUNDS));
+    SimDisk *at = sim_disk_new(0);
+    for (size_t k = 0; k < sim_disk_operations(h.disk); k++) {
+        SimOperation op = sim_disk_operation(h.disk, k);
+        if (op.kind != SIM_WRITE || !strstr(op.file, "-wal") || op.offset >= WAL_HEAD) continue;
+        sim_disk_replay(h.disk, k, at);
+        for (int damage = 0; damage < 4; damage++) {
+            SimDisk *work = sim_disk_clone(at);
+            nacre_options options = history_options(work, NACRE_STRICT);
+            nacre_db *db = NULL;
+            nacre_error error = {0};
+            Model model, found;
+            uint64_t random = k;
+            sim_disk_crash(work, SIM_CRASH_PREFIX, sim_disk_crash_states(work, SIM_CRASH_PREFIX) - 1);
+            if (!CHECK(nacre_open("db", &options, &db, &error) == NACRE_OK)) puts(error.text);
+            if (db && CHECK(model_read(db, NULL, &model)) && CHECK_EQ(history_batch(db, &model, &found, &random), NACRE_OK)) {
+                model = found;
+                sim_disk_crash(work, SIM_CRASH_PREFIX, 0);
+                (void)nacre_close(db, NULL);
+                db = NULL;
+                sim_disk_flip(work, files[1 + damage / 2], damage % 2 ? 8 * WAL_HEADER_COPY + 300 : 300);
+                if (!CHECK(nacre_open("db", &options, &db, &error) == NACRE_OK)) puts(error.text);
+                if (db) CHECK(model_read(db, NULL, &found) && memcmp(&model, &found, sizeof model) == 0);
+                looked++;
+            }
+            (void)nacre_close(db, NULL);
+            sim_disk_free(work);
+        }
+    }
+    CHECK(looked > 20);
+    sim_disk_free(at);
+    history_free(&h);
+}
+
+/* The newest superblock or its manifest is gone: the one before and the logs tell the same, and stats say so. */
+static void a_damaged_newest_superblock_is_replaced_by_the_older_one(void) {
+    Past p;
+    REQUIRE(past_init(&p, true));
+    uint64_t size = 0;
+    const uint8_t *db_bytes = sim_disk_bytes(p.disk, "db", &size);
+    int newest = get_u64(db_bytes + SUPERBLOCK_SLOT + 32) > get_u64(db_bytes + 32);
+    uint64_t slot = newest ? SUPERBLOCK_SLOT : 0;
+    uint64_t where[2] = {slot + 100, (uint64_t)get_u32(db_bytes + slot + 84) * EXTENT + 3};
+    for (int i = 0; i < 2; i++) {
+        nacre_db *db = NULL;
+        const char *json = "";
+        Model model;
+        sim_disk_flip(past_copy(&p), "db", where[i] * 8);
+        nacre_options options = history_options(p.work, NACRE_STRICT);
+        REQUIRE(nacre_open("db", &options, &db, NULL) == NACRE_OK);
+        CHECK(nacre_stats_json(db, &json) == NACRE_OK && strstr(json, "\"fallback\":true"));
+        CHECK(model_read(db, NULL, &model) && memcmp(&model, &p.history.states[p.history.count], sizeof model) == 0);
+        CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+    }
+    sim_disk_flip(past_copy(&p), "db", 800);
+    sim_disk_flip(p.work, "db", (SUPERBLOCK_SLOT + 100) * 8);
+    expect(&p, "both superblocks damaged", NACRE_CORRUPT);
+    past_clear(&p);
+}
+
+void damage_test(void) {
+    RUN(no_flipped_bit_shows_wrong_data_after_a_close);
+    RUN(no_flipped_bit_shows_wrong_data_after_a_crash);
+    RUN(cut_files_are_a_prefix_or_refused);
+    RUN(lost_and_misdirected_blocks_are_noticed);
+    RUN(missing_files_are_named);
+    RUN(foreign_files_are_refused);
+    RUN(later_versions_are_refused_untouched);
+    RUN(a_log_is_emptied_only_when_both_superblocks_cover_it);
+    RUN(a_log_header_left_alone_is_mended_before_rows_follow_it);
+    RUN(a_damaged_newest_superblock_is_replaced_by_the_older_one);
+}
