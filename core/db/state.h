@@ -6,7 +6,7 @@
  * 2. A row's newest version is in the first of: active, frozen, version's runs from
  *    first to last. Reads never look at anything else.
  * 3. last_lsn >= synced_lsn >= durable[0].flushed_lsn.
- * 4. A log is free for a new use when both superblocks cover what it held (DECISIONS 1).
+ * 4. A log is free for a new use when both superblocks cover what it held.
  * 5. `poisoned`: a sync or a superblock failed, so what is on the disk is unknown.
  *    Reads go on; nothing is written until the database is reopened. */
 #ifndef DB_STATE_H
