@@ -209,7 +209,7 @@ static nacre_status merge_join(Db *db, size_t first, size_t count, bool bottom, 
     *joined = false;
     for (size_t i = 0; i < count; i++) {
         const Run *run = &version->runs[first + i];
-        if (run->above_size) return NACRE_OK;
+        if (run->above_size || run->count == 0) return NACRE_OK; /* a manifest may name a run of nothing */
         for (size_t s = 0; s < run->count && bottom; s++)
             if (run->segments[s]->deletes) return NACRE_OK;
         size_t at = i; /* by first key */

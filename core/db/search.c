@@ -185,7 +185,9 @@ static nacre_status search_find_row(Search *s, uint32_t slot, uint32_t *row) {
 
 static bool search_known_dead(const Search *s, uint32_t slot) {
     const Segment *segment = s->segment;
-    return segment->dead && s->view->lsn >= segment->dead_lsn && (segment->dead[slot / 8] >> slot % 8 & 1);
+    /* A section may lie about its first slot. */
+    if (!segment->dead || slot / 8 >= segment->dead_size) return false;
+    return s->view->lsn >= segment->dead_lsn && (segment->dead[slot / 8] >> slot % 8 & 1);
 }
 
 /* A row that is shadowed now stays so in every later state. */
@@ -203,6 +205,7 @@ static void search_note_dead(Search *s, uint32_t slot) {
         }
         segment->dead_size = size;
     }
+    if (slot / 8 >= segment->dead_size) return;
     segment->dead[slot / 8] |= (uint8_t)(1u << slot % 8);
     if (s->view->lsn > segment->dead_lsn) segment->dead_lsn = s->view->lsn;
 }
