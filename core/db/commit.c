@@ -129,6 +129,45 @@ nacre_status commit_again(Db *db) {
     return commit_version(db, db->version, db->durable[0].superblock.flushed_lsn);
 }
 
+nacre_status commit_in_place(Db *db) {
+    Env *env = &db->env;
+    env_clear(env);
+    const Superblock *now = &db->durable[0].superblock;
+    Superblock next = *now;
+    next.manifest = (ExtentList){0};
+    next.generation++;
+    next.flags = db->loose ? SUPERBLOCK_LOOSE : 0;
+    next.epoch = db->epoch;
+    next.synced_lsn = db->synced_lsn;
+    uint8_t *bytes = env_alloc(env, (size_t)now->manifest_size);
+    if (!bytes) return NACRE_RESOURCE_EXHAUSTED;
+    nacre_status status = data_read(&db->data, &now->manifest, 0, bytes, (size_t)now->manifest_size);
+    if (status == NACRE_OK) next.manifest_checksum = checksum64(next.generation, bytes, (size_t)now->manifest_size);
+    env_free(env, bytes, (size_t)now->manifest_size);
+    for (size_t i = 0; i < now->manifest.count && status == NACRE_OK; i++)
+        status = extent_list_add(env, &next.manifest, now->manifest.items[i]);
+    if (status == NACRE_OK) {
+        status = superblock_write(&db->data, &next);
+        if (status == NACRE_OK) status = data_sync(&db->data);
+        if (status != NACRE_OK) {
+            superblock_spoil(&db->data, &next);
+            db->data.broken = true;
+            (void)state_poison(db, status);
+        }
+    }
+    if (status != NACRE_OK) {
+        superblock_clear(env, &next);
+        return status;
+    }
+    superblock_clear(env, &db->durable[1].superblock);
+    version_release(db->durable[1].version);
+    db->durable[1] = db->durable[0];
+    db->durable[0] = (Durable){next, db->version};
+    version_retain(db->version);
+    commit_recount(db);
+    return NACRE_OK;
+}
+
 nacre_status log_release(Db *db) {
     uint32_t other = db->active ? 1 - db->active->log : 0;
     /* Sequences tell the order of use: a log that was never used since it was reset before

@@ -195,6 +195,7 @@ static nacre_status close_sync(Db *db) {
     const Superblock *now = &db->durable[0].superblock;
     if (db->last_lsn == now->synced_lsn && !(now->flags & SUPERBLOCK_LOOSE)) return NACRE_OK;
     nacre_status status = commit_again(db);
+    if (status == NACRE_QUOTA && !db->poisoned) status = commit_in_place(db);
     if (status == NACRE_QUOTA || status == NACRE_RESOURCE_EXHAUSTED) { /* the rows are in the log all the same */
         env_clear(&db->env);
         status = NACRE_OK;

@@ -340,41 +340,10 @@ static void recover_stir(Db *db) {
 /* ---- the whole ---- */
 
 /* The new epoch goes to the disk with a commit, which also brings the other superblock up
- * to what the logs begin with. On a full disk there may be no room for another manifest:
- * then the superblock alone, over the present one, so that rows can still be deleted. */
+ * to what the logs begin with. A full disk can still be opened, so that rows can be deleted. */
 static nacre_status recover_raise_epoch(Db *db) {
-    Env *env = &db->env;
     nacre_status status = commit_again(db);
-    if (status != NACRE_QUOTA || db->poisoned) return status;
-    env_clear(env);
-    const Superblock *now = &db->durable[0].superblock;
-    Superblock next = *now;
-    next.manifest = (ExtentList){0};
-    next.generation++;
-    next.flags = db->loose ? SUPERBLOCK_LOOSE : 0;
-    next.epoch = db->epoch;
-    next.synced_lsn = db->synced_lsn;
-    uint8_t *bytes = env_alloc(env, (size_t)now->manifest_size);
-    if (!bytes) return NACRE_RESOURCE_EXHAUSTED;
-    status = data_read(&db->data, &now->manifest, 0, bytes, (size_t)now->manifest_size);
-    if (status == NACRE_OK) next.manifest_checksum = checksum64(next.generation, bytes, (size_t)now->manifest_size);
-    env_free(env, bytes, (size_t)now->manifest_size);
-    for (size_t i = 0; i < now->manifest.count && status == NACRE_OK; i++)
-        status = extent_list_add(env, &next.manifest, now->manifest.items[i]);
-    if (status == NACRE_OK) status = superblock_write(&db->data, &next);
-    if (status == NACRE_OK) status = data_sync(&db->data);
-    if (status != NACRE_OK) {
-        superblock_spoil(&db->data, &next);
-        superblock_clear(env, &next);
-        return status;
-    }
-    superblock_clear(env, &db->durable[1].superblock);
-    version_release(db->durable[1].version);
-    db->durable[1] = db->durable[0];
-    db->durable[0] = (Durable){next, db->version};
-    version_retain(db->version);
-    commit_recount(db);
-    return NACRE_OK;
+    return status == NACRE_QUOTA && !db->poisoned ? commit_in_place(db) : status;
 }
 
 static nacre_status recover_existing(Db *db, Slots *slots, bool creating) {

@@ -179,6 +179,9 @@ enum { FULL_KEY_INLINE = 512 };
 NACRE_CHECKED nacre_status commit_version(Db *db, Version *version, uint64_t flushed_lsn);
 /* Commits the present state once more, so that both superblocks know it. */
 NACRE_CHECKED nacre_status commit_again(Db *db);
+/* The same where the disk has no room for another manifest: a superblock alone, over the
+ * present one. Forgets the failure that led to it. */
+NACRE_CHECKED nacre_status commit_in_place(Db *db);
 void commit_recount(Db *db);
 NACRE_CHECKED nacre_status commit_truncate(Db *db, bool all);
 NACRE_CHECKED nacre_status log_sync(Db *db);

@@ -91,20 +91,44 @@ void history_seal(History *h) {
     }
 }
 
+/* One change of a batch; the numbers drawn are the same whoever asks. */
+typedef struct Change {
+    int membrane;
+    uint32_t key, version; /* 0: a deletion */
+} Change;
+
+static uint64_t draw_count(uint64_t *random) {
+    uint64_t most = test_random(random) % 6 ? 8 : 60;
+    return 1 + test_random(random) % most;
+}
+
+static Change draw_change(uint64_t *random) {
+    Change change = {.membrane = (int)(test_random(random) % MODEL_MEMBRANES)};
+    change.key = (uint32_t)(test_random(random) % HISTORY_KEYS);
+    bool delete = test_random(random) % 4 == 0;
+    uint32_t version = 1 + (uint32_t)(test_random(random) % 1000000000);
+    change.version = delete ? 0 : version;
+    return change;
+}
+
+void history_plan(Model *model, uint64_t *random) {
+    for (uint64_t i = draw_count(random); i > 0; i--) {
+        Change c = draw_change(random);
+        model->version[c.membrane][c.key] = c.version;
+    }
+}
+
 nacre_status history_batch(nacre_db *db, const Model *model, Model *next, uint64_t *random) {
     nacre_membrane *membranes[MODEL_MEMBRANES];
     nacre_batch *batch = NULL;
     *next = *model;
     nacre_status status = model_open(db, membranes);
     if (status == NACRE_OK) status = nacre_batch_begin(db, &batch);
-    uint64_t count = 1 + test_random(random) % (test_random(random) % 6 ? 8 : 60);
-    for (uint64_t i = 0; i < count && status == NACRE_OK; i++) {
-        int m = (int)(test_random(random) % MODEL_MEMBRANES);
-        uint32_t key = (uint32_t)(test_random(random) % HISTORY_KEYS);
-        bool delete = test_random(random) % 4 == 0;
-        uint32_t version = 1 + (uint32_t)(test_random(random) % 1000000000);
-        status = delete ? model_delete(batch, membranes, m, key) : model_put(batch, membranes, m, key, version);
-        next->version[m][key] = delete ? 0 : version;
+    for (uint64_t i = draw_count(random); i > 0 && status == NACRE_OK; i--) {
+        Change c = draw_change(random);
+        status = c.version ? model_put(batch, membranes, c.membrane, c.key, c.version)
+                           : model_delete(batch, membranes, c.membrane, c.key);
+        next->version[c.membrane][c.key] = c.version;
     }
     if (status == NACRE_OK) return nacre_batch_commit(batch);
     nacre_batch_abort(batch);

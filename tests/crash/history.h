@@ -45,6 +45,9 @@ void history_free(History *history);
 /* One random batch of 1 to 60 changes; *next is what the model is if it is committed. */
 nacre_status history_batch(nacre_db *db, const Model *model, Model *next, uint64_t *random);
 
+/* Changes *model as history_batch would, from the same numbers. */
+void history_plan(Model *model, uint64_t *random);
+
 uint64_t history_hash(const Model *model);
 /* The commits that a crash before operation `operations` may not lose, and the most that can
  * be there. */
