@@ -247,31 +247,43 @@ static nacre_status search_scores(Search *s, uint32_t first_slot, size_t count) 
     return NACRE_OK;
 }
 
-/* Whole vectors are scored where they lie in the unit; one that goes on in the next unit
- * is put together first. */
+/* A vector that goes on in the next extent is put together. `pin` is the one it begins in. */
+static nacre_status search_straddler(Search *s, const CacheEntry *pin, uint64_t offset, size_t stride) {
+    size_t within = (size_t)(offset % EXTENT_SIZE), first = EXTENT_SIZE - within, used = 0;
+    CacheEntry *rest = NULL;
+    void *memory = s->scratch;
+    TRY(env_grow(&s->db->env, &memory, &s->scratch_capacity, stride, 1));
+    s->scratch = memory;
+    memcpy(s->scratch, pin->data + within, first);
+    TRY(segment_vector_extent(s->segment, (uint32_t)(offset / EXTENT_SIZE) + 1, &rest, &used));
+    bool whole = used >= stride - first;
+    if (whole) memcpy(s->scratch + first, rest->data, stride - first);
+    cache_unpin(&s->db->cache, rest);
+    if (!whole) /* checked when the section was: it lies within the stream */
+        return env_fail(&s->db->env, NACRE_CORRUPT, "%s: segment %llu: vectors are cut short", s->db->name,
+                        (unsigned long long)s->segment->id);
+    metric_many(&s->metric, s->scratch, stride, 1, s->scores);
+    return NACRE_OK;
+}
+
+/* Whole vectors are scored where they lie in the cache. */
 static nacre_status search_section(Search *s) {
     const Section *section = &s->section;
     size_t stride = section->stride;
     for (uint32_t slot = 0; slot < section->slot_count;) {
         uint64_t offset = section->offset + (uint64_t)slot * stride;
-        size_t within = (size_t)(offset % VECTOR_UNIT), used = 0;
+        size_t within = (size_t)(offset % EXTENT_SIZE), used = 0;
         CacheEntry *pin = NULL;
-        TRY(segment_unit(s->segment, (uint32_t)(offset / VECTOR_UNIT), &pin, &used));
+        TRY(segment_vector_extent(s->segment, (uint32_t)(offset / EXTENT_SIZE), &pin, &used));
         size_t count = used > within ? (used - within) / stride : 0;
         if (count > section->slot_count - slot) count = section->slot_count - slot;
         if (count > SCORES_AT_ONCE) count = SCORES_AT_ONCE;
-        if (count > 0) {
-            metric_many(&s->metric, pin->data + within, stride, count, s->scores);
-            cache_unpin(&s->db->cache, pin);
-        } else {
-            cache_unpin(&s->db->cache, pin);
-            void *memory = s->scratch;
-            TRY(env_grow(&s->db->env, &memory, &s->scratch_capacity, stride, 1));
-            s->scratch = memory;
-            TRY(segment_read_vectors(s->segment, offset, s->scratch, stride));
-            metric_many(&s->metric, s->scratch, stride, 1, s->scores);
-            count = 1;
-        }
+        nacre_status status = NACRE_OK;
+        if (count > 0) metric_many(&s->metric, pin->data + within, stride, count, s->scores);
+        else status = search_straddler(s, pin, offset, stride);
+        cache_unpin(&s->db->cache, pin);
+        TRY(status);
+        if (count == 0) count = 1;
         TRY(search_scores(s, section->first_slot + slot, count));
         slot += (uint32_t)count;
     }

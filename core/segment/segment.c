@@ -9,6 +9,7 @@
 #define PLACE_META ((uint64_t)255 << 56)
 #define PLACE_BLOCK(page) ((uint64_t)STREAM_ROWS << 56 | (page))
 #define PLACE_UNIT(unit) ((uint64_t)STREAM_VECTORS << 56 | (unit))
+#define PLACE_EXTENT(index) ((uint64_t)254 << 56 | (index)) /* of STREAM_VECTORS */
 
 nacre_status segment_alloc(SegmentIo *io, uint64_t id, Segment **out) {
     Segment *segment = env_alloc_zeroed(io->env, sizeof *segment);
@@ -291,24 +292,31 @@ nacre_status segment_read_blob(Segment *segment, BlobRef blob, uint8_t *into) {
                     (unsigned long long)blob.offset);
 }
 
-static nacre_status segment_read_unit(Segment *segment, uint32_t unit, uint8_t *into, size_t size) {
-    TRY(data_read(segment->io->data, &segment->streams[STREAM_VECTORS].extents, (uint64_t)unit * VECTOR_UNIT, into,
+/* Reads whole units from `first` on, `size` bytes, and checks each. */
+static nacre_status segment_read_units(Segment *segment, uint32_t first, uint8_t *into, size_t size) {
+    TRY(data_read(segment->io->data, &segment->streams[STREAM_VECTORS].extents, (uint64_t)first * VECTOR_UNIT, into,
                   size));
-    uint64_t expected = get_u64(segment->meta.unit_checksums + 8 * (size_t)unit);
-    if (checksum64(place_seed(segment->id, STREAM_VECTORS, unit), into, size) == expected) return NACRE_OK;
-    return env_fail(segment->io->env, NACRE_CORRUPT, "%s: segment %llu: vectors at %llu: checksum",
-                    segment->io->data->name, (unsigned long long)segment->id,
-                    (unsigned long long)unit * VECTOR_UNIT);
+    for (size_t at = 0; at < size; at += VECTOR_UNIT) {
+        uint32_t unit = first + (uint32_t)(at / VECTOR_UNIT);
+        size_t part = size - at < VECTOR_UNIT ? size - at : VECTOR_UNIT;
+        uint64_t expected = get_u64(segment->meta.unit_checksums + 8 * (size_t)unit);
+        if (checksum64(place_seed(segment->id, STREAM_VECTORS, unit), into + at, part) != expected)
+            return env_fail(segment->io->env, NACRE_CORRUPT, "%s: segment %llu: vectors at %llu: checksum",
+                            segment->io->data->name, (unsigned long long)segment->id,
+                            (unsigned long long)unit * VECTOR_UNIT);
+    }
+    return NACRE_OK;
 }
 
-nacre_status segment_unit(Segment *segment, uint32_t unit, CacheEntry **pin, size_t *size) {
+/* `room` bytes of units from `first` on (less at the end), cached under `place`. */
+static nacre_status segment_units(Segment *segment, uint64_t place, uint32_t first, size_t room, CacheEntry **pin) {
     Cache *cache = segment->io->cache;
-    ASSERT(segment->meta_entry && unit < segment->meta.unit_count);
-    CacheEntry *entry = cache_get(cache, segment->id, PLACE_UNIT(unit));
+    ASSERT(segment->meta_entry && first < segment->meta.unit_count);
+    CacheEntry *entry = cache_get(cache, segment->id, place);
     if (!entry) {
-        uint64_t left = segment->streams[STREAM_VECTORS].size - (uint64_t)unit * VECTOR_UNIT;
-        TRY(cache_add(cache, segment->id, PLACE_UNIT(unit), left < VECTOR_UNIT ? (size_t)left : VECTOR_UNIT, &entry));
-        nacre_status status = segment_read_unit(segment, unit, entry->data, entry->size);
+        uint64_t left = segment->streams[STREAM_VECTORS].size - (uint64_t)first * VECTOR_UNIT;
+        TRY(cache_add(cache, segment->id, place, left < room ? (size_t)left : room, &entry));
+        nacre_status status = segment_read_units(segment, first, entry->data, entry->size);
         if (status != NACRE_OK) {
             cache_abandon(cache, entry);
             return status;
@@ -316,18 +324,29 @@ nacre_status segment_unit(Segment *segment, uint32_t unit, CacheEntry **pin, siz
         cache_publish(cache, entry);
     }
     *pin = entry;
-    *size = entry->size;
     return NACRE_OK;
 }
 
-nacre_status segment_read_vectors(Segment *segment, uint64_t offset, uint8_t *into, size_t size) {
+nacre_status segment_vector_extent(Segment *segment, uint32_t index, CacheEntry **pin, size_t *size) {
+    uint64_t first = (uint64_t)index * (EXTENT_SIZE / VECTOR_UNIT);
+    TRY(segment_units(segment, PLACE_EXTENT(index), (uint32_t)first, EXTENT_SIZE, pin));
+    *size = (*pin)->size;
+    return NACRE_OK;
+}
+
+static nacre_status segment_read_vectors(Segment *segment, uint64_t offset, uint8_t *into, size_t size) {
     if (offset > segment->streams[STREAM_VECTORS].size || size > segment->streams[STREAM_VECTORS].size - offset)
         return segment_corrupt(segment, "a row refers to a vector that is not there");
     while (size > 0) {
-        CacheEntry *pin = NULL;
-        size_t used, within = (size_t)(offset % VECTOR_UNIT);
-        TRY(segment_unit(segment, (uint32_t)(offset / VECTOR_UNIT), &pin, &used));
-        size_t part = used - within < size ? used - within : size;
+        /* What a scan has left in the cache serves too; else one unit is read. */
+        uint32_t unit = (uint32_t)(offset / VECTOR_UNIT);
+        size_t within = (size_t)(offset % EXTENT_SIZE);
+        CacheEntry *pin = cache_get(segment->io->cache, segment->id, PLACE_EXTENT(offset / EXTENT_SIZE));
+        if (!pin) {
+            within = (size_t)(offset % VECTOR_UNIT);
+            TRY(segment_units(segment, PLACE_UNIT(unit), unit, VECTOR_UNIT, &pin));
+        }
+        size_t part = pin->size - within < size ? pin->size - within : size;
         memcpy(into, pin->data + within, part);
         cache_unpin(segment->io->cache, pin);
         into += part, offset += part, size -= part;
@@ -442,7 +461,7 @@ static nacre_status segment_check_all(SegmentCheck *check) {
         TRY(env_grow(segment->io->env, &pages, &check->pages_capacity, VECTOR_UNIT, 1));
         check->pages = pages;
         uint64_t left = segment->streams[STREAM_VECTORS].size - (uint64_t)unit * VECTOR_UNIT;
-        nacre_status status = segment_read_unit(segment, unit, pages, left < VECTOR_UNIT ? (size_t)left : VECTOR_UNIT);
+        nacre_status status = segment_read_units(segment, unit, pages, left < VECTOR_UNIT ? (size_t)left : VECTOR_UNIT);
         TRY(segment_check_status(check, status, (uint64_t)unit * VECTOR_UNIT));
     }
     return NACRE_OK;

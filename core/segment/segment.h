@@ -89,10 +89,9 @@ void segment_entry(Segment *segment, const Block *block, uint32_t row, Entry *en
 
 /* Reads a whole blob and checks it. `into` has blob.size bytes. */
 NACRE_CHECKED nacre_status segment_read_blob(Segment *segment, BlobRef blob, uint8_t *into);
-/* Unit `unit` of the vectors, through the cache; *size bytes of it are used. */
-NACRE_CHECKED nacre_status segment_unit(Segment *segment, uint32_t unit, CacheEntry **pin, size_t *size);
-/* `size` bytes at `offset` of the vectors, through the cache. Meta must be pinned. */
-NACRE_CHECKED nacre_status segment_read_vectors(Segment *segment, uint64_t offset, uint8_t *into, size_t size);
+/* For scans: an extent of the vectors at once, through the cache; *size bytes of it are
+ * used. Meta must be pinned. */
+NACRE_CHECKED nacre_status segment_vector_extent(Segment *segment, uint32_t index, CacheEntry **pin, size_t *size);
 /* The vector of a slot. Meta must be pinned. */
 NACRE_CHECKED nacre_status segment_read_vector(Segment *segment, const Section *section, uint32_t slot,
                                                uint8_t *into);
