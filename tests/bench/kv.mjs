@@ -158,6 +158,8 @@ async function loaded() {
   await rate("scan100", () => shortScans(keys, 2000));
   if (engine.details !== undefined) results.details = engine.details();
   await engine.compact();
+  gets(keys, count);
+  await rate("getCompacted", () => gets(keys, count));
   await engine.close();
   results.fileBytes = folderSize(folder);
   results.liveBytes = rows * (KEY + VALUE);

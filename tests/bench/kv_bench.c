@@ -159,15 +159,19 @@ static void short_scans(nacre_membrane *kv, uint32_t rows, uint32_t scans) {
     rate("scan100", (double)seen, w, c);
 }
 
-static void loaded(const char *directory, uint32_t rows) {
-    nacre_membrane *kv = open_kv(directory, "random", NACRE_NONE);
-    put_all(kv, rows, false, "putRandom");
+static void warm_gets(nacre_membrane *kv, uint32_t rows, const char *what) {
     uint32_t gets = rows < 500000 ? rows : 500000;
     for (int round = 0; round < 2; round++) { /* the first fills the cache */
         double w = wall(), c = cpu();
         for (uint32_t j = 0; j < gets; j++) get(kv, random_row(j, rows), false);
-        if (round) rate("get", gets, w, c);
+        if (round) rate(what, gets, w, c);
     }
+}
+
+static void loaded(const char *directory, uint32_t rows) {
+    nacre_membrane *kv = open_kv(directory, "random", NACRE_NONE);
+    put_all(kv, rows, false, "putRandom");
+    warm_gets(kv, rows, "get");
     scan(kv, rows);
     short_scans(kv, rows, 5000);
     const char *stats = NULL;
@@ -176,6 +180,7 @@ static void loaded(const char *directory, uint32_t rows) {
     printf("\"stats\":%s,", stats);
     check(nacre_compact(db, &report), "compact");
     printf("\"fileBytes\":%llu,", (unsigned long long)report.after);
+    warm_gets(kv, rows, "getCompacted");
     close_db();
     double began = wall();
     kv = open_kv(directory, "random", NACRE_NONE);

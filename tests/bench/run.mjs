@@ -2,6 +2,7 @@
 // figures in build/bench. tests/bench/README.md says what is compared and how.
 //
 //   run.mjs [--quick] [--readme] [--rounds N] [--only kv,vectors,sizes]
+//   run.mjs --from build/bench/DATE.json [--readme]    measures nothing: the table of that run
 
 import { execFileSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -24,6 +25,7 @@ const { values: given } = parseArgs({
     quick: { type: "boolean", default: false },
     readme: { type: "boolean", default: false },
     rounds: { type: "string" },
+    from: { type: "string" },
     only: { type: "string", default: "kv,vectors,sizes" },
   },
 });
@@ -159,38 +161,41 @@ function machine() {
 
 function writeTable(text) {
   const marked = /(<!-- bench:begin -->\n)[\s\S]*?(<!-- bench:end -->)/;
-  const readme = [join(root, "README.md"), join(here, "README.md")]
-    .find((name) => existsSync(name) && marked.test(readFileSync(name, "utf8")));
-  if (readme === undefined) throw new Error("no README.md has the lines <!-- bench:begin --> and <!-- bench:end -->");
+  const readme = join(root, "README.md");
+  if (!marked.test(readFileSync(readme, "utf8"))) throw new Error("README.md lacks the lines <!-- bench:begin --> and <!-- bench:end -->");
   writeFileSync(readme, readFileSync(readme, "utf8").replace(marked, (_, begin, end) => `${begin}\n${text}\n${end}`));
   console.error(`bench: table written to ${readme}`);
 }
 
 // ---- All of it ----
 
-mkdirSync(out, { recursive: true });
-installPeers();
-freeze();
-const result = { machine: machine(), settings, raw: {} };
-if (only.includes("vectors")) {
-  result.raw.vectors = settings.vectors.map(([rows, dimensions]) => {
-    const what = `${rows} vectors of ${dimensions}`;
-    const measured = rounds(["native", "wasm"], (where) => vectorRound(rows, dimensions, where), what);
-    sameAnswers(measured, what);
-    return { rows, dimensions, ...measured };
-  });
-  result.vectors = result.raw.vectors.map(({ rows, dimensions, ...measured }) => ({ rows, dimensions, ...mediansOf(measured) }));
+function measure() {
+  mkdirSync(out, { recursive: true });
+  installPeers();
+  freeze();
+  const result = { machine: machine(), settings, raw: {} };
+  if (only.includes("vectors")) {
+    result.raw.vectors = settings.vectors.map(([rows, dimensions]) => {
+      const what = `${rows} vectors of ${dimensions}`;
+      const measured = rounds(["native", "wasm"], (where) => vectorRound(rows, dimensions, where), what);
+      sameAnswers(measured, what);
+      return { rows, dimensions, ...measured };
+    });
+    result.vectors = result.raw.vectors.map(({ rows, dimensions, ...measured }) => ({ rows, dimensions, ...mediansOf(measured) }));
+  }
+  if (only.includes("kv")) {
+    result.raw.kv = rounds(["native", "nacre", "lmdb", "level", "sqlite"], kvRound, "key-value");
+    result.kv = mediansOf(result.raw.kv);
+  }
+  if (only.includes("sizes")) result.sizes = sizes();
+  result.machine.load.push(load());
+  rmSync(data, { recursive: true, force: true });
+  const name = join(out, `${result.machine.date.replaceAll(":", "-").slice(0, 19)}.json`);
+  writeFileSync(name, JSON.stringify(result, null, 1));
+  console.error(`bench: raw figures in ${name}`);
+  return result;
 }
-if (only.includes("kv")) {
-  result.raw.kv = rounds(["native", "nacre", "lmdb", "level", "sqlite"], kvRound, "key-value");
-  result.kv = mediansOf(result.raw.kv);
-}
-if (only.includes("sizes")) result.sizes = sizes();
-result.machine.load.push(load());
-rmSync(data, { recursive: true, force: true });
-const name = join(out, `${result.machine.date.replaceAll(":", "-").slice(0, 19)}.json`);
-writeFileSync(name, JSON.stringify(result, null, 1));
-const text = markdown(result);
+
+const text = markdown(given.from ? JSON.parse(readFileSync(given.from, "utf8")) : measure());
 console.log(text);
-console.error(`bench: raw figures in ${name}`);
 if (given.readme) writeTable(text);

@@ -24,6 +24,7 @@ function keyValue(kv) {
     row("random puts, 1 000 per transaction", (of) => rate(of.putRandom)),
     row("sequential puts, 1 000 per transaction", (of) => rate(of.putSequential)),
     row("random gets, warm", (of) => rate(of.get)),
+    row("... after compaction", (of) => rate(of.getCompacted)),
     row("getMany of 100, warm", (of) => rate(of.getMany)),
     row("ordered scan of all, rows", (of) => rate(of.scan)),
     row("scans of 100, rows", (of) => rate(of.scan100)),

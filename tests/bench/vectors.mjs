@@ -3,7 +3,7 @@
 //
 //   node vectors.mjs '{ "nacre", "folder", "rows", "dimensions", "seconds" }'
 
-import { readFileSync, rmSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fillFloats, median, mix } from "./data.mjs";
 
@@ -22,7 +22,8 @@ function threadCpu() {
 }
 
 function load(metric) {
-  const db = openSync(join(folder, `vectors-${metric}`), { durability: "none", memory: rows * dimensions * 16 + 64 * 2 ** 20 });
+  mkdirSync(join(folder, metric), { recursive: true });
+  const db = openSync(join(folder, metric, "db"), { durability: "none", memory: rows * dimensions * 16 + 64 * 2 ** 20 });
   const collection = db.collection("vectors", { key: "integer", vector: { dimensions, metric } });
   const vectors = new Float32Array(CHUNK * dimensions);
   for (let from = 0; from < rows; from += CHUNK) {
@@ -54,7 +55,7 @@ function measure(metric) {
   }
   if (db.stats().counters.cacheMisses !== misses) throw new Error("search: vectors were not in the database's cache");
   db.close();
-  rmSync(join(folder, `vectors-${metric}`));
+  rmSync(join(folder, metric), { recursive: true });
   return { search: { cpuUs: median(cpu), wallUs: median(wall), samples: wall.length }, hash };
 }
 
