@@ -33,12 +33,15 @@ static inline void pool_init(void) {
     }
 }
 
-static inline const uint8_t *value_of(uint32_t row) { return bench_pool + (mix(row ^ 0x5bd1e995u) & (POOL - 1)); }
+static inline const uint8_t *value_of(uint32_t row) {
+    return bench_pool + (mix(row ^ 0x5bd1e995u) & (POOL - 1));
+}
 
 static inline uint32_t random_row(uint32_t j, uint32_t rows) { return mix(j + 0x7777777u) % rows; }
 
 static inline void fill_floats(float *into, size_t count, uint32_t seed) {
-    for (size_t i = 0; i < count; i++) into[i] = (float)(mix(seed + (uint32_t)i) >> 8) / 8388608.0f - 1;
+    for (size_t i = 0; i < count; i++)
+        into[i] = (float)(mix(seed + (uint32_t)i) >> 8) / 8388608.0f - 1;
 }
 
 static inline double clock_of(clockid_t id) {

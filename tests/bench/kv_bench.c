@@ -18,7 +18,8 @@ static void check(nacre_status status, const char *what) {
     if (status != NACRE_OK) die(what, db ? nacre_message(db) : nacre_status_name(status));
 }
 
-static nacre_membrane *open_kv(const char *directory, const char *name, nacre_durability durability) {
+static nacre_membrane *open_kv(const char *directory, const char *name,
+                               nacre_durability durability) {
     char path[4096];
     nacre_options options = NACRE_OPTIONS_INIT;
     options.durability = durability;
@@ -39,7 +40,8 @@ static void close_db(void) {
 }
 
 static void check_value(uint32_t row, const nacre_row *got) {
-    if (got->fields[0].bytes.size != VALUE || memcmp(got->fields[0].bytes.data, value_of(row), VALUE) != 0)
+    if (got->fields[0].bytes.size != VALUE ||
+        memcmp(got->fields[0].bytes.data, value_of(row), VALUE) != 0)
         die("get", "wrong value");
 }
 
@@ -62,7 +64,8 @@ static void latency(const char *what, double *seconds, size_t count) {
     double took = 0;
     for (size_t i = 0; i < count; i++) took += seconds[i];
     double p50 = quantile(seconds, count, 0.5), p99 = quantile(seconds, count, 0.99);
-    printf("\"%s\":{\"perSecond\":%.0f,\"p50us\":%.1f,\"p99us\":%.1f},", what, (double)count / took, p50 * 1e6, p99 * 1e6);
+    printf("\"%s\":{\"perSecond\":%.0f,\"p50us\":%.1f,\"p99us\":%.1f},", what, (double)count / took,
+           p50 * 1e6, p99 * 1e6);
 }
 
 static double *seconds_alloc(size_t count) {
@@ -86,7 +89,8 @@ static void durable(const char *directory, uint32_t count) {
         make_key(i, false, key_bytes);
         nacre_value key = nacre_bytes(key_bytes, KEY), value = nacre_bytes(value_of(i), VALUE);
         double began = wall();
-        if (write(file, bytes, sizeof bytes) != sizeof bytes || fdatasync(file) != 0) die(path, "write failed");
+        if (write(file, bytes, sizeof bytes) != sizeof bytes || fdatasync(file) != 0)
+            die(path, "write failed");
         double at = wall();
         floor[i] = at - began;
         check(nacre_put(kv, &key, NULL, &value), "put");

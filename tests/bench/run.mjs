@@ -63,7 +63,7 @@ function freeze() {
   rmSync(js, { recursive: true, force: true });
   cpSync(join(build, "js"), js, { recursive: true });
   for (const name of ["kv_bench", "vector_bench"]) {
-    run(process.env.CC ?? "clang-22", ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-I", join(root, "core"),
+    run(process.env.CC ?? "clang-22", ["-std=c11", "-O2", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror", "-I", join(root, "core"),
       join(here, `${name}.c`), join(build, "libnacre.a"), "-lm", "-o", join(out, name)]);
   }
 }

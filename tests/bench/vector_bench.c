@@ -87,12 +87,14 @@ static void check_hits(nacre_metric metric, uint32_t q, nacre_hits *hits) {
     for (uint32_t i = 0; i < K; i++) {
         nacre_row row;
         check(nacre_hits_at(hits, i, &last, &row), "hit");
-        double right = distance_of(metric, queries[q], vectors + (size_t)row.key[0].integer * dimensions);
+        double right =
+            distance_of(metric, queries[q], vectors + (size_t)row.key[0].integer * dimensions);
         if (fabs((double)last - right) > 1e-4 * (1 + fabs(right))) die("search", "wrong distance");
         found[q][i] = row.key[0].integer;
     }
     for (uint32_t i = 0; i < rows; i++)
-        nearer += distance_of(metric, queries[q], vectors + (size_t)i * dimensions) < (double)last - 1e-4;
+        nearer +=
+            distance_of(metric, queries[q], vectors + (size_t)i * dimensions) < (double)last - 1e-4;
     if (nearer >= K) die("search", "a nearer row was left out");
 }
 
@@ -114,7 +116,8 @@ static void search(nacre_membrane *collection, uint32_t q, bool timed) {
 static nacre_membrane *load(const char *path, nacre_metric metric) {
     nacre_options options = NACRE_OPTIONS_INIT;
     options.durability = NACRE_NONE;
-    options.memory = (uint64_t)rows * dimensions * 16 + (64u << 20); /* half is cache; after compaction half of that may be old */
+    options.memory = (uint64_t)rows * dimensions * 16 +
+                     (64u << 20); /* half is cache; after compaction half of that may be old */
     nacre_error error;
     nacre_membrane *collection = NULL;
     nacre_schema schema = nacre_schema_collection(NACRE_INTEGER, dimensions, metric, NULL, 0);
@@ -125,7 +128,8 @@ static nacre_membrane *load(const char *path, nacre_metric metric) {
         check(nacre_batch_begin(db, &batch), "batch");
         for (uint32_t i = from; i < rows && i < from + 500; i++) {
             nacre_value key = nacre_integer(i);
-            check(nacre_batch_put(batch, collection, &key, vectors + (size_t)i * dimensions, NULL), "put");
+            check(nacre_batch_put(batch, collection, &key, vectors + (size_t)i * dimensions, NULL),
+                  "put");
         }
         check(nacre_batch_commit(batch), "commit");
     }
@@ -142,8 +146,9 @@ static unsigned long long misses(void) {
 }
 
 static void print(const char *name, Samples *s) {
-    printf("\"%s\":{\"cpuUs\":%.2f,\"wallUs\":%.2f,\"samples\":%zu}", name, quantile(s->cpu, s->groups, 0.5) * 1e6,
-           quantile(s->wall, s->count, 0.5) * 1e6, s->count);
+    printf("\"%s\":{\"cpuUs\":%.2f,\"wallUs\":%.2f,\"samples\":%zu}", name,
+           quantile(s->cpu, s->groups, 0.5) * 1e6, quantile(s->wall, s->count, 0.5) * 1e6,
+           s->count);
 }
 
 static void measure(const char *directory, const char *name, nacre_metric metric, double seconds) {
@@ -158,11 +163,12 @@ static void measure(const char *directory, const char *name, nacre_metric metric
     }
     reads = searches = (Samples){0};
     unsigned long long before = misses();
+    const double turn = seconds / (double)GROUPS;
     for (int group = 0; group < GROUPS; group++) {
         const size_t size = (size_t)rows * dimensions * sizeof *vectors;
         read_plain(vectors, size);
         group_begin(&reads);
-        for (double end = wall() + seconds / GROUPS / 3; wall() < end;) {
+        for (double end = wall() + turn / 3; wall() < end;) {
             double w = wall();
             read_plain(vectors, size);
             sample(&reads, w);
@@ -171,7 +177,8 @@ static void measure(const char *directory, const char *name, nacre_metric metric
         search(collection, 0, false);
         group_begin(&searches);
         uint32_t q = 0;
-        for (double end = wall() + seconds / GROUPS; wall() < end;) search(collection, q++ % QUERIES, true);
+        for (double end = wall() + turn; wall() < end;)
+            search(collection, q++ % QUERIES, true);
         group_end(&searches);
     }
     if (misses() != before) die("search", "vectors were not in the database's cache");
@@ -196,7 +203,8 @@ int main(int argc, char **argv) {
     vectors = malloc((size_t)rows * dimensions * sizeof *vectors);
     if (!vectors) die("memory", "none left");
     fill_floats(vectors, (size_t)rows * dimensions, 0);
-    for (uint32_t q = 0; q < QUERIES; q++) fill_floats(queries[q], dimensions, QUERY_SEED + q * 4096);
+    for (uint32_t q = 0; q < QUERIES; q++)
+        fill_floats(queries[q], dimensions, QUERY_SEED + q * 4096);
     printf("{");
     measure(argv[1], "l2", NACRE_L2, strtod(argv[4], NULL));
     measure(argv[1], "ip", NACRE_IP, strtod(argv[4], NULL));
