@@ -125,6 +125,8 @@ static nacre_status recover_state(Db *db, Slots *slots) {
         version_retain(db->version);
         slots->superblock[slot] = (Superblock){0};
         db->epoch = db->durable[0].superblock.epoch;
+        if (slots->state[1 - slot] == SLOT_VALID && slots->superblock[1 - slot].epoch > db->epoch)
+            db->epoch = slots->superblock[1 - slot].epoch; /* its manifest may be damaged: it was written all the same */
         memcpy(db->database_id, db->durable[0].superblock.database_id, sizeof db->database_id);
         return NACRE_OK;
     }

@@ -221,7 +221,7 @@ static void flip_range(Past *p, Verdicts *v, int file, uint64_t from, uint64_t t
     uint64_t size = past_size(p, files[file]);
     if (to > size) to = size;
     uint64_t step = to > from ? 1 + (to - from) / (most ? most : 1) : 1;
-    if (getenv("CRASH_STATES")) step = 1;
+    if (crash_exhaustive()) step = 1;
     for (uint64_t at = from; at < to && flip(p, v, file, at); at += step) {}
 }
 
@@ -325,6 +325,13 @@ static void lost_and_misdirected_blocks_are_noticed(void) {
                 zero_or_swap(&p, file, a, b, unit, true, &swapped);
             }
         }
+        /* Neighbours within a segment, and the same page of two segments. */
+        uint64_t pages = past_size(&p, "db") / 4096, beside = EXTENT / 4096;
+        for (uint64_t page = beside; page + 1 < pages && swapped.wrong < 3; page++)
+            zero_or_swap(&p, 0, page * 4096, page * 4096 + 4096, 4096, true, &swapped);
+        for (uint64_t a = 1; a < pages / beside && swapped.wrong < 3; a++)
+            for (uint64_t b = a + 1; b < pages / beside && swapped.wrong < 3; b++)
+                zero_or_swap(&p, 0, a * EXTENT + 4096, b * EXTENT + 4096, 4096, true, &swapped);
         print_verdicts("zeroed", &zeroed);
         print_verdicts("swapped", &swapped);
         past_clear(&p);
@@ -491,6 +498,30 @@ static void a_log_is_emptied_only_when_both_superblocks_cover_it(void) {
     CHECK(resets > 3);
 }
 
+/* A frame that outlived a reset must not pass for a new one, also when the seed is always the same. */
+static void salts_never_repeat(void) {
+    uint64_t salts[400], sequences[400];
+    size_t count = 0;
+    History h;
+    history_init(&h, test_seed() | 1, NACRE_STRICT);
+    REQUIRE(history_go_on(&h, 300));
+    SimDisk *at = sim_disk_new(0);
+    for (size_t k = 0; k < sim_disk_operations(h.disk) && count < 400; k++) {
+        SimOperation op = sim_disk_operation(h.disk, k);
+        if (op.kind != SIM_WRITE || !strstr(op.file, "-wal") || op.offset != 0) continue;
+        uint64_t size = 0;
+        sim_disk_replay(h.disk, k + 1, at);
+        const uint8_t *header = sim_disk_bytes(at, op.file, &size);
+        sequences[count] = get_u64(header + 32);
+        salts[count] = get_u64(header + 40);
+        for (size_t i = 0; i < count; i++) CHECK(salts[i] != salts[count] || sequences[i] == sequences[count]);
+        count++;
+    }
+    CHECK(count > 20);
+    sim_disk_free(at);
+    history_free(&h);
+}
+
 /* A crash within a reset leaves one right header. Rows written later must not depend on it alone. */
 static void a_log_header_left_alone_is_mended_before_rows_follow_it(void) {
     History h;
@@ -565,6 +596,7 @@ void damage_test(void) {
     RUN(foreign_files_are_refused);
     RUN(later_versions_are_refused_untouched);
     RUN(a_log_is_emptied_only_when_both_superblocks_cover_it);
+    RUN(salts_never_repeat);
     RUN(a_log_header_left_alone_is_mended_before_rows_follow_it);
     RUN(a_damaged_newest_superblock_is_replaced_by_the_older_one);
 }

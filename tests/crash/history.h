@@ -30,6 +30,10 @@ typedef struct History {
 
 enum { HISTORY_KEYS = 256 }; /* of each membrane */
 
+/* CRASH_STATES, or `usual` when it is not set. Millions mean: leave nothing out. */
+uint64_t crash_states(uint64_t usual);
+bool crash_exhaustive(void);
+
 /* Small limits, so that flushes, merges and resets happen all the time. */
 nacre_options history_options(SimDisk *disk, nacre_durability durability);
 

@@ -186,9 +186,7 @@ static void explore_life(Explorer *e, nacre_durability durability, uint64_t seed
 }
 
 static void explore(nacre_durability durability) {
-    const char *wanted = getenv("CRASH_STATES");
-    uint64_t target = wanted ? strtoull(wanted, NULL, 10) : STATES;
-    Explorer e = {.target = target / 3 + 1, .random = test_seed() + (uint64_t)durability};
+    Explorer e = {.target = crash_states(STATES) / 3 + 1, .random = test_seed() + (uint64_t)durability};
     while (e.states < e.target && e.wrong < 3) explore_life(&e, durability, test_seed() + e.lives);
     printf("# %" PRIu64 " states after %zu operations of %zu lives, seeds %" PRIu64 " to %" PRIu64 "\n", e.states,
            e.operations, e.lives, test_seed(), test_seed() + e.lives - 1);
