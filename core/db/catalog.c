@@ -200,7 +200,10 @@ static nacre_status catalog_commit(Db *db, CatalogBatch *batch) {
     put_u64(batch->bytes + 8, 0);
     TRY(db_reserve(db, batch->size, batch->count, &at));
     memcpy(at, batch->bytes, batch->size);
-    TRY(db_commit(db, batch->size, true));
+    db->in_catalog = true;
+    nacre_status status = db_commit(db, batch->size, true);
+    db->in_catalog = false;
+    TRY(status);
     return log_sync(db); /* whatever the level: a change of catalog is never lost */
 }
 
@@ -297,6 +300,7 @@ nacre_status db_membrane_drop(Db *db, Span name) {
     if (status == NACRE_OK) status = catalog_commit(db, &batch);
     if (status == NACRE_OK) {
         status = catalog_note_dropped(db, membrane->id);
+        db->dropped_clean = false;
         membrane_leave(db, membrane);
         db->by_id[membrane->id] = NULL;
         membrane->dropped = true;

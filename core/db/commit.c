@@ -69,9 +69,11 @@ static nacre_status commit_check_epoch(Db *db) {
         Superblock found;
         SlotState state;
         TRY(superblock_read(&db->data, slot, &found, &state));
-        uint64_t epoch = state == SLOT_VALID ? found.epoch : 0;
+        uint64_t epoch = state == SLOT_VALID ? found.epoch : 0, generation = state == SLOT_VALID ? found.generation : 0;
         superblock_clear(&db->env, &found);
-        if (epoch > db->epoch)
+        /* A generation that is not ours counts only in our epoch: after a fallback the damaged
+         * newer superblock is still there, of an older one. */
+        if (epoch > db->epoch || (epoch == db->epoch && generation > db->durable[0].superblock.generation))
             return state_poison(db, env_fail(&db->env, NACRE_BUSY,
                                              "%s: another process has taken the database over; reopen", db->name));
     }
@@ -119,6 +121,7 @@ nacre_status commit_version(Db *db, Version *version, uint64_t flushed_lsn) {
     version_retain(version);
     version_release(db->version);
     db->version = version;
+    if (next.generation > db->seen_generation) db->seen_generation = next.generation;
     db->counters.commits++;
     commit_recount(db);
     return NACRE_OK;

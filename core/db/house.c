@@ -70,8 +70,9 @@ static bool compact_needs_move(const Segment *segment, size_t end) {
 }
 
 /* Moves what lies beyond the size that the file should have into holes before it. */
-static nacre_status compact_pack(Db *db) {
+static nacre_status compact_pack(Db *db, bool *packed) {
     Env *env = &db->env;
+    *packed = true;
     Version *next = NULL;
     size_t end = 1 + (size_t)(version_bytes(db->version) / EXTENT_SIZE);
     uint8_t *buffer = env_alloc(env, EXTENT_SIZE);
@@ -85,6 +86,7 @@ static nacre_status compact_pack(Db *db) {
             Segment **place = &next->runs[i].segments[s], *moved = NULL;
             if (!compact_needs_move(*place, end)) continue;
             TRY_OUT(compact_move(db, *place, end, buffer, &moved));
+            *packed = false;
             segment_release(*place);
             *place = moved;
         }
@@ -100,7 +102,7 @@ out:
 
 static bool compact_worthwhile(const Db *db) {
     const Version *version = db->version;
-    if (version->count > 1 || db->dropped_count > 0) return true;
+    if (version->count > 1 || (db->dropped_count > 0 && !db->dropped_clean)) return true;
     for (size_t i = 0; i < version->count; i++) {
         if (version->runs[i].above_size) return true;
         for (size_t s = 0; s < version->runs[i].count; s++)
@@ -139,13 +141,17 @@ nacre_status db_compact(Db *db, nacre_compact_report *report) {
     TRY(compact_measure(db, &done.before, &done.rows));
     TRY(db_checkpoint(db));
     if (compact_worthwhile(db)) TRY(maintain_merge_all(db));
+    db->dropped_clean = true;
     /* Twice: the extents of the state before last are free only when both superblocks
      * have moved on; then move, and twice again. */
     TRY(commit_again(db));
     TRY(commit_again(db));
-    TRY(compact_pack(db));
-    TRY(commit_again(db));
-    TRY(commit_again(db));
+    bool packed = false;
+    for (int round = 0; !packed && round < COMPACT_ROUNDS; round++) {
+        TRY(compact_pack(db, &packed));
+        TRY(commit_again(db));
+        TRY(commit_again(db));
+    }
     TRY(commit_truncate(db, true));
     TRY(log_release(db));
     TRY(compact_measure(db, &done.after, &done.rows));
@@ -185,6 +191,8 @@ static nacre_status verify_superblocks(Verify *v) {
             verify_report(v, db->name, offset, "a superblock is damaged");
             continue;
         }
+        uint64_t room = (uint64_t)found.manifest.count * EXTENT_SIZE;
+        if (found.manifest_size > room) found.manifest_size = room; /* its checksum then tells */
         uint8_t *bytes = env_alloc(&db->env, (size_t)found.manifest_size);
         nacre_status status = bytes ? NACRE_OK : NACRE_RESOURCE_EXHAUSTED;
         if (status == NACRE_OK)

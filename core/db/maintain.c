@@ -107,6 +107,7 @@ static nacre_status merge_commit(Db *db, Job *job) {
     next = NULL;
     TRY_OUT(commit_version(db, taken, db->durable[0].superblock.flushed_lsn));
     job_forget_finished(job);
+    if (db->reclaiming) TRY_OUT(commit_again(db)); /* what the inputs gave back is free at once */
     if (commit_truncate(db, false) != NACRE_OK) env_clear(&db->env); /* space given back late is no failure */
 out:
     version_release(next);
@@ -143,7 +144,7 @@ static nacre_status job_row(Db *db, Job *job, uint64_t *work) {
             job->writing = true;
         }
         TRY(segment_writer_add(&job->writer, &entry));
-        if (segment_writer_size(&job->writer) >= db->options.segment_size) {
+        if (segment_writer_size(&job->writer) >= db->segment_size || job->writer.rows >= db->segment_rows) {
             TRY(job_remember_key(db, job, entry.key));
             TRY(merge_next(&job->merge));
             TRY(job_close_segment(db, job));
@@ -158,7 +159,9 @@ static nacre_status job_row(Db *db, Job *job, uint64_t *work) {
 static nacre_status job_step(Db *db, Job *job, double budget, uint64_t *done_bytes) {
     uint64_t work = 0;
     nacre_status status = NACRE_OK;
+    db->map.reserve = job->kind == JOB_MERGE && !db->reclaiming ? db->reserve : 0;
     while (status == NACRE_OK && merge_valid(&job->merge) && (double)work < budget) status = job_row(db, job, &work);
+    db->map.reserve = 0;
     *done_bytes = work;
     job->credit -= (double)work;
     if (status == NACRE_OK && !merge_valid(&job->merge)) {
@@ -172,6 +175,7 @@ static nacre_status job_step(Db *db, Job *job, double budget, uint64_t *done_byt
         }
     }
     if (status != NACRE_OK) job_clear(db, job);
+    if (status == NACRE_CORRUPT) db->damaged = true; /* merging it again would fail again */
     return status;
 }
 
@@ -267,16 +271,73 @@ static nacre_status merge_start(Db *db, Job *job, size_t first, size_t count, ui
     return status;
 }
 
+/* A merge that was interrupted (by a close, a crash, a fault) left its inputs with one and
+ * the same bound, right behind its output, which ends with that bound: it goes on there,
+ * so that short sessions, too, come to the end of long merges. */
+static nacre_status merge_resume(Db *db, Job *job, bool *resumed) {
+    const Version *version = db->version;
+    *resumed = false;
+    for (size_t i = 0; i + 1 < version->count; i++) {
+        const Run *output = &version->runs[i], *next = &version->runs[i + 1];
+        if (next->above_size == 0 || run_busy(db, output->id)) continue;
+        Span above = span_of(next->above, next->above_size);
+        if (!span_eq(segment_last_key(output->segments[output->count - 1]), above)) continue;
+        size_t count = 0;
+        bool idle = true;
+        for (size_t k = i + 1; k < version->count && count < db->merge_inputs_max; k++, count++) {
+            const Run *run = &version->runs[k];
+            if (!span_eq(span_of(run->above, run->above_size), above)) break;
+            idle &= !run_busy(db, run->id);
+        }
+        if (!idle) continue;
+        uint64_t id = output->id;
+        uint32_t tier = output->tier;
+        TRY(merge_start(db, job, i + 1, count, tier, LAST_RATE * 2));
+        job->output = id;
+        *resumed = true;
+        return NACRE_OK;
+    }
+    return NACRE_OK;
+}
+
+/* How a merge of runs [first, first + *count) is to go: into the next tier, or with all
+ * that is older into the last level. */
+static void merge_plan(Db *db, size_t *first, size_t *count, uint32_t *tier, double *rate) {
+    const Version *version = db->version;
+    uint64_t upper = 0, last = 0, input = 0;
+    bool idle = true;
+    for (size_t i = 0; i < version->count; i++)
+        *(version->runs[i].tier == TIER_LAST ? &last : &upper) += run_bytes(&version->runs[i]);
+    for (size_t i = *first; i < version->count; i++) {
+        idle &= !run_busy(db, version->runs[i].id);
+        input += run_bytes(&version->runs[i]);
+    }
+    *tier = version->runs[*first].tier + 1;
+    if (*tier >= TIER_LAST) *tier = TIER_LAST - 1;
+    *rate = TIER_RATE;
+    /* While the last level is being written, the tiers go on among themselves. */
+    if (!idle || (double)upper < LAST_LEVEL_RATIO * (double)last) return;
+    double least = (double)(db->options.memtable_size * TIER_RUNS);
+    double period = LAST_LEVEL_RATIO * (double)(last + upper);
+    *rate = LAST_RATE * (double)input / (period > least ? period : least);
+    *tier = TIER_LAST;
+    *count = version->count - *first;
+    if (*count > db->merge_inputs_max) {
+        *first += *count - db->merge_inputs_max;
+        *count = db->merge_inputs_max;
+    }
+}
+
 /* Looks for TIER_RUNS adjacent idle runs of one tier, and begins what the policy says. */
 static nacre_status merge_schedule(Db *db) {
     Job *job = NULL;
     for (int i = 1; i < JOB_COUNT && !job; i++)
         if (db->jobs[i].kind == JOB_NONE) job = &db->jobs[i];
     const Version *version = db->version;
-    if (!job || version->count < TIER_RUNS) return NACRE_OK;
-    uint64_t upper = 0, last = 0;
-    for (size_t i = 0; i < version->count; i++)
-        *(version->runs[i].tier == TIER_LAST ? &last : &upper) += run_bytes(&version->runs[i]);
+    bool begun = false;
+    if (!job || db->damaged) return NACRE_OK;
+    TRY(merge_resume(db, job, &begun));
+    if (begun) return NACRE_OK;
     for (size_t first = 0, same = 0; first + same < version->count;) {
         const Run *run = &version->runs[first + same];
         bool fits = run->tier != TIER_LAST && run->tier == version->runs[first].tier && !run_busy(db, run->id);
@@ -287,40 +348,75 @@ static nacre_status merge_schedule(Db *db) {
             continue;
         }
         size_t count = TIER_RUNS;
-        uint32_t tier = run->tier + 1 < TIER_LAST ? run->tier + 1 : run->tier;
-        double rate = TIER_RATE;
-        if ((double)upper >= LAST_LEVEL_RATIO * (double)last) {
-            count = version->count - first;
-            tier = TIER_LAST;
-            uint64_t input = 0;
-            for (size_t i = first; i < version->count; i++) {
-                if (run_busy(db, version->runs[i].id)) return NACRE_OK; /* when that one is done */
-                input += run_bytes(&version->runs[i]);
-            }
-            double least = (double)(db->options.memtable_size * TIER_RUNS);
-            double period = LAST_LEVEL_RATIO * (double)(last + upper);
-            rate = LAST_RATE * (double)input / (period > least ? period : least);
-            if (count > MERGE_INPUTS_MAX) {
-                first += count - MERGE_INPUTS_MAX;
-                count = MERGE_INPUTS_MAX;
-            }
-        }
-        bool joined = false;
-        TRY(merge_join(db, first, count, first + count == version->count, tier, &joined));
-        return joined ? NACRE_OK : merge_start(db, job, first, count, tier, rate);
+        uint32_t tier = 0;
+        double rate = 0;
+        merge_plan(db, &first, &count, &tier, &rate);
+        TRY(merge_join(db, first, count, first + count == version->count, tier, &begun));
+        return begun ? NACRE_OK : merge_start(db, job, first, count, tier, rate);
+    }
+    return NACRE_OK;
+}
+
+/* Closing keeps what a merge has written, as one more small segment. */
+nacre_status maintain_park(Db *db) {
+    for (int i = 1; i < JOB_COUNT; i++) {
+        Job *job = &db->jobs[i];
+        if (job->kind == JOB_NONE || !job->writing || segment_writer_size(&job->writer) < EXTENT_SIZE) continue;
+        nacre_status status = job_remember_key(db, job, segment_writer_last_key(&job->writer));
+        if (status == NACRE_OK) status = job_close_segment(db, job);
+        if (status == NACRE_OK) status = merge_commit(db, job);
+        job_clear(db, job);
+        TRY(status);
     }
     return NACRE_OK;
 }
 
 /* ---- faces ---- */
 
-nacre_status maintain_flush(Db *db) {
+static nacre_status maintain_flush_once(Db *db) {
     while (db->frozen) {
         uint64_t work;
         TRY(flush_start(db));
         TRY(job_step(db, &db->jobs[0], 1e30, &work));
     }
     return NACRE_OK;
+}
+
+/* The file may not grow: merges in pieces of a few extents turn garbage into room, as far
+ * as the reserve that only they may use (extents.h) lets them begin. */
+static nacre_status maintain_reclaim(Db *db) {
+    uint64_t segment_size = db->segment_size;
+    nacre_error error = db->env.error;
+    env_clear(&db->env);
+    db->segment_size = 2 * EXTENT_SIZE;
+    db->reclaiming = true;
+    nacre_status status = maintain_merge_all(db);
+    if (status == NACRE_OK) status = commit_again(db);
+    if (status == NACRE_OK) status = commit_again(db);
+    db->segment_size = segment_size;
+    db->reclaiming = false;
+    if (status == NACRE_QUOTA) db->env.error = error; /* what was asked for, and was refused */
+    return status;
+}
+
+/* A file at its limit: what is in memory goes into it, and garbage out of it. Not at each
+ * call: only after as much was logged as makes it worth the work. */
+nacre_status maintain_make_room(Db *db) {
+    uint64_t logged = db->counters.log_bytes + 1;
+    if (db->reclaimed_at && logged - db->reclaimed_at < db->options.memtable_size / 4) return NACRE_OK;
+    if (db->active->record_count > 0) TRY(maintain_freeze(db));
+    TRY(maintain_flush(db));
+    nacre_status status = maintain_reclaim(db);
+    db->reclaimed_at = logged;
+    if (status == NACRE_QUOTA) env_clear(&db->env);
+    return status == NACRE_QUOTA ? NACRE_OK : status;
+}
+
+nacre_status maintain_flush(Db *db) {
+    nacre_status status = maintain_flush_once(db);
+    if (status != NACRE_QUOTA || db->poisoned || db->version->count == 0) return status;
+    TRY(maintain_reclaim(db));
+    return maintain_flush_once(db);
 }
 
 nacre_status maintain_freeze(Db *db) {
@@ -338,19 +434,24 @@ nacre_status maintain_freeze(Db *db) {
     TRY(memtable_alloc(&db->env, (size_t)db->options.memtable_size, db->last_lsn, 1 - db->active->log, &fresh));
     db->frozen = db->active;
     db->active = fresh;
+    db->reserved = db->reserved_records = 0; /* what was reserved lay in the other arena */
     return NACRE_OK;
 }
 
 static nacre_status maintain_slices(Db *db, uint64_t bytes) {
-    if (db->frozen) TRY(flush_start(db));
-    if (db->maintenance_error.code == NACRE_OK) TRY(merge_schedule(db));
-    for (int i = 0; i < JOB_COUNT; i++) {
+    nacre_status first = NACRE_OK;
+    if (db->frozen) first = flush_start(db);
+    if (first == NACRE_OK && db->maintenance_error.code == NACRE_OK) first = merge_schedule(db);
+    for (int i = 0; i < JOB_COUNT && !db->poisoned; i++) { /* a flush that fails does not stop the merges */
         Job *job = &db->jobs[i];
         if (job->kind == JOB_NONE) continue;
         uint64_t work;
         job->credit += (double)bytes * job->rate;
-        if (job->credit >= (double)STEP_CREDIT_MIN) TRY(job_step(db, job, job->credit, &work));
+        nacre_status status = NACRE_OK;
+        if (job->credit >= (double)STEP_CREDIT_MIN) status = job_step(db, job, job->credit, &work);
+        if (first == NACRE_OK) first = status;
     }
+    TRY(first);
     uint32_t other = 1 - db->active->log;
     if (!db->frozen && !db->log_free[other] &&
         (db->durable[0].superblock.generation > db->log_covered[other] || db->active->used > db->active->capacity / 2))
@@ -398,7 +499,7 @@ nacre_status maintain_merge_all(Db *db) {
     db->maintenance_error.code = NACRE_OK;
     TRY(maintain_finish_jobs(db));
     for (bool all = false; !all && db->version->count > 0;) {
-        size_t count = db->version->count < MERGE_INPUTS_MAX ? db->version->count : MERGE_INPUTS_MAX;
+        size_t count = db->version->count < db->merge_inputs_max ? db->version->count : db->merge_inputs_max;
         all = count == db->version->count;
         TRY(merge_start(db, &db->jobs[1], db->version->count - count, count, TIER_LAST, 1));
         TRY(maintain_finish_jobs(db));

@@ -119,6 +119,13 @@ static nacre_status open_all(Db *db, const char *path) {
                          .page_size = db->options.block_size,
                          .filter_bits = db->options.filter_bits};
     db->kernels = kernels_choose();
+    uint64_t share = db->options.memory / SEGMENT_MEMORY_SHARE, work = 8 * db->options.memtable_size;
+    db->segment_size = db->options.segment_size < share ? db->options.segment_size : share;
+    if (db->segment_size > work) db->segment_size = work; /* what a crash costs a merge */
+    db->reserve = db->map.limit / 4 < EXTENT_RESERVE ? db->map.limit / 4 : EXTENT_RESERVE;
+    db->segment_rows = share / 16; /* a hash per row, and it doubles */
+    db->merge_inputs_max = (size_t)(db->options.memory / MERGE_INPUT_MEMORY);
+    if (db->merge_inputs_max > MERGE_INPUTS_MAX) db->merge_inputs_max = MERGE_INPUTS_MAX;
     db->loose = db->options.durability != NACRE_STRICT;
     TRY(open_files(db));
     return recover(db);
@@ -189,7 +196,10 @@ static nacre_status close_sync(Db *db) {
         return env_fail(&db->env, NACRE_IO, "%s: a sync failed: what was acknowledged since the last good one is lost",
                         db->name);
     }
+    nacre_status parked = maintain_park(db);
     maintain_abort(db);
+    if (db->poisoned) return parked;
+    env_clear(&db->env); /* work that was not kept is done again */
     TRY(log_sync(db));
     db->loose = false;
     const Superblock *now = &db->durable[0].superblock;

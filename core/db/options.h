@@ -9,8 +9,11 @@
 enum {
     TIER_RUNS = 8,              /* runs of a tier that are merged */
     MERGE_INPUTS_MAX = 64,      /* runs one merge takes at most */
+    MERGE_INPUT_MEMORY = 64 << 10, /* bytes of memory that one input is given in the budget */
+    SEGMENT_MEMORY_SHARE = 16,  /* a segment being written takes at most this part of the budget */
     STEP_CREDIT_MIN = 16 << 10, /* bytes of work below which a step is not worth its call */
     SYNC_BYTES = 2 << 20,       /* unsynced bytes of segments after which a write pays a sync */
+    COMPACT_ROUNDS = 4,         /* of moving extents down: each frees room for the next */
     TRUNCATE_MIN = 1 << 20,     /* free bytes at the end of the file worth giving back */
     LSN_GAP = 1 << 20,          /* LSNs left out after an unclean end: none is used twice */
     ID_GAP = 1 << 16,           /* segment ids left out at open: those of segments never committed */

@@ -135,17 +135,21 @@ static nacre_status recover_state(Db *db, Slots *slots) {
 
 /* The older state stays protected until two new commits have replaced it; when it cannot
  * be read there is nothing in it to protect. */
-static void recover_previous(Db *db, Slots *slots) {
+static nacre_status recover_previous(Db *db, Slots *slots) {
     for (int slot = 0; slot < 2; slot++) {
         if (slots->state[slot] != SLOT_VALID || slots->superblock[slot].generation == 0) continue;
         Version *version = NULL;
         ManifestIds ids;
-        if (recover_manifest(db, &slots->superblock[slot], &version, &ids) == NACRE_OK) {
+        nacre_status status = recover_manifest(db, &slots->superblock[slot], &version, &ids);
+        if (status == NACRE_OK) {
             db->durable[1] = (Durable){slots->superblock[slot], version};
             slots->superblock[slot] = (Superblock){0};
+        } else if (status != NACRE_CORRUPT) { /* it may be whole: its extents are not free */
+            return status;
         }
         env_clear(&db->env);
     }
+    return NACRE_OK;
 }
 
 /* ---- logs ---- */
@@ -180,6 +184,8 @@ static nacre_status recover_frame(Db *db, const Wal *log, Memtable *table, const
             if (record_bytes > left || record_key_size(record) < 4 || record_link(record) || record_stamp(record))
                 return recover_damage(db, log, at, "record: malformed");
             if (flags & ~RECORD_FLAGS_KNOWN) return recover_damage(db, log, at, "record: of a later version");
+            if ((flags & RECORD_DELETE) && (flags != RECORD_DELETE || value.size))
+                return recover_damage(db, log, at, "record: a deletion with a value");
             if ((flags & RECORD_VECTOR) && (value.size < 4 || get_u32(value.data) > value.size - 4))
                 return recover_damage(db, log, at, "record: vector");
             if (lsn - table->base_lsn > UINT32_MAX || !memtable_insert(table, (uint32_t)at, (uint32_t)(lsn - table->base_lsn)))
@@ -205,6 +211,9 @@ static nacre_status recover_log(Db *db, int which, Memtable **table, LogEnd *end
     uint64_t size = 0, flushed = db->durable[0].superblock.flushed_lsn;
     TRY(wal_size(log, &size));
     uint64_t capacity = size > db->options.memtable_size ? size : db->options.memtable_size;
+    if (size > UINT32_MAX) /* records lie at offsets of 32 bits */
+        return env_fail(env, NACRE_CORRUPT, "%s: %llu bytes are more than any log has", log->name,
+                        (unsigned long long)size);
     if (capacity > SIZE_MAX / 2)
         return env_fail(env, NACRE_RESOURCE_EXHAUSTED, "%s: %llu bytes", log->name, (unsigned long long)size);
     Memtable *replayed = NULL;
@@ -266,7 +275,9 @@ static nacre_status recover_logs(Db *db, LogEnd ends[2], int *newer) {
     Memtable *table = NULL;
     db->last_lsn = db->synced_lsn = db->durable[0].superblock.flushed_lsn;
     TRY(recover_log(db, older, &table, &ends[older]));
-    if (table->record_count > 0) {
+    /* Also without rows, when its LSNs are above the segments': the newer log follows them, so
+     * it may be reset only after a flush has brought flushed lsn up to them. */
+    if (table->record_count > 0 || db->last_lsn > db->durable[0].superblock.flushed_lsn) {
         db->frozen = table;
     } else {
         memtable_release(table);
@@ -309,17 +320,9 @@ static nacre_status recover_cut(Db *db, LogEnd ends[2], int newer) {
     ends[newer].reader.synced = db->last_lsn;
     TRY(wal_cut(log, &ends[newer].reader, state_random(db), lsn));
     Memtable *active = db->active;
-    if (active->capacity < log->end) { /* the cut took the last bytes: begin behind it */
-        Memtable *fresh = NULL;
-        TRY(memtable_alloc(&db->env, (size_t)log->end, lsn, active->log, &fresh));
-        fresh->used = (size_t)log->end;
-        if (active->record_count == 0) {
-            memtable_release(active);
-            db->active = fresh;
-        } else {
-            memtable_release(fresh); /* full: the next write freezes it */
-            active->used = active->capacity;
-        }
+    if (active->capacity < log->end) { /* the cut took the last bytes */
+        /* full: the next write freezes it */
+        active->used = active->capacity;
     } else {
         active->used = (size_t)log->end;
     }
@@ -341,6 +344,14 @@ static void recover_stir(Db *db) {
 
 /* ---- the whole ---- */
 
+static uint64_t slots_generation(const Slots *slots) {
+    uint64_t generation = 0;
+    for (int i = 0; i < 2; i++)
+        if (slots->state[i] == SLOT_VALID && slots->superblock[i].generation > generation)
+            generation = slots->superblock[i].generation;
+    return generation;
+}
+
 /* The new epoch goes to the disk with a commit, which also brings the other superblock up
  * to what the logs begin with. A full disk can still be opened, so that rows can be deleted. */
 static nacre_status recover_raise_epoch(Db *db) {
@@ -349,12 +360,13 @@ static nacre_status recover_raise_epoch(Db *db) {
 }
 
 static nacre_status recover_existing(Db *db, Slots *slots, bool creating) {
+    db->seen_generation = slots_generation(slots);
     TRY(recover_state(db, slots));
     if (slots->state[0] != SLOT_VALID || slots->state[1] != SLOT_VALID) {
         db->fallback = true;
         recover_note(db, slots->state[0] != SLOT_VALID ? "superblock 0 is damaged" : "superblock 1 is damaged");
     }
-    recover_previous(db, slots);
+    TRY(recover_previous(db, slots));
     commit_recount(db);
     if (creating && !db->readonly) {
         TRY(recover_check_logs(db));
@@ -372,7 +384,7 @@ static nacre_status recover_existing(Db *db, Slots *slots, bool creating) {
     if (db->fallback) TRY(data_sync(&db->data)); /* a spoiled slot must not come back when extents are used again */
     TRY(recover_cut(db, ends, newer));
     db->epoch++;
-    db->ids.next_segment += ID_GAP;
+    db->ids.next_segment += ID_GAP * db->epoch; /* also where an open could not write them down */
     return recover_raise_epoch(db);
 }
 
@@ -386,12 +398,9 @@ nacre_status recover_unfinished(const Db *db, bool *unfinished) {
     return NACRE_OK;
 }
 
-static uint64_t slots_generation(const Slots *slots) {
-    uint64_t generation = 0;
-    for (int i = 0; i < 2; i++)
-        if (slots->state[i] == SLOT_VALID && slots->superblock[i].generation > generation)
-            generation = slots->superblock[i].generation;
-    return generation;
+static nacre_status recover_other_version(Db *db) {
+    return env_fail(&db->env, NACRE_VERSION, "%s: a database of another format version than %u", db->name,
+                    FORMAT_VERSION);
 }
 
 static nacre_status recover_verdict(Db *db, const Slots *slots, bool *create, bool *creating) {
@@ -410,6 +419,7 @@ static nacre_status recover_verdict(Db *db, const Slots *slots, bool *create, bo
     }
     *creating = unfinished && log_bytes == 0 && logs_there && db->logs[0].state == WAL_VALID;
     *create = false;
+    if (slots->state[0] == SLOT_VERSION || slots->state[1] == SLOT_VERSION) return recover_other_version(db);
     if (valid) {
         /* Generations 1 and 2 are the creation's: after it no log is emptied on a flag's word. */
         *creating = log_bytes == 0 && slots_generation(slots) <= 2 &&
@@ -417,16 +427,14 @@ static nacre_status recover_verdict(Db *db, const Slots *slots, bool *create, bo
                      (db->logs[1].state == WAL_VALID && (db->logs[1].header.flags & LOG_CREATING)));
         return NACRE_OK;
     }
-    for (int i = 0; i < 2; i++)
-        if (slots->state[i] == SLOT_VERSION)
-            return env_fail(env, NACRE_VERSION, "%s: a database of another format version than %u", db->name,
-                            FORMAT_VERSION);
     bool nothing = size == 0 || (slots->state[0] == SLOT_EMPTY && slots->state[1] == SLOT_EMPTY);
     bool both_creating = db->logs[0].state == WAL_VALID && db->logs[1].state == WAL_VALID && unfinished;
     if (log_bytes == 0 && ((unfinished && size == 0) || both_creating)) {
         *create = true;
         return NACRE_OK;
     }
+    if (slots->state[0] == SLOT_VERSION_UNSURE || slots->state[1] == SLOT_VERSION_UNSURE)
+        return recover_other_version(db);
     if (nothing && logs_there)
         return env_fail(env, NACRE_CORRUPT, "%s: the file is missing or empty, but its logs are there", db->name);
     if (slots->state[0] == SLOT_FOREIGN || slots->state[0] == SLOT_EMPTY)

@@ -87,7 +87,15 @@ struct nacre_db {
     size_t names_size;
     char *name, *log_names[2], *lock_name;
     VfsFile *lock;
-    bool in_memory, readonly, poisoned, fresh;
+    bool in_memory, readonly, poisoned;
+    bool damaged;       /* a merge met damage: none begins until reopened */
+    bool reclaiming;    /* merging to make room in a file that may not grow */
+    bool in_catalog;    /* the batch under way may write to membrane 0 */
+    bool dropped_clean; /* no segment holds rows of a dropped membrane */
+    uint64_t segment_size, segment_rows; /* at which a segment is closed: options and budget */
+    size_t merge_inputs_max;
+    uint64_t reserve;      /* extents below the file's limit that ordinary merges leave */
+    uint64_t reclaimed_at; /* log bytes when room was made last; 0: never */
     bool loose;         /* SUPERBLOCK_LOOSE goes into each superblock from now on */
 
     DataFile data;
@@ -96,7 +104,7 @@ struct nacre_db {
     SegmentIo io;
     const Kernels *kernels;
     Durable durable[2]; /* 0: newest superblock; 1: the one before */
-    uint64_t epoch;
+    uint64_t epoch, seen_generation; /* the highest found at open or written since */
     uint8_t database_id[16];
 
     Wal logs[2];
@@ -194,6 +202,8 @@ NACRE_CHECKED nacre_status maintain_flush(Db *db);  /* finishes the flush of fro
 void maintain_after_write(Db *db, uint64_t bytes);
 NACRE_CHECKED nacre_status maintain_step(Db *db, uint64_t bytes, bool *more);
 NACRE_CHECKED nacre_status maintain_merge_all(Db *db);
+NACRE_CHECKED nacre_status maintain_park(Db *db);       /* at close */
+NACRE_CHECKED nacre_status maintain_make_room(Db *db);  /* the file is at its limit */
 void maintain_abort(Db *db);
 bool maintain_dropped(const Db *db, uint32_t membrane);
 

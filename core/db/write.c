@@ -38,12 +38,22 @@ static nacre_status write_enlarge(Db *db, uint64_t total) {
     return NACRE_OK;
 }
 
+/* Would the file pass its limit, once all that is in memory is in segments? Deletions are
+ * let through all the same: they are how it becomes smaller. */
+static bool write_full(const Db *db, uint64_t bytes) {
+    if (!db->options.database_size) return false;
+    uint64_t memory = db->active->used + (db->frozen ? db->frozen->used : 0) + bytes;
+    uint64_t extents = extent_map_used(&db->map) + 4 + memory / EXTENT_SIZE; /* 4: manifests, ends of streams */
+    return extents > db->map.limit - db->reserve;
+}
+
 nacre_status db_reserve(Db *db, uint64_t bytes, uint64_t records, uint8_t **at) {
     TRY(state_writable(db));
     uint64_t total = FRAME_HEAD + round_up(bytes, 4);
     if (bytes > UINT32_MAX - FRAME_HEAD - 4 || records > UINT32_MAX)
         return env_fail(&db->env, NACRE_RESOURCE_EXHAUSTED, "batch: %llu bytes in %llu records are too many",
                         (unsigned long long)bytes, (unsigned long long)records);
+    if (write_full(db, bytes)) TRY(maintain_make_room(db));
     if (!write_fits(db, total, records)) {
         if (db->active->used > 0) TRY(maintain_freeze(db));
         if (total > db->active->capacity) TRY(write_enlarge(db, total));
@@ -63,7 +73,8 @@ static nacre_status write_refuse(Db *db, const char *what) {
 
 static nacre_status write_check_value(Db *db, const Membrane *membrane, uint32_t flags, Span value) {
     const Schema *schema = &membrane->schema;
-    if (flags & RECORD_DELETE) return value.size == 0 ? NACRE_OK : write_refuse(db, "a deletion with a value");
+    if (flags & RECORD_DELETE)
+        return flags == RECORD_DELETE && value.size == 0 ? NACRE_OK : write_refuse(db, "a deletion with a value");
     bool has_vector = schema->kind == NACRE_COLLECTION;
     if (has_vector != ((flags & RECORD_VECTOR) != 0)) return write_refuse(db, "a vector that is missing or not wanted");
     if (has_vector) {
@@ -87,6 +98,7 @@ static nacre_status write_check_record(Db *db, const uint8_t *at, size_t left, M
     uint32_t id = get_u32_be(key.data);
     if (!*membrane || (*membrane)->id != id) *membrane = catalog_by_id(db, id);
     if (!*membrane) return env_fail(&db->env, NACRE_NOT_FOUND, "batch: membrane %u was dropped", id);
+    if (*membrane == &db->catalog && !db->in_catalog) return write_refuse(db, "membrane 0 is the database's own");
     if (*membrane != &db->catalog) {
         if (!key_check(&(*membrane)->schema, span_of(key.data + 4, key.size - 4)))
             return env_fail(&db->env, NACRE_INVALID_ARGUMENT, "%s: a malformed key", (*membrane)->name);
@@ -100,6 +112,7 @@ static nacre_status write_check_record(Db *db, const uint8_t *at, size_t left, M
 static nacre_status write_check(Db *db, uint8_t *bytes, size_t size, uint64_t *lsn) {
     Membrane *membrane = NULL;
     uint64_t records = 0;
+    bool puts = false;
     *lsn = db->last_lsn;
     for (size_t at = 0; at < size;) {
         if (size - at < BATCH_HEAD) return write_refuse(db, "cut short");
@@ -108,12 +121,18 @@ static nacre_status write_check(Db *db, uint8_t *bytes, size_t size, uint64_t *l
         if (batch_size < BATCH_HEAD || batch_size > size - at || batch_size % 4) return write_refuse(db, "a size");
         put_u64(bytes + at + 8, ++*lsn);
         at += BATCH_HEAD;
-        for (uint32_t i = 0; i < count; i++, at += record, left -= record)
+        for (uint32_t i = 0; i < count; i++, at += record, left -= record) {
             TRY(write_check_record(db, bytes + at, left, &membrane, &record));
+            puts |= !(record_flags(bytes + at) & RECORD_DELETE) && membrane != &db->catalog;
+        }
         if (left != 0) return write_refuse(db, "bytes left over");
         records += count;
     }
     if (records > db->reserved_records) return write_refuse(db, "more records than reserved");
+    if (puts && write_full(db, size))
+        return env_fail(&db->env, NACRE_QUOTA,
+                        "%s: the file may have %llu bytes and is full; delete or compact to make room", db->name,
+                        (unsigned long long)db->options.database_size);
     return NACRE_OK;
 }
 

@@ -27,7 +27,8 @@ void segment_retain(Segment *segment) { segment->references++; }
 void segment_release(Segment *segment) {
     if (!segment || --segment->references > 0) return;
     Env *env = segment->io->env;
-    if (segment->meta_entry) cache_drop(segment->io->cache, segment->meta_entry);
+    if (segment->streams[STREAM_ROWS].size) cache_forget(segment->io->cache, segment->id);
+    ASSERT(!segment->meta_entry);
     for (int i = 0; i < STREAM_COUNT; i++) extent_list_clear(env, &segment->streams[i].extents);
     env_free(env, segment->first_key, segment->first_key_size);
     env_free(env, segment->last_key, segment->last_key_size);
@@ -97,7 +98,7 @@ nacre_status segment_pin_meta(Segment *segment, CacheEntry **pin) {
         return NACRE_OK;
     }
     CacheEntry *entry = NULL;
-    if (segment->meta_size > UINT32_MAX) return segment_corrupt(segment, "meta size");
+    if (segment->meta_size > UINT32_MAX / 2) return segment_corrupt(segment, "meta size");
     TRY(cache_add(io->cache, segment->id, PLACE_META, (size_t)segment->meta_size, &entry));
     nacre_status status = data_read(io->data, &segment->streams[STREAM_ROWS].extents, segment->meta_offset,
                                     entry->data, entry->size);
@@ -345,6 +346,10 @@ static nacre_status segment_read_vectors(Segment *segment, uint64_t offset, uint
         if (!pin) {
             within = (size_t)(offset % VECTOR_UNIT);
             TRY(segment_units(segment, PLACE_UNIT(unit), unit, VECTOR_UNIT, &pin));
+        }
+        if (within >= pin->size) { /* two segments of one id in a made-up manifest */
+            cache_unpin(segment->io->cache, pin);
+            return segment_corrupt(segment, "vectors of another segment");
         }
         size_t part = pin->size - within < size ? pin->size - within : size;
         memcpy(into, pin->data + within, part);

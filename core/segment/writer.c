@@ -325,6 +325,10 @@ uint64_t segment_writer_size(const SegmentWriter *w) {
     return size;
 }
 
+Span segment_writer_last_key(const SegmentWriter *w) {
+    return w->count ? writer_key(w, w->count - 1) : span_of(w->last_key, w->last_key_size);
+}
+
 /* ---- finishing ---- */
 
 static uint64_t writer_head8(Span key, size_t prefix) {

@@ -45,6 +45,7 @@ void segment_writer_init(SegmentWriter *writer, SegmentIo *io, ExtentMap *map, u
 /* Keys rise. After a failure only segment_writer_clear may follow. */
 NACRE_CHECKED nacre_status segment_writer_add(SegmentWriter *writer, const Entry *entry);
 uint64_t segment_writer_size(const SegmentWriter *writer); /* bytes so far, about */
+Span segment_writer_last_key(const SegmentWriter *writer); /* of the last row; borrowed until the next */
 
 /* Writes the rest. *segment has one reference; its extents stay EXTENT_WRITING until
  * a commit. The writer is left clear. */

@@ -11,7 +11,7 @@ static size_t cache_slot(const Cache *cache, uint64_t segment, uint64_t place) {
 
 nacre_status cache_init(Cache *cache, Env *env, uint64_t limit) {
     *cache = (Cache){.env = env, .limit = limit, .table_size = 1024};
-    while (cache->table_size < limit / 8192 && cache->table_size < ((size_t)1 << 22)) cache->table_size *= 2;
+    while (cache->table_size < limit / 2048 && cache->table_size < ((size_t)1 << 22)) cache->table_size *= 2;
     cache->table = env_alloc_zeroed(env, cache->table_size * sizeof *cache->table);
     return cache->table ? NACRE_OK : NACRE_RESOURCE_EXHAUSTED;
 }
@@ -38,6 +38,13 @@ void cache_drop(Cache *cache, CacheEntry *entry) {
     cache_unlink(cache, entry);
     if (entry->evicted) entry->evicted(entry->evicted_self);
     cache_free_entry(cache, entry);
+}
+
+void cache_forget(Cache *cache, uint64_t segment) {
+    for (CacheEntry *entry = cache->newest, *older; entry; entry = older) {
+        older = entry->older;
+        if (entry->segment == segment && entry->pins == 0) cache_drop(cache, entry);
+    }
 }
 
 void cache_clear(Cache *cache) {

@@ -46,6 +46,8 @@ void cache_abandon(Cache *cache, CacheEntry *entry);
 void cache_unpin(Cache *cache, CacheEntry *entry); /* NULL is fine */
 /* Drops an entry that is not pinned. */
 void cache_drop(Cache *cache, CacheEntry *entry);
+/* Drops what is kept of a segment that is gone: SIEVE would keep what was used often. */
+void cache_forget(Cache *cache, uint64_t segment);
 /* Evicts until `bytes` are given back or nothing is left to evict. */
 void cache_shrink(Cache *cache, uint64_t bytes);
 

@@ -54,7 +54,7 @@ nacre_status extent_map_take_run(ExtentMap *map, size_t count, uint32_t *first) 
         }
     }
     if (length == 0) start = map->count ? map->count : 1; /* extent 0 is never taken */
-    if (start + count > map->limit)
+    if (start + count > map->limit - map->reserve)
         return env_fail(map->env, NACRE_QUOTA, "data file: %llu bytes are the limit, %llu more are needed",
                         (unsigned long long)map->limit * EXTENT_SIZE, (unsigned long long)count * EXTENT_SIZE);
     TRY(extent_map_reach(map, (uint32_t)(start + count - 1)));

@@ -6,13 +6,16 @@
  * 2. EXTENT_CURRENT: the newest superblock's state references it. EXTENT_PREVIOUS:
  *    the one before does. EXTENT_WRITING: taken by what is not yet committed.
  *    EXTENT_PINNED: a snapshot or cursor still reads it.
- * 3. Allocation is lowest first, so that the end of the file becomes free. */
+ * 3. Where the file has a limit, ordinary merges leave the last EXTENT_RESERVE extents
+ *    below it for flushes, commits and merges that turn garbage into room; else a full
+ *    database could never become smaller.
+ * 4. Allocation is lowest first, so that the end of the file becomes free. */
 #ifndef STORE_EXTENTS_H
 #define STORE_EXTENTS_H
 
 #include "host/env.h"
 
-enum { EXTENT_SIZE = 65536, EXTENT_COUNT_MAX = 0x7fffffff };
+enum { EXTENT_SIZE = 65536, EXTENT_COUNT_MAX = 0x7fffffff, EXTENT_RESERVE = 16 };
 
 enum { EXTENT_CURRENT = 1, EXTENT_PREVIOUS = 2, EXTENT_WRITING = 4, EXTENT_PINNED = 8 };
 
@@ -33,6 +36,7 @@ typedef struct ExtentMap {
     size_t count, capacity;
     size_t lowest;        /* no free extent is below */
     uint64_t limit;       /* extents the file may have at most */
+    uint64_t reserve;     /* of these, not for whoever takes now */
 } ExtentMap;
 
 void extent_map_init(ExtentMap *map, Env *env, uint64_t database_size_max);

@@ -19,6 +19,7 @@ void extent_list_encode(ByteWriter *w, const ExtentList *list) {
 
 nacre_status extent_list_decode(Env *env, const char *file, ByteReader *r, uint64_t limit, ExtentList *list) {
     uint32_t runs = br_u32(r);
+    if (limit > EXTENT_COUNT_MAX) limit = EXTENT_COUNT_MAX;
     for (uint32_t i = 0; i < runs && br_ok(r); i++) {
         uint32_t first = br_u32(r), length = br_u32(r);
         if (!br_ok(r)) break;
@@ -39,13 +40,14 @@ static nacre_status superblock_decode(Env *env, const uint8_t *bytes, uint64_t l
         *state = memcmp(bytes, zeros, sizeof zeros) == 0 ? SLOT_EMPTY : SLOT_FOREIGN;
         return NACRE_OK;
     }
-    *state = SLOT_DAMAGED;
-    if (get_u64(bytes + SUPERBLOCK_SIZE - 8) != checksum64(0, bytes, SUPERBLOCK_SIZE - 8)) return NACRE_OK;
+    bool whole = get_u64(bytes + SUPERBLOCK_SIZE - 8) == checksum64(0, bytes, SUPERBLOCK_SIZE - 8);
     ByteReader r = br_over(span_of(bytes + 8, SUPERBLOCK_SIZE - 16));
-    if (br_u32(&r) != FORMAT_VERSION) {
-        *state = SLOT_VERSION;
+    if (br_u32(&r) != FORMAT_VERSION) { /* rule 8 */
+        *state = whole ? SLOT_VERSION : SLOT_VERSION_UNSURE;
         return NACRE_OK;
     }
+    *state = SLOT_DAMAGED;
+    if (!whole) return NACRE_OK;
     sb->flags = br_u32(&r);
     memcpy(sb->database_id, br_bytes(&r, 16).data, 16);
     sb->generation = br_u64(&r);

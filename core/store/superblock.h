@@ -18,6 +18,7 @@ typedef enum SlotState {
     SLOT_DAMAGED,
     SLOT_FOREIGN, /* another file format */
     SLOT_VERSION, /* a Nacre file of another format version */
+    SLOT_VERSION_UNSURE, /* the same, or a damaged one of this version: the checksum is wrong */
     SLOT_VALID,
 } SlotState;
 

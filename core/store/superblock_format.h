@@ -19,7 +19,8 @@
  *    synced lsn: at least this much was on the device when the superblock was
  *    written; segments and logs must reach it, or something is missing.
  * 5. epoch: rises when the database is opened for writing. A writer that finds
- *    a higher epoch than its own on disk has been replaced, and may not commit.
+ *    a higher epoch or generation than its own on disk has been replaced, and may not
+ *    commit. (Appending to a log is not fenced by this: the lock is.)
  * 6. Open takes the slot of higher generation whose manifest verifies, and reports
  *    it when that is not the higher of the two written. It may fall back only when
  *    the logs connect: a log is reset only after both slots cover it.
@@ -27,7 +28,10 @@
  *    the file before it writes: the device may hold either.
  * 7. flags: SUPERBLOCK_ALONE, an exported file that needs no logs (kept for later).
  *    SUPERBLOCK_LOOSE, the writer acknowledges before it syncs, and has not closed yet: it
- *    may have shown LSNs of which a crash leaves no trace, so none near is used again. */
+ *    may have shown LSNs of which a crash leaves no trace, so none near is used again.
+ * 8. Later versions keep magic, version and checksum where they are. A whole slot of
+ *    another version refuses the file, whatever the other slot says; one with a wrong
+ *    checksum does when there is no valid slot. */
 #ifndef STORE_SUPERBLOCK_FORMAT_H
 #define STORE_SUPERBLOCK_FORMAT_H
 

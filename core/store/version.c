@@ -80,6 +80,9 @@ static nacre_status run_set_above(Env *env, Run *run, Span above) {
 }
 
 nacre_status run_trim(Env *env, Run *run, Span above) {
+    /* The bound only rises: what an earlier, interrupted merge hid stays hidden, for it may
+     * have dropped the deletions that hid it before. */
+    if (run->above_size && span_compare(above, span_of(run->above, run->above_size)) <= 0) return NACRE_OK;
     TRY(run_set_above(env, run, above));
     size_t below = 0;
     while (below < run->count && span_compare(segment_last_key(run->segments[below]), above) <= 0)
@@ -225,7 +228,8 @@ static nacre_status manifest_decode_streams(SegmentIo *io, ByteReader *r, uint32
         if (stream->size || size == 0) return manifest_corrupt(io, "streams");
         TRY(extent_list_decode(io->env, io->data->name, r, limit, &stream->extents));
         stream->size = size;
-        if (extents_in(size) != stream->extents.count) return manifest_corrupt(io, "a stream and its extents differ");
+        uint64_t room = (uint64_t)stream->extents.count * EXTENT_SIZE;
+        if (size > room || room - size >= EXTENT_SIZE) return manifest_corrupt(io, "a stream and its extents differ");
     }
     return NACRE_OK;
 }
@@ -270,6 +274,7 @@ nacre_status manifest_decode(SegmentIo *io, Span bytes, uint64_t limit, Version 
         uint32_t tier = br_u32(&r), segments = br_u32(&r);
         Span above = br_bytes(&r, br_u32(&r));
         if (!br_ok(&r)) return manifest_corrupt(io, "cut short");
+        if (segments == 0) return manifest_corrupt(io, "a run without segments");
         TRY(version_insert_run(version, i, id, tier));
         TRY(run_set_above(io->env, &version->runs[i], above));
         for (uint32_t s = 0; s < segments; s++)
