@@ -140,7 +140,11 @@ nacre_status db_compact(Db *db, nacre_compact_report *report) {
     TRY(state_writable(db));
     TRY(compact_measure(db, &done.before, &done.rows));
     TRY(db_checkpoint(db));
-    if (compact_worthwhile(db)) TRY(maintain_merge_all(db));
+    if (compact_worthwhile(db)) {
+        nacre_status status = maintain_merge_all(db);
+        if (status == NACRE_QUOTA && !db->poisoned) status = maintain_reclaim(db);
+        TRY(status);
+    }
     db->dropped_clean = true;
     /* Twice: the extents of the state before last are free only when both superblocks
      * have moved on; then move, and twice again. */

@@ -384,11 +384,13 @@ static nacre_status maintain_flush_once(Db *db) {
 
 /* The file may not grow: merges in pieces of a few extents turn garbage into room, as far
  * as the reserve that only they may use (extents.h) lets them begin. */
-static nacre_status maintain_reclaim(Db *db) {
+nacre_status maintain_reclaim(Db *db) {
     uint64_t segment_size = db->segment_size;
     nacre_error error = db->env.error;
     env_clear(&db->env);
-    db->segment_size = 2 * EXTENT_SIZE;
+    /* Half of the reserve, and the index of the segment still fits into its last extent. */
+    if (db->segment_size > (db->reserve / 2 + 1) * EXTENT_SIZE - EXTENT_SIZE / 4)
+        db->segment_size = (db->reserve / 2 + 1) * EXTENT_SIZE - EXTENT_SIZE / 4;
     db->reclaiming = true;
     nacre_status status = maintain_merge_all(db);
     if (status == NACRE_OK) status = commit_again(db);

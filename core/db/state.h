@@ -202,6 +202,7 @@ NACRE_CHECKED nacre_status maintain_flush(Db *db);  /* finishes the flush of fro
 void maintain_after_write(Db *db, uint64_t bytes);
 NACRE_CHECKED nacre_status maintain_step(Db *db, uint64_t bytes, bool *more);
 NACRE_CHECKED nacre_status maintain_merge_all(Db *db);
+NACRE_CHECKED nacre_status maintain_reclaim(Db *db);    /* the same within the file's limit, reserve included */
 NACRE_CHECKED nacre_status maintain_park(Db *db);       /* at close */
 NACRE_CHECKED nacre_status maintain_make_room(Db *db);  /* the file is at its limit */
 void maintain_abort(Db *db);
