@@ -49,7 +49,8 @@ NACRE_CHECKED nacre_status membrane_bytes(Membrane *membrane, uint64_t *bytes);
  *     TRY(db_commit(db, used, sync));             checked, logged, indexed
  *
  * db_commit checks every record against its membrane's schema before anything
- * changes; NACRE_INVALID_ARGUMENT and nothing is written. With `sync` false the
+ * changes; NACRE_INVALID_ARGUMENT and nothing is written. (What it leaves to callers: that
+ * key-value text and JSON are such, and that vectors are finite.) With `sync` false the
  * caller owes a db_sync before it acknowledges. */
 NACRE_CHECKED nacre_status db_reserve(Db *db, uint64_t bytes, uint64_t records, uint8_t **at);
 NACRE_CHECKED nacre_status db_commit(Db *db, size_t bytes, bool sync);
