@@ -241,9 +241,21 @@ static nacre_status search_consider(Search *s, uint32_t slot, float distance) {
 }
 
 static nacre_status search_scores(Search *s, uint32_t first_slot, size_t count) {
+    const float *scores = s->scores;
     s->db->counters.vectors_scored += count;
-    for (size_t i = 0; i < count; i++)
-        if (search_wants(s, s->scores[i])) TRY(search_consider(s, first_slot + (uint32_t)i, s->scores[i]));
+    for (size_t i = 0; i < count; i++) {
+        /* Once the k nearest are found, hardly any row is nearer: eight are asked at once. */
+        if (s->count == s->k && i + 8 <= count) {
+            float limit = s->heap[0].distance;
+            int any = 0;
+            for (size_t j = 0; j < 8; j++) any |= scores[i + j] <= limit;
+            if (!any) {
+                i += 7;
+                continue;
+            }
+        }
+        if (search_wants(s, scores[i])) TRY(search_consider(s, first_slot + (uint32_t)i, scores[i]));
+    }
     return NACRE_OK;
 }
 
