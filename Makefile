@@ -193,7 +193,7 @@ setup-test:
 
 # --- Tests ------------------------------------------------------------------
 
-.PHONY: test test-js test-browser test-all-js mutants checks lanes test-programs FORCE
+.PHONY: test test-js test-browser test-all-js mutants crash-long checks lanes test-programs FORCE
 
 # FILTER=text runs the tests whose name contains it; TEST_SEED=n changes the seed.
 TEST_ARGS = $(if $(TEST_SEED),--seed $(TEST_SEED)) $(FILTER)
@@ -282,6 +282,11 @@ test-browser: all js | setup-test ## browser tests in Chromium and Firefox
 	$(call node_test,$(BROWSER_TESTS),browser)
 test-all-js: all js $(FORMAT_TOOLS)
 	$(call node_test,$(JS_TESTS) $(BROWSER_TESTS),JavaScript)
+
+# CRASH_STATES=n asks for about n states, TEST_SEED=n for other ones.
+crash-long: $(B)/gcc/crash-tests ## ten million crash states, every fault, every bit
+	@d=$$(mktemp -d); CRASH_STATES=$(or $(CRASH_STATES),10000000) $< --dir $$d $(TEST_ARGS); \
+	    status=$$?; rm -rf $$d; exit $$status
 
 mutants: | setup ## breaks the code on purpose and expects the tests to notice
 	@tests/mutants.sh

@@ -45,7 +45,7 @@ uint64_t history_sequence(nacre_db *db) {
 
 void history_init(History *history, uint64_t seed, nacre_durability durability) {
     *history = (History){.disk = sim_disk_new(seed), .durability = durability, .random = seed, .capacity = 64,
-                         .clock = 1000000000000, .lazy = seed % 2 == 0};
+                         .clock = 1000000000000, .lazy = seed % 2 == 1};
     history->states = calloc(history->capacity + 1, sizeof(Model));
     history->hashes = calloc(history->capacity + 1, sizeof(uint64_t));
     history->commits = calloc(history->capacity, sizeof(HistoryCommit));
@@ -188,7 +188,7 @@ bool history_go_on(History *h, unsigned rounds) {
         sim_disk_set_clock(h->disk, h->clock += test_random(&h->random) % 60);
         if (!history_write(h)) return false;
         bool ok = true;
-        switch (test_random(&h->random) % (h->lazy ? 200 : 50)) {
+        switch (test_random(&h->random) % (h->lazy ? 400 : 50)) {
         case 0: ok = history_ok(h, nacre_checkpoint(h->db)); break;
         case 1: ok = history_ok(h, nacre_compact(h->db, NULL)); break;
         case 2: ok = history_close(h); break;
