@@ -121,7 +121,6 @@ nacre_status commit_version(Db *db, Version *version, uint64_t flushed_lsn) {
     version_retain(version);
     version_release(db->version);
     db->version = version;
-    if (next.generation > db->seen_generation) db->seen_generation = next.generation;
     db->counters.commits++;
     commit_recount(db);
     return NACRE_OK;

@@ -360,7 +360,6 @@ static nacre_status recover_raise_epoch(Db *db) {
 }
 
 static nacre_status recover_existing(Db *db, Slots *slots, bool creating) {
-    db->seen_generation = slots_generation(slots);
     TRY(recover_state(db, slots));
     if (slots->state[0] != SLOT_VALID || slots->state[1] != SLOT_VALID) {
         db->fallback = true;

@@ -104,7 +104,7 @@ struct nacre_db {
     SegmentIo io;
     const Kernels *kernels;
     Durable durable[2]; /* 0: newest superblock; 1: the one before */
-    uint64_t epoch, seen_generation; /* the highest found at open or written since */
+    uint64_t epoch;
     uint8_t database_id[16];
 
     Wal logs[2];
