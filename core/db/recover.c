@@ -416,8 +416,7 @@ static nacre_status recover_verdict(Db *db, const Slots *slots, bool *create, bo
         /* A log that a creation has not finished: made, torn, or still saying so. */
         unfinished &= db->logs[i].state != WAL_VALID || (db->logs[i].header.flags & LOG_CREATING);
     }
-    *creating = unfinished && log_bytes == 0 && logs_there && db->logs[0].state == WAL_VALID;
-    *create = false;
+    *create = *creating = false;
     if (slots->state[0] == SLOT_VERSION || slots->state[1] == SLOT_VERSION) return recover_other_version(db);
     if (valid) {
         /* Generations 1 and 2 are the creation's: after it no log is emptied on a flag's word. */

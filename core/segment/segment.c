@@ -192,13 +192,6 @@ nacre_status segment_block_uncached(Segment *segment, uint32_t index, uint8_t **
     return segment_read_block(segment, index, *buffer, size, block);
 }
 
-static uint64_t segment_head(Span key, size_t prefix) {
-    uint64_t head = 0;
-    for (size_t i = 0; i < 8; i++)
-        head = head << 8 | (prefix + i < key.size ? key.data[prefix + i] : 0);
-    return head;
-}
-
 static Span segment_separator(const Segment *segment, uint32_t index) {
     uint32_t from = get_u32(segment->meta.separator_offsets + 4 * (size_t)index);
     return span_of(segment->meta.separators + from,
@@ -212,7 +205,7 @@ uint32_t segment_block_of(const Segment *segment, Span key) {
         bool before = common == key.size || key.data[common] < meta->prefix.data[common];
         return before ? 0 : meta->block_count - 1;
     }
-    uint64_t head = segment_head(key, meta->prefix.size);
+    uint64_t head = fence_of(key, meta->prefix.size);
     uint32_t below = 0; /* fences < head */
     for (uint32_t left = meta->block_count; left > 0;) {
         uint32_t half = left / 2;

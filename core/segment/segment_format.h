@@ -85,6 +85,13 @@ static inline uint64_t place_seed(uint64_t segment, uint32_t stream, uint64_t nu
     return segment * 0x9e3779b97f4a7c15u + ((uint64_t)stream << 56) + number + 1;
 }
 
+/* Rule 6: the 8 bytes of a key behind `prefix` of them. */
+static inline uint64_t fence_of(Span key, size_t prefix) {
+    uint64_t fence = 0;
+    for (size_t i = 0; i < 8; i++) fence = fence << 8 | (prefix + i < key.size ? key.data[prefix + i] : 0);
+    return fence;
+}
+
 static inline uint8_t fingerprint_of(uint64_t hash) { return (uint8_t)(hash >> 32); }
 
 #endif

@@ -331,12 +331,6 @@ Span segment_writer_last_key(const SegmentWriter *w) {
 
 /* ---- finishing ---- */
 
-static uint64_t writer_head8(Span key, size_t prefix) {
-    uint64_t head = 0;
-    for (size_t i = 0; i < 8; i++) head = head << 8 | (prefix + i < key.size ? key.data[prefix + i] : 0);
-    return head;
-}
-
 static void writer_fill_meta(const SegmentWriter *w, uint8_t *meta, size_t size, size_t filter_size, Span prefix) {
     ByteWriter b = {meta, meta + size};
     bw_u32(&b, w->block_count);
@@ -361,7 +355,7 @@ static void writer_fill_meta(const SegmentWriter *w, uint8_t *meta, size_t size,
     }
     for (uint32_t i = 0; i < w->block_count; i++) {
         uint32_t from = i ? w->separator_ends[i - 1] : 0;
-        bw_u64(&b, writer_head8(span_of(w->separators + from, w->separator_ends[i] - from), prefix.size));
+        bw_u64(&b, fence_of(span_of(w->separators + from, w->separator_ends[i] - from), prefix.size));
     }
     for (size_t i = 0; i < w->unit_count; i++) bw_u64(&b, w->unit_checksums[i]);
     memset(b.at, 0, filter_size);
