@@ -271,7 +271,7 @@ $(B)/formats/xxh3_vectors: $(call objects,release,tests/formats/xxh3_vectors.c)
 	$(call link,release) $^ -o $@
 
 .PHONY: golden
-golden: command $(FORMAT_TOOLS) | setup-npm ## writes tests/formats/golden/v1 anew: for a meant change of format
+golden: command $(FORMAT_TOOLS) | setup-npm ## writes tests/formats/golden/v2 anew: for a meant change of format
 	@B=$(B) $(NODE) --no-warnings tests/formats/golden.ts
 
 # $(call node_test,FILES,NAME)

@@ -220,6 +220,7 @@ uint32_t nacre_format_version(void);
 typedef enum nacre_kind { NACRE_KV = 1, NACRE_COLLECTION = 2, NACRE_TABLE = 3 } nacre_kind;
 typedef enum nacre_metric { NACRE_L2 = 1, NACRE_COSINE = 2, NACRE_IP = 3 } nacre_metric;
 typedef enum nacre_element { NACRE_F32 = 1 } nacre_element;
+typedef enum nacre_compression { NACRE_PLAIN = 0, NACRE_LZ4 = 1 } nacre_compression;
 
 typedef struct nacre_field {
     const char *name; /* 1-255 bytes of UTF-8 */
@@ -229,7 +230,8 @@ typedef struct nacre_field {
 #define NACRE_KEY_PARTS_MAX 16
 
 /* What a membrane holds. Key-value: key_types and value_type. Collection:
- * key_types, dimensions, metric, element and fields. Table: key_types and fields. */
+ * key_types, dimensions, metric, element and fields. Table: key_types and fields.
+ * Each may have ttl_ms, block_size and compression: fixed when it is made, too. */
 typedef struct nacre_schema {
     size_t struct_size;
     nacre_kind kind;
@@ -241,6 +243,9 @@ typedef struct nacre_schema {
     nacre_element element;
     uint32_t field_count;
     const nacre_field *fields;
+    uint64_t ttl_ms;     /* milliseconds that a row lives when it is put; 0: for ever */
+    uint32_t block_size; /* bytes of a block of rows: 4096, 8192 ... 65536; 0: the option of the database */
+    nacre_compression compression; /* of blocks and big values */
 } nacre_schema;
 
 nacre_schema nacre_schema_kv(nacre_type key, nacre_type value);

@@ -73,6 +73,11 @@ export const ELEMENT = {
   F32: 1,
 } as const;
 
+export const COMPRESSION = {
+  PLAIN: 0,
+  LZ4: 1,
+} as const;
+
 export const INDEX = {
   AUTO: 0,
   FLAT: 1,
@@ -152,9 +157,12 @@ export const FILTER = {
 } as const;
 
 export const SCHEMA = {
-  VERSION: 1,
-  FIXED_SIZE: 14,
-  ENCODED_SIZE_MAX: 65822,
+  VERSION: 2,
+  OLDEST: 1,
+  FIXED_SIZE: 27,
+  BLOCK_MIN: 4096,
+  BLOCK_MAX: 65536,
+  ENCODED_SIZE_MAX: 65835,
 } as const;
 
 export const LIMIT = {

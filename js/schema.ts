@@ -1,4 +1,4 @@
-import { ELEMENT, INDEX, KIND, LIMIT, METRIC, SCHEMA, TYPE } from "./abi.gen.ts";
+import { COMPRESSION, ELEMENT, INDEX, KIND, LIMIT, METRIC, SCHEMA, TYPE } from "./abi.gen.ts";
 import { checkOptions, invalid, NacreError, shown } from "./errors.ts";
 import { decodeText } from "./heap.ts";
 import { KEY_TYPES } from "./keys.ts";
@@ -11,7 +11,19 @@ export type ValueType = "json" | "text" | "bytes";
 /** The type of a record's field. */
 export type FieldType = "text" | "integer" | "bigint" | "real" | "boolean" | "bytes" | "timestamp" | "json";
 
-export interface KvSchema {
+/** How rows are kept: the same for every kind of membrane, and fixed when it is made. */
+export interface StorageSchema {
+  /** Milliseconds that a row lives when it is put; for ever when absent. */
+  ttlMs?: number | undefined;
+  /** Bytes of a block of rows, 4096, 8192 ... 65536; the database's when absent. */
+  blockSize?: number | undefined;
+  /** Of blocks and big values; "none" when absent. */
+  compression?: Compression | undefined;
+}
+
+export type Compression = "none" | "lz4";
+
+export interface KvSchema extends StorageSchema {
   /** "text" when absent. */
   key?: KeySchema | undefined;
   /** "json" when absent. */
@@ -33,7 +45,7 @@ export interface VectorSchema {
 export type Metric = "l2" | "cosine" | "ip";
 
 /** `F` names the fields of a record, and what JavaScript sees of them. */
-export interface CollectionSchema<F = Record<string, unknown>> {
+export interface CollectionSchema<F = Record<string, unknown>> extends StorageSchema {
   /** "text" when absent. */
   key?: KeySchema | undefined;
   vector: VectorSchema;
@@ -52,6 +64,14 @@ export interface Schema {
   readonly value: ValueType;
   readonly vector: Required<{ [Name in keyof VectorSchema]: NonNullable<VectorSchema[Name]> }> | undefined;
   readonly fields: readonly Field[];
+  readonly storage: Storage;
+}
+
+/** Zeros stand for what is absent. */
+export interface Storage {
+  readonly ttlMs: number;
+  readonly blockSize: number;
+  readonly compression: Compression;
 }
 
 export const FIELD_TYPES: Readonly<Record<FieldType, number>> = {
@@ -62,21 +82,24 @@ const VALUE_TYPES: Readonly<Record<ValueType, number>> = { json: TYPE.JSON, text
 const METRICS: Readonly<Record<Metric, number>> = { l2: METRIC.L2, cosine: METRIC.COSINE, ip: METRIC.IP };
 const INDEXES = { auto: INDEX.AUTO, flat: INDEX.FLAT } as const;
 const KINDS = { kv: KIND.KV, collection: KIND.COLLECTION, table: KIND.TABLE } as const;
+const COMPRESSIONS: Readonly<Record<Compression, number>> = { none: COMPRESSION.PLAIN, lz4: COMPRESSION.LZ4 };
+const STORAGE_OPTIONS = ["ttlMs", "blockSize", "compression"];
 const RESERVED = ["key", "vector", "distance", "and", "or", "not"];
 
-export const KV_DEFAULT: Schema = { kind: "kv", key: "text", value: "json", vector: undefined, fields: [] };
+const STORAGE_DEFAULT: Storage = { ttlMs: 0, blockSize: 0, compression: "none" };
+export const KV_DEFAULT: Schema = { kind: "kv", key: "text", value: "json", vector: undefined, fields: [], storage: STORAGE_DEFAULT };
 
 /** Checks what the caller gave as a key-value schema. */
 export function kvSchema(given: unknown, what: string): Schema {
-  const schema = checkOptions(given, `${what}: schema`, ["key", "value"]);
+  const schema = checkOptions(given, `${what}: schema`, ["key", "value", ...STORAGE_OPTIONS]);
   const value = schema.value ?? "json";
   if (!isNameOf(VALUE_TYPES, value)) throw invalid(`${what}: schema: value must be json, text or bytes, not ${shown(value)}`);
-  return { ...KV_DEFAULT, key: keySchema(schema.key, what), value };
+  return { ...KV_DEFAULT, key: keySchema(schema.key, what), value, storage: storageSchema(schema, what) };
 }
 
 /** Checks what the caller gave as a collection's schema. */
 export function collectionSchema(given: unknown, what: string): Schema {
-  const schema = checkOptions(given, `${what}: schema`, ["key", "vector", "fields"]);
+  const schema = checkOptions(given, `${what}: schema`, ["key", "vector", "fields", ...STORAGE_OPTIONS]);
   if (schema.vector === undefined) throw invalid(`${what}: schema: a collection needs vector: { dimensions }`);
   return {
     kind: "collection",
@@ -84,7 +107,27 @@ export function collectionSchema(given: unknown, what: string): Schema {
     value: "json",
     vector: vectorSchema(schema.vector, what),
     fields: fieldSchemas(schema.fields, what),
+    storage: storageSchema(schema, what),
   };
+}
+
+function storageSchema(given: Readonly<Record<string, unknown>>, what: string): Storage {
+  const { ttlMs, blockSize, compression = "none" } = given;
+  if (blockSize !== undefined && ![4096, 8192, 16384, 32768, 65536].includes(blockSize as number)) {
+    throw invalid(`${what}: schema: blockSize must be 4096, 8192, 16384, 32768 or 65536, not ${shown(blockSize)}`);
+  }
+  if (!isNameOf(COMPRESSIONS, compression)) throw invalid(`${what}: schema: compression must be none or lz4, not ${shown(compression)}`);
+  return {
+    ttlMs: ttlMs === undefined ? 0 : checkTtl(ttlMs, `${what}: schema`),
+    blockSize: (blockSize as number | undefined) ?? 0,
+    compression,
+  };
+}
+
+/** A time to live in milliseconds, as a schema or a put takes it. */
+export function checkTtl(ttlMs: unknown, what: string): number {
+  if (typeof ttlMs === "number" && Number.isInteger(ttlMs) && ttlMs >= 1 && ttlMs <= LIMIT.TIMESTAMP_MS) return ttlMs;
+  throw invalid(`${what}: ttlMs must be a whole number of milliseconds from 1 to ${LIMIT.TIMESTAMP_MS}, not ${shown(ttlMs)}`);
 }
 
 function keySchema(key: unknown, what: string): KeySchema {
@@ -152,6 +195,10 @@ export function encodeSchema(schema: Schema): Uint8Array {
   bytes.push(schema.kind === "kv" ? VALUE_TYPES[schema.value] : 0);
   for (let shift = 0; shift < 32; shift += 8) bytes.push((dimensions >>> shift) & 255);
   bytes.push(vector ? METRICS[vector.metric] : 0, vector ? ELEMENT.F32 : 0, vector ? INDEXES[vector.index] : 0, vector?.bits ?? 0);
+  const { ttlMs, blockSize, compression } = schema.storage;
+  for (let i = 0, rest = ttlMs; i < 8; i++, rest = Math.floor(rest / 256)) bytes.push(rest % 256);
+  for (let shift = 0; shift < 32; shift += 8) bytes.push((blockSize >>> shift) & 255);
+  bytes.push(COMPRESSIONS[compression]);
   bytes.push(schema.fields.length & 255, schema.fields.length >>> 8);
   for (const field of schema.fields) {
     const name = new TextEncoder().encode(field.name);
@@ -173,6 +220,10 @@ export function decodeSchema(bytes: Uint8Array): Schema {
   const value = u8();
   const dimensions = u8() + u8() * 0x100 + u8() * 0x10000 + u8() * 0x1000000;
   const [metric, , index] = [u8(), u8(), u8(), u8()] as const;
+  let ttlMs = 0;
+  for (let i = 0; i < 8; i++) ttlMs += u8() * 256 ** i;
+  const blockSize = u8() + u8() * 0x100 + u8() * 0x10000 + u8() * 0x1000000;
+  const storage = { ttlMs, blockSize, compression: nameOf(COMPRESSIONS, u8()) };
   const count = u8() + u8() * 0x100;
   const fields: Field[] = [];
   for (let i = 0; i < count; i++) {
@@ -189,16 +240,28 @@ export function decodeSchema(bytes: Uint8Array): Schema {
       ? { dimensions, metric: nameOf(METRICS, metric), element: "f32", index: nameOf(INDEXES, index), bits: 1 }
       : undefined,
     fields,
+    storage,
   };
 }
 
 /** A schema as API calls take it, and membranes() gives it. */
 export function publicSchema(schema: Schema): KvSchema | CollectionSchema {
   const key = typeof schema.key === "string" ? schema.key : [...schema.key];
-  if (schema.kind === "kv") return { key, value: schema.value };
+  const storage = publicStorage(schema.storage);
+  if (schema.kind === "kv") return { key, value: schema.value, ...storage };
   const fields: Record<string, FieldType> = {};
   for (const { name, type } of schema.fields) {
     Object.defineProperty(fields, name, { value: type, enumerable: true, writable: true, configurable: true });
   }
-  return schema.vector === undefined ? ({ key, fields } as unknown as CollectionSchema) : { key, vector: { ...schema.vector }, fields };
+  return schema.vector === undefined ? ({ key, fields, ...storage } as unknown as CollectionSchema)
+    : { key, vector: { ...schema.vector }, fields, ...storage };
+}
+
+/** Only what is not the default. */
+function publicStorage({ ttlMs, blockSize, compression }: Storage): StorageSchema {
+  return {
+    ...(ttlMs === 0 ? {} : { ttlMs }),
+    ...(blockSize === 0 ? {} : { blockSize }),
+    ...(compression === "none" ? {} : { compression }),
+  };
 }

@@ -15,6 +15,7 @@ const GROUPS = [
   { name: "KIND", of: "nacre_kind", cut: "NACRE_" },
   { name: "METRIC", of: "nacre_metric", cut: "NACRE_" },
   { name: "ELEMENT", of: "nacre_element", cut: "NACRE_" },
+  { name: "COMPRESSION", of: "nacre_compression", cut: "NACRE_" },
   { name: "INDEX", of: "SchemaIndex", cut: "SCHEMA_" },
   { name: "ANSWER", prefix: "ANSWER_" },
   { name: "PAGE", prefix: "PAGE_" },

@@ -45,6 +45,9 @@ static nacre_status membrane_show_schema(Db *db, Membrane *membrane) {
                             .dimensions = schema->dimensions,
                             .metric = schema->metric,
                             .element = schema->element,
+                            .ttl_ms = schema->ttl_ms,
+                            .block_size = schema->block_size,
+                            .compression = (nacre_compression)schema->compression,
                             .field_count = schema->field_count};
     memcpy(shown->key_types, schema->key_types, sizeof shown->key_types);
     if (schema->field_count == 0) return NACRE_OK;

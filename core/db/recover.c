@@ -398,8 +398,8 @@ nacre_status recover_unfinished(const Db *db, bool *unfinished) {
 }
 
 static nacre_status recover_other_version(Db *db) {
-    return env_fail(&db->env, NACRE_VERSION, "%s: a database of another format version than %u", db->name,
-                    FORMAT_VERSION);
+    return env_fail(&db->env, NACRE_VERSION, "%s: a database of another format version than %u to %u", db->name,
+                    FORMAT_OLDEST, FORMAT_VERSION);
 }
 
 static nacre_status recover_verdict(Db *db, const Slots *slots, bool *create, bool *creating) {

@@ -52,6 +52,14 @@ static const char *schema_index_name(SchemaIndex index) {
     return "unknown";
 }
 
+static const char *schema_compression_name(SchemaCompression compression) {
+    switch (compression) {
+    case SCHEMA_PLAIN: return "none";
+    case SCHEMA_LZ4: return "lz4";
+    }
+    return "unknown";
+}
+
 static bool schema_is_type(nacre_type type) {
     return (int)type >= NACRE_INTEGER && (int)type <= NACRE_BIGINT;
 }
@@ -115,6 +123,24 @@ static nacre_status schema_validate_vector(Env *env, const Schema *s, nacre_stat
     return NACRE_OK;
 }
 
+/* Rule 7. */
+static nacre_status schema_validate_storage(Env *env, const Schema *s, nacre_status code) {
+    if (s->ttl_ms > (uint64_t)LIMIT_TIMESTAMP_MS)
+        return env_fail(env, code, "schema: ttl_ms %llu, at most %lld are possible", (unsigned long long)s->ttl_ms,
+                        (long long)LIMIT_TIMESTAMP_MS);
+    uint32_t size = s->block_size;
+    if (size && (size < SCHEMA_BLOCK_MIN || size > SCHEMA_BLOCK_MAX || (size & (size - 1))))
+        return env_fail(env, code, "schema: block_size %u, must be a power of two from %d to %d", (unsigned)size,
+                        SCHEMA_BLOCK_MIN, SCHEMA_BLOCK_MAX);
+    if (s->compression != SCHEMA_PLAIN && s->compression != SCHEMA_LZ4)
+        return env_fail(env, code, "schema: compression %d is not known; none and lz4 are", (int)s->compression);
+    /* Not written or read yet by this version. */
+    if (s->ttl_ms) return env_fail(env, NACRE_UNSUPPORTED, "schema: ttl_ms is not supported by this version");
+    if (s->block_size) return env_fail(env, NACRE_UNSUPPORTED, "schema: block_size is not supported by this version");
+    if (s->compression) return env_fail(env, NACRE_UNSUPPORTED, "schema: compression is not supported by this version");
+    return NACRE_OK;
+}
+
 nacre_status schema_validate(Env *env, const Schema *s, nacre_status code) {
     if ((int)s->kind < NACRE_KV || (int)s->kind > NACRE_TABLE)
         return env_fail(env, code, "schema: kind %d is not known", (int)s->kind);
@@ -141,6 +167,7 @@ nacre_status schema_validate(Env *env, const Schema *s, nacre_status code) {
         return env_fail(env, code,
                         "schema: only a collection has dimensions, metric, element, index or bits");
     }
+    TRY(schema_validate_storage(env, s, code));
     return schema_validate_fields(env, s, code);
 }
 
@@ -202,6 +229,9 @@ uint8_t *schema_encode(const Schema *s, uint8_t *at) {
     bw_u8(&w, (uint8_t)s->element);
     bw_u8(&w, (uint8_t)s->index);
     bw_u8(&w, (uint8_t)s->bits);
+    bw_u64(&w, s->ttl_ms);
+    bw_u32(&w, s->block_size);
+    bw_u8(&w, (uint8_t)s->compression);
     bw_u16(&w, (uint16_t)s->field_count);
     for (uint32_t i = 0; i < s->field_count; i++) {
         bw_u8(&w, (uint8_t)s->fields[i].type);
@@ -212,7 +242,7 @@ uint8_t *schema_encode(const Schema *s, uint8_t *at) {
     return w.at;
 }
 
-static void schema_decode_head(ByteReader *r, Schema *s) {
+static void schema_decode_head(ByteReader *r, uint8_t version, Schema *s) {
     s->kind = (nacre_kind)br_u8(r);
     s->key_count = br_u8(r);
     for (uint32_t i = 0; i < s->key_count && i < LIMIT_KEY_PARTS; i++)
@@ -223,6 +253,11 @@ static void schema_decode_head(ByteReader *r, Schema *s) {
     s->element = (nacre_element)br_u8(r);
     s->index = (SchemaIndex)br_u8(r);
     s->bits = br_u8(r);
+    if (version > 1) { /* rule 8 */
+        s->ttl_ms = br_u64(r);
+        s->block_size = br_u32(r);
+        s->compression = (SchemaCompression)br_u8(r);
+    }
     s->field_count = br_u16(r);
 }
 
@@ -241,9 +276,9 @@ nacre_status schema_decode(Env *env, Span bytes, nacre_status code, Schema *sche
     ByteReader r = br_over(bytes);
     uint8_t version = br_u8(&r);
     if (!br_ok(&r)) return env_fail(env, code, "schema: no bytes at all");
-    if (version != SCHEMA_VERSION)
+    if (version < SCHEMA_OLDEST || version > SCHEMA_VERSION)
         return env_fail(env, code, "schema: version %u is not known", (unsigned)version);
-    schema_decode_head(&r, &s);
+    schema_decode_head(&r, version, &s);
     if (!br_ok(&r) || s.key_count > LIMIT_KEY_PARTS || s.field_count > LIMIT_FIELDS)
         return env_fail(env, code, "schema: malformed head");
     schema_decode_fields(&r, &s, fields);
@@ -275,6 +310,9 @@ nacre_status schema_from_public(Env *env, const nacre_schema *given, Schema *sch
         .element = given->element,
         .index = SCHEMA_AUTO,
         .bits = collection ? 1 : 0,
+        .ttl_ms = given->ttl_ms,
+        .block_size = given->block_size,
+        .compression = (SchemaCompression)given->compression,
         .field_count = given->field_count,
         .fields = fields,
     };
@@ -299,10 +337,10 @@ nacre_status schema_from_public(Env *env, const nacre_schema *given, Schema *sch
 
 /* ---- comparing ---- */
 
-static bool schema_number_differs(const char *what, uint32_t stored, uint32_t given, char *text,
+static bool schema_number_differs(const char *what, uint64_t stored, uint64_t given, char *text,
                                   size_t size) {
     if (stored == given) return false;
-    snprintf(text, size, "%s: stored %u, given %u", what, (unsigned)stored, (unsigned)given);
+    snprintf(text, size, "%s: stored %llu, given %llu", what, (unsigned long long)stored, (unsigned long long)given);
     return true;
 }
 
@@ -357,6 +395,11 @@ static bool schema_differs(const Schema *a, const Schema *b, char *text, size_t 
                             size))
         return true;
     if (schema_number_differs("bits", a->bits, b->bits, text, size)) return true;
+    if (schema_number_differs("ttl_ms", a->ttl_ms, b->ttl_ms, text, size)) return true;
+    if (schema_number_differs("block_size", a->block_size, b->block_size, text, size)) return true;
+    if (schema_word_differs("compression", schema_compression_name(a->compression),
+                            schema_compression_name(b->compression), text, size))
+        return true;
     return schema_fields_differ(a, b, text, size);
 }
 

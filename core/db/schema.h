@@ -23,6 +23,9 @@ typedef struct Schema {
     nacre_element element;
     SchemaIndex index;
     uint32_t bits;
+    uint64_t ttl_ms;     /* 0: rows live for ever */
+    uint32_t block_size; /* 0: the database's */
+    SchemaCompression compression;
     uint32_t field_count;
     SchemaField *fields;
     size_t memory_size; /* of the block at `fields` */

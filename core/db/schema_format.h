@@ -1,9 +1,10 @@
 /* schema_format.h - what a membrane holds, as bytes: in the catalog and at the WASM
  * boundary.
  *
- *   schema := version u8 = 1 | kind u8 | key_count u8 | key_type u8[key_count]
+ *   schema := version u8 = 2 | kind u8 | key_count u8 | key_type u8[key_count]
  *             | value_type u8 | dimensions u32 | metric u8 | element u8 | index u8
- *             | bits u8 | field_count u16 | field[field_count]         little-endian
+ *             | bits u8 | ttl_ms u64 | block_size u32 | compression u8
+ *             | field_count u16 | field[field_count]                   little-endian
  *   field  := type u8 | name_size u8 | name u8[name_size]
  *
  * 1. Numbers of kinds, types, metrics and elements are those of nacre.h (1 key-value,
@@ -19,6 +20,11 @@
  *    distance, and, or, not: those mean something else in a record or a filter.
  * 6. Nothing follows the last field. No bytes at all stand for "no schema" at the WASM
  *    boundary only; schema_decode refuses them.
+ * 7. ttl_ms: how long a row lives that was put without a time of its own, 1 to
+ *    LIMIT_TIMESTAMP_MS; 0: for ever. block_size: bytes of a block, a power of two from
+ *    SCHEMA_BLOCK_MIN to SCHEMA_BLOCK_MAX; 0: as the database's option says when the block
+ *    is written. compression: SCHEMA_PLAIN or SCHEMA_LZ4.
+ * 8. Version 1 has none of rule 7's three, and means zeros.
  *
  * Why not JSON: it is read at every open and checked by C; and why not sections by kind:
  * ten zero bytes cost less than three layouts. */
@@ -29,8 +35,11 @@
 #include "nacre.h"
 
 enum {
-    SCHEMA_VERSION = 1,
-    SCHEMA_FIXED_SIZE = 14, /* without key types and fields */
+    SCHEMA_VERSION = 2,
+    SCHEMA_OLDEST = 1,
+    SCHEMA_FIXED_SIZE = 27, /* without key types and fields */
+    SCHEMA_BLOCK_MIN = 4096,
+    SCHEMA_BLOCK_MAX = 65536,
     SCHEMA_ENCODED_SIZE_MAX = SCHEMA_FIXED_SIZE + LIMIT_KEY_PARTS + LIMIT_FIELDS * (2 + LIMIT_NAME_SIZE),
 };
 
@@ -40,5 +49,10 @@ typedef enum SchemaIndex {
     SCHEMA_IVF = 2,
     SCHEMA_GRAPH = 3,
 } SchemaIndex;
+
+typedef enum SchemaCompression {
+    SCHEMA_PLAIN = 0,
+    SCHEMA_LZ4 = 1,
+} SchemaCompression;
 
 #endif

@@ -24,7 +24,8 @@ static WalHeaderVerdict wal_decode_header(const uint8_t in[WAL_HEADER_SIZE], Wal
     bool whole = get_u64(in + WAL_HEADER_SIZE - 8) == checksum64(0, in, WAL_HEADER_SIZE - 8);
     /* The checksum decides first: a flipped bit must not pass for another version. */
     if (!whole) return WAL_HEADER_BAD;
-    if (get_u32(in + 8) != WAL_VERSION) return WAL_HEADER_OTHER_VERSION;
+    uint32_t version = get_u32(in + 8);
+    if (version < WAL_OLDEST || version > WAL_VERSION) return WAL_HEADER_OTHER_VERSION;
     header->flags = get_u32(in + 12);
     memcpy(header->database_id, in + 16, 16);
     header->sequence = get_u64(in + 32);
@@ -56,8 +57,8 @@ static nacre_status wal_read_header(Wal *wal, uint64_t file_size) {
     wal->lone_header = differ;
     wal->cut_short = found && file_size < WAL_HEAD && !(wal->header.flags & LOG_CREATING);
     if (other_version && !found)
-        return env_fail(wal->env, NACRE_VERSION, "%s: the log is of another format version than %u", wal->name,
-                        WAL_VERSION);
+        return env_fail(wal->env, NACRE_VERSION, "%s: the log is of another format version than %u to %u",
+                        wal->name, WAL_OLDEST, WAL_VERSION);
     wal->state = found ? WAL_VALID : WAL_DAMAGED;
     wal->salt = wal->header.salt;
     return NACRE_OK;

@@ -38,6 +38,9 @@
  *    dropped the rest while reads still show it: the next open would build upon frames
  *    that the next power failure takes away. For the same reason a header whose sync
  *    failed is overwritten with zeros: the other one is right, and it is written anew.
+ * 9. Version 2 differs by the records it may hold (record_format.h). A log of version 1
+ *    goes on as such until its reset: that it may not be read by an older program is
+ *    said by the superblock, which is of version 2 before anything is appended.
  *
  * Assumed of the device: a write damages no bytes outside its own range, even when
  * it shares a sector with them ("powersafe overwrite", as SQLite assumes).
@@ -51,7 +54,8 @@
 #include "base/codec.h"
 
 #define WAL_MAGIC "NACRELOG"
-#define WAL_VERSION 1u
+#define WAL_VERSION 2u
+#define WAL_OLDEST 1u
 
 enum {
     WAL_HEADER_SIZE = 72,

@@ -42,7 +42,8 @@ static nacre_status superblock_decode(Env *env, const uint8_t *bytes, uint64_t l
     }
     bool whole = get_u64(bytes + SUPERBLOCK_SIZE - 8) == checksum64(0, bytes, SUPERBLOCK_SIZE - 8);
     ByteReader r = br_over(span_of(bytes + 8, SUPERBLOCK_SIZE - 16));
-    if (br_u32(&r) != FORMAT_VERSION) { /* rule 8 */
+    uint32_t version = br_u32(&r);
+    if (version < FORMAT_OLDEST || version > FORMAT_VERSION) { /* rule 8 */
         *state = whole ? SLOT_VERSION : SLOT_VERSION_UNSURE;
         return NACRE_OK;
     }

@@ -30,15 +30,20 @@
  *    SUPERBLOCK_LOOSE, the writer acknowledges before it syncs, and has not closed yet: it
  *    may have shown LSNs of which a crash leaves no trace, so none near is used again.
  * 8. Later versions keep magic, version and checksum where they are. A whole slot of
- *    another version refuses the file, whatever the other slot says; one with a wrong
- *    checksum does when there is no valid slot. */
+ *    a version that is not known refuses the file, whatever the other slot says; one with
+ *    a wrong checksum does when there is no valid slot.
+ * 9. Version 2 may hold what the pages mark as such: rows that expire, blocks of several
+ *    pages, compressed ones, schemas of version 2. A version 1 file is read as it is, and
+ *    every superblock that is written says 2: the first commit, which opening for writing
+ *    is, makes it one that older programs refuse. */
 #ifndef STORE_SUPERBLOCK_FORMAT_H
 #define STORE_SUPERBLOCK_FORMAT_H
 
 #include "base/codec.h"
 
 #define SUPERBLOCK_MAGIC "NACREDB\n"
-#define FORMAT_VERSION 1u
+#define FORMAT_VERSION 2u /* written */
+#define FORMAT_OLDEST 1u  /* read: from here on */
 
 #define SUPERBLOCK_ALONE 1u
 #define SUPERBLOCK_LOOSE 2u

@@ -69,11 +69,24 @@ static void the_encoding_is_as_pictured(void) {
                           .element = NACRE_F32,
                           .field_count = 1,
                           .fields = &field};
-    static const uint8_t want[] = {1, 2, 1, 4, 0, 3, 0, 0, 0, 1, 1, 0, 1, 1, 0, 2, 2, 'a', 'b'};
+    static const uint8_t want[] = {2, 2, 1, 4, 0, 3, 0, 0, 0, 1, 1, 0, 1,
+                                   0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 2, 2, 'a', 'b'};
     uint8_t bytes[64];
     REQUIRE(schema_from_public(&env, &given, &s) == NACRE_OK);
     CHECK_BYTES(bytes, (size_t)(schema_encode(&s, bytes) - bytes), want, sizeof want);
     schema_clear(&env, &s);
+}
+
+/* Rule 8: what version 1 wrote means no time to live, the default block, no compression. */
+static void schemas_of_version_1_are_read(void) {
+    Env env = schema_env();
+    Schema s = {0};
+    static const uint8_t old[] = {1, 2, 1, 4, 0, 3, 0, 0, 0, 1, 1, 0, 1, 1, 0, 2, 2, 'a', 'b'};
+    REQUIRE(schema_decode(&env, span_of(old, sizeof old), NACRE_CORRUPT, &s) == NACRE_OK);
+    CHECK(s.kind == NACRE_COLLECTION && s.dimensions == 3 && s.field_count == 1);
+    CHECK(s.ttl_ms == 0 && s.block_size == 0 && s.compression == SCHEMA_PLAIN);
+    schema_clear(&env, &s);
+    CHECK_EQ(schema_decode(&env, span_of("\3\1\1\4\7", 5), NACRE_CORRUPT, &s), NACRE_CORRUPT);
 }
 
 static void what_breaks_a_rule_is_refused(void) {
@@ -190,6 +203,7 @@ static void broken_bytes_are_refused_and_never_read_outside(void) {
 void schema_test(void) {
     RUN(a_schema_survives_encoding);
     RUN(the_encoding_is_as_pictured);
+    RUN(schemas_of_version_1_are_read);
     RUN(what_breaks_a_rule_is_refused);
     RUN(a_difference_is_named);
     RUN(broken_bytes_are_refused_and_never_read_outside);

@@ -124,7 +124,8 @@ static void versions_and_foreign_files_are_told_apart(void) {
     write_generation(&w, 2, 1);
     for (uint32_t version = 0; version < 5; version++) {
         edit(&w, 8, version);
-        CHECK_EQ(read_slot(&w, 0), version == FORMAT_VERSION ? SLOT_VALID : SLOT_VERSION);
+        bool known = version == 1 || version == 2;
+        CHECK_EQ(read_slot(&w, 0), known ? SLOT_VALID : SLOT_VERSION);
     }
     edit(&w, 0, 0x53514c69); /* "SQLi" */
     CHECK_EQ(read_slot(&w, 0), SLOT_FOREIGN);

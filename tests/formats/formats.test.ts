@@ -75,7 +75,22 @@ for (const version of goldenVersions()) {
         run(NACRE, "verify", path, "--deep");
         sameLines(dumpOf(readDatabase(readFiles(path))), wanted(), "afterwards");
         run(NACRE, "compact", path);
-        sameLines(dumpOf(readDatabase(readFiles(path))), wanted(), "after compaction");
+        const compacted = readDatabase(readFiles(path));
+        sameLines(dumpOf(compacted), wanted(), "after compaction");
+        assert.deepEqual(compacted.superblocks.map((each) => each.version), [2, 2], "what is written is of the newest version");
+      }));
+
+      test(`${name}: reading leaves every byte, the first commit makes it version 2`, () => inFolder((folder) => {
+        const path = join(folder, "db");
+        const files = readGolden(version, name);
+        writeFiles(path, files);
+        run(NACRE, "info", path);
+        assert.deepEqual(readFiles(path), files);
+        run(NACRE, "create", path, "by the newest", "--kind", "kv");
+        const state = readDatabase(readFiles(path));
+        assert.equal(state.superblocks[0]!.version, 2);
+        assert.deepEqual(state.catalog.membranes.find((each) => each.name === "by the newest")?.schema.keyTypes, ["text"]);
+        sameLines(dumpOf(state).filter((line) => !line.includes('"by the newest"')), wanted(), "its rows");
       }));
 
       test(`${name}: the JavaScript package reads a copy`, async () => {

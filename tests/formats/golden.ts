@@ -1,4 +1,4 @@
-// Writes golden/v1/ anew (make golden): each database, and what it holds as lines of JSON.
+// Writes golden/v2/ anew (make golden): each database, and what it holds as lines of JSON.
 // Only for a format that no release has written; see make_golden.c.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -6,7 +6,7 @@ import { gzipSync } from "node:zlib";
 import { readDatabase, readFiles } from "./database.ts";
 import { BUILD, GOLDEN, NACRE, NAMES, inFolder, run, writeFiles, writeGolden } from "./lib.ts";
 
-const VERSION = "v1";
+const VERSION = "v2";
 
 mkdirSync(join(GOLDEN, VERSION), { recursive: true });
 for (const name of NAMES) {

@@ -12,7 +12,7 @@
  * The stored copies in golden/vN/ are of format version N, and a release never changes
  * them. Before a release, a change of format makes formats.test.ts fail; if it was meant:
  *
- *     make golden         writes golden/v1/ anew; commit it with the change */
+ *     make golden         writes golden/v2/ anew; commit it with the change */
 #include "nacre.h"
 
 #include <math.h>

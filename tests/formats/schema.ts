@@ -18,6 +18,9 @@ export interface Schema {
   dimensions: number;
   metric: (typeof METRICS)[number];
   fields: Field[];
+  ttlMs: number; // 0: rows live for ever
+  blockSize: number; // 0: the database's
+  compression: number; // 1: LZ4
 }
 
 function type(r: Reader): Type {
@@ -29,13 +32,15 @@ function type(r: Reader): Type {
 
 export function readSchema(bytes: Uint8Array): Schema {
   const r = new Reader(bytes);
-  expect(r.u8() === 1, "schema: version");
+  const version = r.u8();
+  expect(version === 1 || version === 2, "schema: version");
   const kind = KINDS[r.u8()];
   const keyTypes = r.array(r.u8(), type);
   const valueType = type(r);
   const dimensions = r.u32();
   const metric = METRICS[r.u8()];
   const [element, index, bits] = [r.u8(), r.u8(), r.u8()];
+  const [ttlMs, blockSize, compression] = version === 1 ? [0, 0, 0] : [r.size(), r.u32(), r.u8()];
   const fields = r.array(r.u16(), (each) => {
     const fieldType = type(each);
     return { type: fieldType, name: utf8(each.take(each.u8())) };
@@ -47,6 +52,7 @@ export function readSchema(bytes: Uint8Array): Schema {
   expect(kind === "collection" ? dimensions > 0 && metric !== "" && element === 1 && index <= 1 && bits === 1
     : dimensions === 0 && metric === "" && element === 0 && index === 0 && bits === 0, "schema: vector");
   expect(kind !== "kv" || fields.length === 0, "schema: fields of a key-value membrane");
+  expect(ttlMs <= 8.64e15 && [0, 4096, 8192, 16384, 32768, 65536].includes(blockSize) && compression <= 1, "schema: storage");
   expect(new Set(fields.map((field) => field.name)).size === fields.length, "schema: names of fields");
-  return { kind, keyTypes, valueType, dimensions, metric, fields };
+  return { kind, keyTypes, valueType, dimensions, metric, fields, ttlMs, blockSize, compression };
 }

@@ -7,6 +7,7 @@ export const SLOTS = [0, 4096] as const;
 
 export interface Superblock {
   slot: number;
+  version: number;
   loose: boolean; // SUPERBLOCK_LOOSE
   databaseId: string;
   generation: bigint;
@@ -40,11 +41,13 @@ export function readSuperblock(file: Uint8Array, slot: number): Superblock | und
   if (latin1(bytes.subarray(0, 8)) !== "NACREDB\n") return undefined;
   if (new Reader(bytes, 2040).u64() !== xxh3(bytes.subarray(0, 2040))) return undefined;
   const r = new Reader(bytes.subarray(0, 2040), 8);
-  expect(r.u32() === 1, "superblock: version");
+  const version = r.u32();
+  expect(version === 1 || version === 2, "superblock: version");
   const flags = r.u32();
   expect(flags === 0 || flags === 2, () => `superblock: flags ${flags}`);
   const superblock: Superblock = {
     slot,
+    version,
     loose: flags === 2,
     databaseId: latin1(r.take(16)),
     generation: r.u64(),

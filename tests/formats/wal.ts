@@ -8,6 +8,7 @@ const BATCHES = 0x42574e01;
 const CUT = 0x42574e04;
 
 export interface LogHeader {
+  version: number;
   flags: number;
   databaseId: string;
   sequence: bigint;
@@ -37,9 +38,10 @@ function readHeader(file: Uint8Array, at: number): LogHeader | undefined {
   if (bytes.length < 72 || latin1(bytes.subarray(0, 8)) !== "NACRELOG") return undefined;
   if (new Reader(bytes, 64).u64() !== xxh3(bytes.subarray(0, 64))) return undefined;
   const r = new Reader(bytes, 8);
-  expect(r.u32() === 1, "log: version");
+  const version = r.u32();
+  expect(version === 1 || version === 2, "log: version");
   return {
-    flags: r.u32(), databaseId: latin1(r.take(16)), sequence: r.u64(), salt: r.u64(), baseLsn: r.u64(), epoch: r.u64(),
+    version, flags: r.u32(), databaseId: latin1(r.take(16)), sequence: r.u64(), salt: r.u64(), baseLsn: r.u64(), epoch: r.u64(),
   };
 }
 

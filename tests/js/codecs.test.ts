@@ -161,6 +161,8 @@ test("schemas: bytes and back", () => {
   for (const schema of [
     kvSchema({}, "s"), kvSchema({ key: "bigint", value: "bytes" }, "s"), kvSchema({ key: ["text", "boolean", "timestamp"] }, "s"),
     collectionSchema({ vector: { dimensions: 16384, metric: "cosine", index: "flat" }, fields: { é: "text", b: "integer", c: "bigint", d: "real", e: "boolean", f: "bytes", g: "timestamp", h: "json" } }, "s"),
+    kvSchema({ ttlMs: 1 }, "s"), kvSchema({ ttlMs: 8.64e15, blockSize: 65536, compression: "lz4" }, "s"),
+    collectionSchema({ vector: { dimensions: 3 }, ttlMs: 2 ** 40 + 3, blockSize: 4096, compression: "none" }, "s"),
   ]) {
     assert.deepEqual(decodeSchema(encodeSchema(schema)), schema);
     const again = publicSchema(schema);
@@ -179,6 +181,10 @@ for (const [schema, code] of [
   [{ vector: { dimensions: 3 }, fields: { key: "text" } }, "INVALID_ARGUMENT"], [{ vector: { dimensions: 3 }, fields: { not: "text" } }, "INVALID_ARGUMENT"],
   [{ vector: { dimensions: 3 }, fields: { "": "text" } }, "INVALID_ARGUMENT"], [{ vector: { dimensions: 3 }, fields: { "a/b": "text" } }, "INVALID_ARGUMENT"],
   [{ vector: { dimensions: 3 }, fields: ["a"] }, "INVALID_ARGUMENT"], [{ vector: { dimensions: 3 }, key: "json" }, "INVALID_ARGUMENT"],
+  [{ vector: { dimensions: 3 }, ttlMs: 0 }, "INVALID_ARGUMENT"], [{ vector: { dimensions: 3 }, ttlMs: 1.5 }, "INVALID_ARGUMENT"],
+  [{ vector: { dimensions: 3 }, ttlMs: 8.65e15 }, "INVALID_ARGUMENT"], [{ vector: { dimensions: 3 }, ttlMs: "1" }, "INVALID_ARGUMENT"],
+  [{ vector: { dimensions: 3 }, blockSize: 2048 }, "INVALID_ARGUMENT"], [{ vector: { dimensions: 3 }, blockSize: 5000 }, "INVALID_ARGUMENT"],
+  [{ vector: { dimensions: 3 }, compression: "zstd" }, "INVALID_ARGUMENT"], [{ vector: { dimensions: 3 }, compression: true }, "INVALID_ARGUMENT"],
   [{ vector: { dimensions: 3 }, key: [] }, "INVALID_ARGUMENT"], [{ vector: { dimensions: 3 }, key: 1 }, "INVALID_ARGUMENT"], ["x", "INVALID_ARGUMENT"],
 ] as [unknown, string][]) {
   test(`schemas: ${JSON.stringify(schema)} is ${code}`, () => {
