@@ -280,6 +280,26 @@ NACRE_CHECKED nacre_status nacre_membrane_bytes(nacre_membrane *membrane, uint64
 NACRE_CHECKED nacre_status nacre_put(nacre_membrane *membrane, const nacre_value *key, const float *vector,
                                      const nacre_value *fields);
 
+#define NACRE_TTL_NEVER UINT64_MAX
+
+typedef struct nacre_put_options {
+    size_t struct_size;
+    /* Milliseconds that the row lives, counted from its commit, at most 8.64e15. 0: as the
+     * schema says; NACRE_TTL_NEVER: for ever. The row keeps the time at which it ends: a
+     * later put of the key says it anew, and one without takes it away.
+     *
+     * From then on no read finds it, in a snapshot or a cursor either: the clock that counts
+     * is that of the read. Its space comes back by merges, at once by nacre_compact. Where
+     * the clock is set back, a row may be there again that no merge has met. */
+    uint64_t ttl_ms;
+} nacre_put_options;
+
+#define NACRE_PUT_INIT {.struct_size = sizeof(nacre_put_options)}
+
+/* The same with options, which may be NULL. */
+NACRE_CHECKED nacre_status nacre_put_with(nacre_membrane *membrane, const nacre_value *key, const float *vector,
+                                          const nacre_value *fields, const nacre_put_options *options);
+
 /* NACRE_NOT_FOUND when there was no such row. */
 NACRE_CHECKED nacre_status nacre_delete(nacre_membrane *membrane, const nacre_value *key);
 
@@ -290,6 +310,7 @@ typedef struct nacre_row {
     const nacre_value *key;
     const nacre_value *fields; /* key-value: one */
     const float *vector;       /* NULL where there is none */
+    uint64_t expires_ms;       /* milliseconds since 1970; 0: never */
 } nacre_row;
 
 /* `snapshot` may be NULL: the newest state. NACRE_NOT_FOUND: no such row. */
@@ -318,6 +339,9 @@ NACRE_CHECKED nacre_status nacre_clear(nacre_membrane *membrane, const nacre_ran
 NACRE_CHECKED nacre_status nacre_batch_begin(nacre_db *db, nacre_batch **batch);
 NACRE_CHECKED nacre_status nacre_batch_put(nacre_batch *batch, nacre_membrane *membrane, const nacre_value *key,
                                            const float *vector, const nacre_value *fields);
+NACRE_CHECKED nacre_status nacre_batch_put_with(nacre_batch *batch, nacre_membrane *membrane, const nacre_value *key,
+                                                const float *vector, const nacre_value *fields,
+                                                const nacre_put_options *options);
 /* Blind: also fine when there is no such row. */
 NACRE_CHECKED nacre_status nacre_batch_delete(nacre_batch *batch, nacre_membrane *membrane,
                                               const nacre_value *key);

@@ -124,7 +124,9 @@ export const BATCH = {
 export const RECORD = {
   DELETE: 1,
   VECTOR: 2,
-  FLAGS_KNOWN: 3,
+  EXPIRES: 8,
+  FLAGS_KNOWN: 11,
+  LIFETIME: -2147483648,
   HEAD: 16,
   KEY_SIZE_MAX: 16777215,
 } as const;

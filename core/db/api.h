@@ -77,10 +77,11 @@ typedef struct ApiRecord {
     size_t key_size, value_size;
     uint64_t size;
     bool delete;
+    uint64_t expiry; /* as record_format.h has it; 0: none */
 } ApiRecord;
 NACRE_CHECKED nacre_status api_measure_put(const Membrane *membrane, const nacre_value *key,
                                            const float *vector, const nacre_value *fields,
-                                           ApiRecord *record);
+                                           const nacre_put_options *options, ApiRecord *record);
 NACRE_CHECKED nacre_status api_measure_delete(const Membrane *membrane, const nacre_value *key,
                                               ApiRecord *record);
 void api_write_record(const ApiRecord *record, uint8_t *at);

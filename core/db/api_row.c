@@ -52,6 +52,7 @@ nacre_status api_show(const Membrane *membrane, const RowView *view, ApiRow *sto
         .key = store->values,
         .fields = fields,
         .vector = view->vector.size ? store->vector : NULL,
+        .expires_ms = view->expires,
     };
     return NACRE_OK;
 }
@@ -182,11 +183,26 @@ void api_range_clear(Env *env, ApiRange *range) {
 
 /* ---- records ---- */
 
+static nacre_status api_expiry(const Membrane *membrane, const nacre_put_options *options, uint64_t *expiry) {
+    Env *env = &membrane->db->env;
+    uint64_t ttl = membrane->schema.ttl_ms;
+    if (options && options->struct_size != sizeof *options)
+        return env_fail(env, NACRE_INVALID_ARGUMENT, "put: struct_size is %zu, not %zu; use NACRE_PUT_INIT",
+                        options->struct_size, sizeof *options);
+    if (options && options->ttl_ms) ttl = options->ttl_ms == NACRE_TTL_NEVER ? 0 : options->ttl_ms;
+    if (ttl > (uint64_t)LIMIT_TIMESTAMP_MS)
+        return env_fail(env, NACRE_INVALID_ARGUMENT, "%s: ttl_ms %llu, at most %lld are possible", membrane->name,
+                        (unsigned long long)ttl, (long long)LIMIT_TIMESTAMP_MS);
+    *expiry = ttl ? RECORD_LIFETIME + ttl : 0;
+    return NACRE_OK;
+}
+
 nacre_status api_measure_put(const Membrane *membrane, const nacre_value *key, const float *vector,
-                             const nacre_value *fields, ApiRecord *record) {
+                             const nacre_value *fields, const nacre_put_options *options,
+                             ApiRecord *record) {
     Env *env = &membrane->db->env;
     const Schema *schema = &membrane->schema;
-    uint64_t row_size = 0;
+    uint64_t row_size = 0, expiry = 0;
     size_t key_size = 0;
     if (!key) return api_null(membrane->db, "key");
     TRY(key_measure(env, schema, key, schema->key_count, KEY_WHOLE, &key_size));
@@ -198,6 +214,8 @@ nacre_status api_measure_put(const Membrane *membrane, const nacre_value *key, c
         return env_fail(env, NACRE_INVALID_ARGUMENT, "vector: %s is a %s and has none",
                         membrane->name, kind_name(schema->kind));
     }
+    TRY(api_expiry(membrane, options, &expiry));
+    if (expiry) row_size += 8;
     *record = (ApiRecord){membrane,
                           key,
                           fields,
@@ -205,7 +223,8 @@ nacre_status api_measure_put(const Membrane *membrane, const nacre_value *key, c
                           key_size,
                           (size_t)row_size,
                           record_size(4 + key_size, row_size),
-                          false};
+                          false,
+                          expiry};
     return NACRE_OK;
 }
 
@@ -216,7 +235,7 @@ nacre_status api_measure_delete(const Membrane *membrane, const nacre_value *key
     TRY(key_measure(&membrane->db->env, &membrane->schema, key, membrane->schema.key_count,
                     KEY_WHOLE, &key_size));
     *record =
-        (ApiRecord){membrane, key, NULL, NULL, key_size, 0, record_size(4 + key_size, 0), true};
+        (ApiRecord){membrane, key, NULL, NULL, key_size, 0, record_size(4 + key_size, 0), true, 0};
     return NACRE_OK;
 }
 
@@ -235,12 +254,14 @@ void api_write_record(const ApiRecord *r, uint8_t *at) {
     const Schema *schema = &r->membrane->schema;
     uint32_t flags = r->delete ? RECORD_DELETE : r->vector ? RECORD_VECTOR : 0;
     uint8_t *end = at + r->size;
+    if (r->expiry) flags |= RECORD_EXPIRES;
     put_u32(at, (uint32_t)(4 + r->key_size) | flags << 24);
     put_u32(at + 4, (uint32_t)r->value_size);
     put_u64(at + 8, 0); /* link and stamp */
     put_u32_be(at + RECORD_HEAD, r->membrane->id);
     at = key_encode(schema, r->key, schema->key_count, KEY_WHOLE, at + RECORD_HEAD + 4);
     if (!r->delete) {
+        if (r->expiry) put_u64(at, r->expiry), at += 8;
         if (r->vector) at = api_write_vector(r->vector, schema->dimensions, at);
         at = row_encode(schema, r->fields, at);
     }

@@ -19,9 +19,14 @@ static nacre_status api_write_one(Db *db, const ApiRecord *record) {
 
 nacre_status nacre_put(nacre_membrane *membrane, const nacre_value *key, const float *vector,
                        const nacre_value *fields) {
+    return nacre_put_with(membrane, key, vector, fields, NULL);
+}
+
+nacre_status nacre_put_with(nacre_membrane *membrane, const nacre_value *key, const float *vector,
+                            const nacre_value *fields, const nacre_put_options *options) {
     ApiRecord record;
     TRY(api_call(membrane));
-    TRY(api_measure_put(membrane, key, vector, fields, &record));
+    TRY(api_measure_put(membrane, key, vector, fields, options, &record));
     return api_write_one(membrane->db, &record);
 }
 
@@ -115,9 +120,15 @@ static nacre_status api_batch_add(nacre_batch *batch, const ApiRecord *record) {
 
 nacre_status nacre_batch_put(nacre_batch *batch, nacre_membrane *membrane, const nacre_value *key,
                              const float *vector, const nacre_value *fields) {
+    return nacre_batch_put_with(batch, membrane, key, vector, fields, NULL);
+}
+
+nacre_status nacre_batch_put_with(nacre_batch *batch, nacre_membrane *membrane,
+                                  const nacre_value *key, const float *vector,
+                                  const nacre_value *fields, const nacre_put_options *options) {
     ApiRecord record;
     TRY(api_batch_call(batch, membrane));
-    TRY(api_measure_put(membrane, key, vector, fields, &record));
+    TRY(api_measure_put(membrane, key, vector, fields, options, &record));
     return api_batch_add(batch, &record);
 }
 

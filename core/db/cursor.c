@@ -104,7 +104,7 @@ static nacre_status cursor_show(Cursor *cursor, RowView *row, bool *shown) {
     Entry entry;
     merge_entry(&cursor->merge, &entry);
     *shown = false;
-    if (entry.flags & ENTRY_DELETE) return NACRE_OK;
+    if (state_gone(db, &entry)) return NACRE_OK;
     bool row_needed = !cursor->keys_only || (cursor->filter && filter_needs_row(cursor->filter));
     if (!row_needed) {
         *row = (RowView){.key = span_of(entry.key.data + 4, entry.key.size - 4)};

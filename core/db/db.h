@@ -5,7 +5,9 @@
  * 1. Every function writes its failure down in the database's Env (nacre_message).
  * 2. Bytes in a RowView are borrowed until the next call on the same database; from
  *    a cursor, until that cursor moves or closes.
- * 3. A snapshot of NULL means the newest state. */
+ * 3. A snapshot of NULL means the newest state.
+ * 4. A row whose time is over is not there, in snapshots and cursors either: the clock is
+ *    that of the call that reads, and is asked once in it (db_call forgets it). */
 #ifndef DB_DB_H
 #define DB_DB_H
 
@@ -63,6 +65,7 @@ typedef struct RowView {
     Span key;    /* encoded, without the membrane's id */
     Span value;  /* key-value: the value; else the row of row_format.h */
     Span vector; /* dimensions x f32 little-endian, any alignment; empty where there is none */
+    uint64_t expires; /* milliseconds since 1970; 0: never */
 } RowView;
 
 NACRE_CHECKED nacre_status db_get(Membrane *membrane, const Snapshot *snapshot, Span key, RowView *row);

@@ -32,7 +32,7 @@ static nacre_status compact_move(Db *db, const Segment *from, size_t end, uint8_
     TRY(segment_alloc(&db->io, from->id, &to));
     to->page_size = from->page_size;
     to->meta_offset = from->meta_offset, to->meta_size = from->meta_size, to->meta_checksum = from->meta_checksum;
-    to->rows = from->rows, to->deletes = from->deletes;
+    to->rows = from->rows, to->deletes = from->deletes, to->first_expiry = from->first_expiry;
     if (!(to->first_key = env_alloc(env, from->first_key_size))) TRY_OUT(NACRE_RESOURCE_EXHAUSTED);
     memcpy(to->first_key, from->first_key, to->first_key_size = from->first_key_size);
     if (!(to->last_key = env_alloc(env, from->last_key_size))) TRY_OUT(NACRE_RESOURCE_EXHAUSTED);
@@ -100,13 +100,15 @@ out:
     return status;
 }
 
-static bool compact_worthwhile(const Db *db) {
+static bool compact_worthwhile(Db *db) {
     const Version *version = db->version;
     if (version->count > 1 || (db->dropped_count > 0 && !db->dropped_clean)) return true;
     for (size_t i = 0; i < version->count; i++) {
         if (version->runs[i].above_size) return true;
-        for (size_t s = 0; s < version->runs[i].count; s++)
-            if (version->runs[i].segments[s]->deletes) return true;
+        for (size_t s = 0; s < version->runs[i].count; s++) {
+            const Segment *segment = version->runs[i].segments[s];
+            if (segment->deletes || (segment->first_expiry && segment->first_expiry <= state_now(db))) return true;
+        }
     }
     return false;
 }

@@ -114,7 +114,10 @@ out:
     return status;
 }
 
-static bool job_keeps(const Db *db, const Job *job, const Entry *entry) {
+/* A row whose time is over goes on as a deletion: older ones of its key stay hidden. */
+static bool job_keeps(Db *db, const Job *job, Entry *entry) {
+    if ((entry->flags & ENTRY_EXPIRES) && state_gone(db, entry))
+        *entry = (Entry){.key = entry->key, .flags = ENTRY_DELETE};
     if (job->bottom && (entry->flags & ENTRY_DELETE)) return false;
     if (entry->key.size < 4) return true; /* the writer says what is wrong */
     return db->dropped_count == 0 || !maintain_dropped(db, get_u32_be(entry->key.data));

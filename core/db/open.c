@@ -231,6 +231,7 @@ void db_call(Db *db) {
     env_clear(&db->env);
     cache_unpin(&db->cache, db->borrowed);
     db->borrowed = NULL;
+    db->now_ms = 0;
     if (db->unsynced_since_ms && !db->poisoned) { /* relaxed: due at the next call */
         uint64_t now = db->env.vfs->now_ms(db->env.vfs->self);
         if (now - db->unsynced_since_ms >= db->options.relaxed_ms) {

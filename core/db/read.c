@@ -37,7 +37,7 @@ nacre_status view_get(Db *db, const Snapshot *view, Span key, Entry *entry, Cach
         const uint8_t *record = memtable_get(view->tables[i], key, view_stamp(view, view->tables[i]));
         if (!record) continue;
         mem_entry(record, entry);
-        return entry->flags & ENTRY_DELETE ? NACRE_NOT_FOUND : NACRE_OK;
+        return state_gone(db, entry) ? NACRE_NOT_FOUND : NACRE_OK;
     }
     uint64_t hash = key_hash(key.data, key.size);
     for (size_t i = 0; i < view->version->count; i++) {
@@ -46,7 +46,7 @@ nacre_status view_get(Db *db, const Snapshot *view, Span key, Entry *entry, Cach
         nacre_status status = segment_get(segment, key, hash, entry, pin);
         if (status == NACRE_NOT_FOUND) continue;
         if (status != NACRE_OK) return status;
-        if (!(entry->flags & ENTRY_DELETE)) return NACRE_OK;
+        if (!state_gone(db, entry)) return NACRE_OK;
         cache_unpin(&db->cache, *pin);
         *pin = NULL;
         return NACRE_NOT_FOUND;
@@ -118,6 +118,7 @@ nacre_status row_load(Db *db, uint32_t membrane, const Entry *entry, bool want_v
     row->key = span_of(entry->key.data + 4, entry->key.size - 4);
     row->value = entry->value;
     row->vector = entry->vector;
+    row->expires = entry->flags & ENTRY_EXPIRES ? entry->expires : 0;
     if (entry->flags & ENTRY_BLOB) {
         void *memory = *blob;
         if (entry->blob.size > entry->segment->streams[STREAM_BLOBS].size)

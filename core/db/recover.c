@@ -186,6 +186,9 @@ static nacre_status recover_frame(Db *db, const Wal *log, Memtable *table, const
             if (flags & ~RECORD_FLAGS_KNOWN) return recover_damage(db, log, at, "record: of a later version");
             if ((flags & RECORD_DELETE) && (flags != RECORD_DELETE || value.size))
                 return recover_damage(db, log, at, "record: a deletion with a value");
+            if ((flags & RECORD_EXPIRES) && (value.size < 8 || get_u64(value.data) >= RECORD_LIFETIME))
+                return recover_damage(db, log, at, "record: expiry");
+            if (flags & RECORD_EXPIRES) value = span_of(value.data + 8, value.size - 8);
             if ((flags & RECORD_VECTOR) && (value.size < 4 || get_u32(value.data) > value.size - 4))
                 return recover_damage(db, log, at, "record: vector");
             if (lsn - table->base_lsn > UINT32_MAX || !memtable_insert(table, (uint32_t)at, (uint32_t)(lsn - table->base_lsn)))

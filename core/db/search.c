@@ -147,7 +147,7 @@ static nacre_status search_memtable(Search *s, size_t index) {
         if (entry.vector.size != size) continue; /* a deletion */
         metric_many(&s->metric, entry.vector.data, size, 1, &distance);
         s->db->counters.vectors_scored++;
-        if (!search_wants(s, distance)) continue;
+        if (!search_wants(s, distance) || state_gone(s->db, &entry)) continue;
         bool shadowed = false, matches = false;
         if (index > 0) TRY(view_shadowed(s->db, s->view, entry.key, index, 0, &shadowed));
         if (!shadowed) TRY(search_matches(s, &entry, &matches));
@@ -173,7 +173,7 @@ static nacre_status search_find_row(Search *s, uint32_t slot, uint32_t *row) {
     }
     uint32_t guess = slot - s->block.first_slot;
     for (uint32_t i = guess < s->block.count ? guess : 0, looked = 0; looked < s->block.count; looked++) {
-        if ((block_flags(&s->block, i) & ENTRY_VECTOR) && get_u32(block_value(&s->block, i).data) == slot) {
+        if ((block_flags(&s->block, i) & ENTRY_VECTOR) && block_slot(&s->block, i) == slot) {
             *row = i;
             return NACRE_OK;
         }
@@ -233,6 +233,7 @@ static nacre_status search_consider(Search *s, uint32_t slot, float distance) {
         return NACRE_OK;
     }
     segment_entry(s->segment, &s->block, row, &entry);
+    if (state_gone(db, &entry)) return NACRE_OK;
     bool matches = false;
     TRY(search_matches(s, &entry, &matches));
     if (!matches) return NACRE_OK;
@@ -377,6 +378,7 @@ static nacre_status hits_add(Search *s, Hits *hits, size_t *used, const Candidat
         Hit *hit = &hits->items[hits->count++];
         uint8_t *at = hits->bytes + *used;
         hit->distance = c->distance;
+        hit->row.expires = row.expires;
         at = hit_copy(at, row.vector, &hit->row.vector);
         at = hit_copy(at, row.key, &hit->row.key);
         at = hit_copy(at, row.value, &hit->row.value);

@@ -118,6 +118,7 @@ struct nacre_db {
     uint64_t last_lsn, synced_lsn;
     uint64_t unsynced_since_ms; /* 0: all synced */
     uint64_t random_state;
+    uint64_t now_ms;     /* the clock as this call has asked it; 0: not yet */
 
     uint64_t reserved, reserved_records; /* by db_reserve */
     Job jobs[JOB_COUNT];
@@ -161,7 +162,7 @@ NACRE_CHECKED nacre_status state_writable(Db *db);
 nacre_status state_poison(Db *db, nacre_status status); /* returns status */
 uint64_t state_random(Db *db);
 
-/* One key in a view, newest first. NACRE_NOT_FOUND also for a deletion. *pin holds what
+/* One key in a view, newest first. NACRE_NOT_FOUND also for a deletion or an expired row. *pin holds what
  * entry borrows. */
 NACRE_CHECKED nacre_status view_get(Db *db, const Snapshot *view, Span key, Entry *entry, CacheEntry **pin);
 /* Whether `key` stands in anything newer than run `run` of the view (tables only:
@@ -174,6 +175,18 @@ NACRE_CHECKED nacre_status view_merge(Db *db, const Snapshot *view, Merge *merge
 /* Value and vector of an entry, loaded into the buffers given. */
 NACRE_CHECKED nacre_status row_load(Db *db, uint32_t membrane, const Entry *entry, bool want_vector, uint8_t **blob,
                                     size_t *blob_capacity, uint8_t **vector, size_t *vector_capacity, RowView *row);
+
+/* Milliseconds since 1970, asked once in a call: in WebAssembly it is one into the host. */
+static inline uint64_t state_now(Db *db) {
+    if (db->now_ms == 0) db->now_ms = db->env.vfs->now_ms(db->env.vfs->self);
+    return db->now_ms;
+}
+
+/* Is there a row no more: deleted, or its time is over? */
+static inline bool state_gone(Db *db, const Entry *entry) {
+    if (!(entry->flags & (ENTRY_DELETE | ENTRY_EXPIRES))) return false;
+    return (entry->flags & ENTRY_DELETE) || entry->expires <= state_now(db);
+}
 
 /* Prefixes an encoded key with its membrane's id; `out` has room for 4 + key.size. */
 static inline Span full_key(uint32_t membrane, Span key, uint8_t *out) {

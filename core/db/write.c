@@ -1,5 +1,6 @@
 /* write.c - batches: a place for them in the memtable's arena, and then checked,
  * logged, indexed, in that order. What is refused has changed nothing. */
+#include "base/limits.h"
 #include "db/keycode.h"
 #include "db/row.h"
 #include "db/state.h"
@@ -71,10 +72,22 @@ static nacre_status write_refuse(Db *db, const char *what) {
     return env_fail(&db->env, NACRE_INVALID_ARGUMENT, "batch: %s", what);
 }
 
+/* The expiry in front of a value, made a time where it was a lifetime. */
+static nacre_status write_check_expiry(Db *db, uint8_t *value, size_t size) {
+    uint64_t expiry = size < 8 ? 0 : get_u64(value), lifetime = expiry - RECORD_LIFETIME;
+    if (expiry == 0) return write_refuse(db, "a malformed expiry");
+    if (expiry < RECORD_LIFETIME) return NACRE_OK;
+    if (lifetime == 0 || lifetime > (uint64_t)LIMIT_TIMESTAMP_MS)
+        return write_refuse(db, "a time to live that is out of range");
+    put_u64(value, state_now(db) + lifetime);
+    return NACRE_OK;
+}
+
 static nacre_status write_check_value(Db *db, const Membrane *membrane, uint32_t flags, Span value) {
     const Schema *schema = &membrane->schema;
     if (flags & RECORD_DELETE)
         return flags == RECORD_DELETE && value.size == 0 ? NACRE_OK : write_refuse(db, "a deletion with a value");
+    if (flags & RECORD_EXPIRES) value = span_of(value.data + 8, value.size - 8);
     bool has_vector = schema->kind == NACRE_COLLECTION;
     if (has_vector != ((flags & RECORD_VECTOR) != 0)) return write_refuse(db, "a vector that is missing or not wanted");
     if (has_vector) {
@@ -88,7 +101,7 @@ static nacre_status write_check_value(Db *db, const Membrane *membrane, uint32_t
     return row_check(&db->env, schema, value);
 }
 
-static nacre_status write_check_record(Db *db, const uint8_t *at, size_t left, Membrane **membrane, size_t *size) {
+static nacre_status write_check_record(Db *db, uint8_t *at, size_t left, Membrane **membrane, size_t *size) {
     if (left < RECORD_HEAD) return write_refuse(db, "cut short");
     uint64_t whole = record_size(record_key_size(at), record_value_size(at));
     if (whole > left) return write_refuse(db, "cut short");
@@ -99,6 +112,8 @@ static nacre_status write_check_record(Db *db, const uint8_t *at, size_t left, M
     if (!*membrane || (*membrane)->id != id) *membrane = catalog_by_id(db, id);
     if (!*membrane) return env_fail(&db->env, NACRE_NOT_FOUND, "batch: membrane %u was dropped", id);
     if (*membrane == &db->catalog && !db->in_catalog) return write_refuse(db, "membrane 0 is the database's own");
+    if (record_flags(at) & RECORD_EXPIRES)
+        TRY(write_check_expiry(db, at + RECORD_HEAD + record_key_size(at), record_value_size(at)));
     if (*membrane != &db->catalog) {
         if (!key_check(&(*membrane)->schema, span_of(key.data + 4, key.size - 4)))
             return env_fail(&db->env, NACRE_INVALID_ARGUMENT, "%s: a malformed key", (*membrane)->name);
@@ -108,7 +123,7 @@ static nacre_status write_check_record(Db *db, const uint8_t *at, size_t left, M
     return NACRE_OK;
 }
 
-/* Walks every batch, and gives each its LSN. */
+/* Walks every batch, and gives each its LSN and each row that expires its time. */
 static nacre_status write_check(Db *db, uint8_t *bytes, size_t size, uint64_t *lsn) {
     Membrane *membrane = NULL;
     uint64_t records = 0;

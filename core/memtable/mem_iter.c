@@ -11,6 +11,10 @@ void mem_entry(const uint8_t *record, Entry *entry) {
     uint32_t flags = record_flags(record);
     Span value = record_value(record);
     *entry = (Entry){.key = record_key(record), .flags = flags};
+    if (flags & RECORD_EXPIRES) {
+        entry->expires = get_u64(value.data);
+        value = span_of(value.data + 8, value.size - 8);
+    }
     if (flags & RECORD_VECTOR) {
         uint32_t size = get_u32(value.data);
         entry->vector = span_of(value.data + 4, size);

@@ -25,6 +25,12 @@ void block_reopen(Block *block, const uint8_t *data) {
 
 static uint32_t block_at(const uint8_t *offsets, uint32_t row) { return get_u16(offsets + 2 * (size_t)row); }
 
+/* Bytes that the flags promise in front of the value. */
+static uint32_t block_head_size(uint32_t flags) {
+    return ((flags & ENTRY_EXPIRES) ? 8u : 0) + ((flags & ENTRY_VECTOR) ? 4u : 0) +
+           ((flags & ENTRY_BLOB) ? (uint32_t)BLOB_REF_SIZE : 0);
+}
+
 /* Offsets rise and stay inside; every row has room for what its flags promise. */
 static const char *block_check_rows(const Block *block, uint32_t size) {
     uint32_t n = block->count;
@@ -41,10 +47,8 @@ static const char *block_check_rows(const Block *block, uint32_t size) {
     for (uint32_t i = 0; i < n; i++) {
         uint32_t from = block_at(block->value_offsets, i), to = block_at(block->value_offsets, i + 1);
         if (from > to || to > size) return "value offsets";
-        uint32_t flags = block->flags[i], need = 0;
+        uint32_t flags = block->flags[i], need = block_head_size(flags);
         if (flags & ~ENTRY_FLAGS_KNOWN) return "flags of a later version";
-        if (flags & ENTRY_VECTOR) need += 4;
-        if (flags & ENTRY_BLOB) need += BLOB_REF_SIZE;
         if (to - from < need || ((flags & ENTRY_BLOB) && to - from != need)) return "value size";
         if ((flags & ENTRY_DELETE) && (flags != ENTRY_DELETE || from != to)) return "deleted row with a value";
     }
@@ -60,7 +64,7 @@ const char *block_open(Block *block, const uint8_t *data, size_t pages_size, uin
     if (data[14] == BLOCK_LONG) {
         if (size < BLOCK_LONG_HEAD || n != 1) return "long row";
         uint32_t flags = data[BLOCK_HEAD], key = get_u32(data + BLOCK_HEAD + 4), value = get_u32(data + BLOCK_HEAD + 8);
-        uint32_t need = ((flags & ENTRY_VECTOR) ? 4u : 0) + ((flags & ENTRY_BLOB) ? (uint32_t)BLOB_REF_SIZE : 0);
+        uint32_t need = block_head_size(flags);
         if ((flags & ~ENTRY_FLAGS_KNOWN) || (uint64_t)BLOCK_LONG_HEAD + key + value != size || value < need)
             return "long row";
         if ((flags & ENTRY_DELETE) && (flags != ENTRY_DELETE || value != 0)) return "deleted row with a value";
@@ -91,6 +95,10 @@ Span block_value(const Block *block, uint32_t row) {
     }
     uint32_t from = block_at(block->value_offsets, row);
     return span_of(block->data + from, block_at(block->value_offsets, row + 1) - from);
+}
+
+uint32_t block_slot(const Block *block, uint32_t row) {
+    return get_u32(block_value(block, row).data + (block_flags(block, row) & ENTRY_EXPIRES ? 8 : 0));
 }
 
 uint32_t block_seek(const Block *block, Span key, bool *equal) {

@@ -24,6 +24,7 @@ void block_reopen(Block *block, const uint8_t *data);
 static inline uint32_t block_flags(const Block *block, uint32_t row) { return block->flags[row]; }
 Span block_suffix(const Block *block, uint32_t row);  /* the key without block->prefix */
 Span block_value(const Block *block, uint32_t row);   /* as stored */
+uint32_t block_slot(const Block *block, uint32_t row); /* of a row with ENTRY_VECTOR */
 
 /* First row whose key is >= key; count when there is none. *equal: its key is key. */
 uint32_t block_seek(const Block *block, Span key, bool *equal);

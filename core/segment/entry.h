@@ -16,10 +16,11 @@ typedef struct BlobRef {
 typedef struct Entry {
     Span key;       /* with the membrane's id in front */
     uint32_t flags; /* ENTRY_* */
-    Span value;     /* without slot; empty when ENTRY_BLOB */
+    Span value;     /* without expiry and slot; empty when ENTRY_BLOB */
     Span vector;    /* where the source has it at hand; else empty, and: */
     uint32_t slot;  /* ENTRY_VECTOR from a segment */
     BlobRef blob;   /* ENTRY_BLOB */
+    uint64_t expires; /* ENTRY_EXPIRES: milliseconds since 1970 */
     struct Segment *segment; /* which blob and slot belong to; NULL: a memtable */
 } Entry;
 

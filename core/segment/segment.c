@@ -239,6 +239,10 @@ void segment_entry(Segment *segment, const Block *block, uint32_t row, Entry *en
     entry->flags = block_flags(block, row);
     entry->segment = segment;
     entry->vector = (Span){NULL, 0};
+    if (entry->flags & ENTRY_EXPIRES) {
+        entry->expires = get_u64(value.data);
+        value = span_of(value.data + 8, value.size - 8);
+    }
     if (entry->flags & ENTRY_VECTOR) {
         entry->slot = get_u32(value.data);
         value = span_of(value.data + 4, value.size - 4);

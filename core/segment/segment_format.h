@@ -13,7 +13,7 @@
  *   kind 1  := flags u8 | 0 u8[3] | key_size u32 | value_size u32 | key | value
  *
  *   value   := nothing if ENTRY_DELETE
- *            | (slot u32 if ENTRY_VECTOR) (offset u64 | size u64 | checksum u64 if ENTRY_BLOB, else bytes)
+ *            | (expiry u64 if ENTRY_EXPIRES) (slot u32 if ENTRY_VECTOR) (offset u64 | size u64 | checksum u64 if ENTRY_BLOB, else bytes)
  *
  *   meta    := block_count u32 | unit_count u32 | section_count u32 | filter_size u32
  *              | separators_size u32 | prefix_size u32 | page u32[block_count + 1]
@@ -45,6 +45,8 @@
  *    section.first_slot vectors into its section. first_slot of a block: the next slot
  *    where it begins. Each membrane has a section; without vectors its stride,
  *    slot_count and offset are 0.
+ *
+ * 9. expiry: milliseconds since 1970, from which on the row is as if deleted; below 2^63.
  *
  * Why whole rows in one page: one read per get is the whole budget (columns apart cost
  * a block each). Why vectors apart: a scan reads nothing else. */
@@ -78,7 +80,8 @@ enum {
 #define ENTRY_DELETE 0x01u
 #define ENTRY_VECTOR 0x02u
 #define ENTRY_BLOB 0x04u
-#define ENTRY_FLAGS_KNOWN 0x07u
+#define ENTRY_EXPIRES 0x08u
+#define ENTRY_FLAGS_KNOWN 0x0fu
 
 /* Seed of a checksum: what the bytes are (rule 3). */
 static inline uint64_t place_seed(uint64_t segment, uint32_t stream, uint64_t number) {

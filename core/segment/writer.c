@@ -252,6 +252,8 @@ static nacre_status writer_note_row(SegmentWriter *w, const Entry *entry, uint64
     w->hashes[w->rows] = hash;
     w->rows++;
     w->deletes += (entry->flags & ENTRY_DELETE) != 0;
+    if ((entry->flags & ENTRY_EXPIRES) && (w->first_expiry == 0 || entry->expires < w->first_expiry))
+        w->first_expiry = entry->expires ? entry->expires : 1;
     return NACRE_OK;
 }
 
@@ -263,9 +265,10 @@ nacre_status segment_writer_add(SegmentWriter *w, const Entry *entry) {
     TRY(writer_section(w, get_u32_be(entry->key.data), &section));
     section->rows++;
 
-    uint32_t flags = entry->flags & (ENTRY_DELETE | ENTRY_VECTOR), first_slot = w->slot_count;
-    uint8_t head[4 + BLOB_REF_SIZE]; /* slot and reference */
+    uint32_t flags = entry->flags & (ENTRY_DELETE | ENTRY_VECTOR | ENTRY_EXPIRES), first_slot = w->slot_count;
+    uint8_t head[8 + 4 + BLOB_REF_SIZE]; /* expiry, slot and reference */
     ByteWriter b = {head, head + sizeof head};
+    if (flags & ENTRY_EXPIRES) bw_u64(&b, entry->expires);
     if (flags & ENTRY_VECTOR) {
         uint32_t slot = 0;
         TRY(writer_add_vector(w, entry, section, &slot));
@@ -412,6 +415,7 @@ nacre_status segment_writer_finish(SegmentWriter *w, Segment **out) {
     TRY_OUT(stream_flush(w, STREAM_ROWS));
     segment->rows = w->rows;
     segment->deletes = w->deletes;
+    segment->first_expiry = w->first_expiry;
     for (int i = 0; i < STREAM_COUNT; i++) { /* extents change owner */
         segment->streams[i] = w->streams[i].stream;
         w->streams[i].stream = (Stream){0};

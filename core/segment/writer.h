@@ -23,7 +23,7 @@ typedef struct SegmentWriter {
     size_t key_ends_capacity, value_ends_capacity, flags_capacity, fps_capacity, keys_capacity, values_capacity;
     /* of the whole segment */
     uint32_t block_count, slot_count, section_count;
-    uint64_t rows, deletes, next_page;
+    uint64_t rows, deletes, next_page, first_expiry;
     uint32_t *pages, *first_slots, *separator_ends;
     size_t pages_capacity, first_slots_capacity, separator_ends_capacity;
     uint8_t *separators;

@@ -1,9 +1,10 @@
 /* manifest_format.h - what a state of the database consists of: its runs and their
  * segments. A superblock says where the manifest is, how long, and its checksum.
  *
- *   manifest := next segment id u64 | next run id u64 | run count u32 | 0 u32 | run*
+ *   manifest := next segment id u64 | next run id u64 | run count u32 | shape u32 | run*
  *   run      := id u64 | tier u32 | segment count u32 | above size u32 | above | segment*
  *   segment  := id u64 | page size u32 | stream count u32 | rows u64 | deletes u64
+ *               | first expiry u64 (not in shape 0)
  *               | meta offset u64 | meta size u64 | meta checksum u64
  *               | first key size u32 | first key | last key size u32 | last key | stream*
  *   stream   := kind u32 | 0 u32 | size u64 | extents (superblock_format.h)
@@ -14,11 +15,15 @@
  *    them.
  * 4. tier: 0 for a flushed memtable, one more for each merge; TIER_LAST for the last.
  * 5. Ids rise for ever.
- * 6. It is written whole at each commit: with segments of 16 MiB that is some tens
+ * 6. first expiry: of the rows, the expiry that comes first (segment_format.h, rule 9); 0:
+ *    none expires.
+ * 7. shape: MANIFEST_SHAPE; 0 is that of format version 1, still read: a superblock of
+ *    version 2 may refer to one where the disk had no room for another.
+ * 8. It is written whole at each commit: with segments of 16 MiB that is some tens
  *    of KB for 10 M rows. Why not edits, as LevelDB has: nothing to replay, nothing to compact. */
 #ifndef STORE_MANIFEST_FORMAT_H
 #define STORE_MANIFEST_FORMAT_H
 
-enum { TIER_LAST = 255 };
+enum { TIER_LAST = 255, MANIFEST_SHAPE = 1 };
 
 #endif

@@ -137,7 +137,7 @@ void version_mark(const Version *version, ExtentMap *map, uint8_t mark) {
 
 /* ---- manifest ---- */
 
-enum { MANIFEST_HEAD = 24, RUN_HEAD = 20, SEGMENT_HEAD = 56, STREAM_HEAD = 16 };
+enum { MANIFEST_HEAD = 24, RUN_HEAD = 20, SEGMENT_HEAD = 64, STREAM_HEAD = 16 };
 
 size_t manifest_size(const Version *version) {
     size_t size = MANIFEST_HEAD;
@@ -163,6 +163,7 @@ static void manifest_encode_segment(ByteWriter *w, const Segment *segment) {
     bw_u32(w, streams);
     bw_u64(w, segment->rows);
     bw_u64(w, segment->deletes);
+    bw_u64(w, segment->first_expiry);
     bw_u64(w, segment->meta_offset);
     bw_u64(w, segment->meta_size);
     bw_u64(w, segment->meta_checksum);
@@ -184,7 +185,7 @@ void manifest_encode(const Version *version, ManifestIds ids, uint8_t *out, size
     bw_u64(&w, ids.next_segment);
     bw_u64(&w, ids.next_run);
     bw_u32(&w, (uint32_t)version->count);
-    bw_u32(&w, 0);
+    bw_u32(&w, MANIFEST_SHAPE);
     for (size_t i = 0; i < version->count; i++) {
         const Run *run = &version->runs[i];
         bw_u64(&w, run->id);
@@ -234,7 +235,7 @@ static nacre_status manifest_decode_streams(SegmentIo *io, ByteReader *r, uint32
     return NACRE_OK;
 }
 
-static nacre_status manifest_decode_segment(SegmentIo *io, ByteReader *r, uint64_t limit, Run *run) {
+static nacre_status manifest_decode_segment(SegmentIo *io, ByteReader *r, uint32_t shape, uint64_t limit, Run *run) {
     Segment *segment = NULL;
     nacre_status status = NACRE_OK;
     TRY(segment_alloc(io, br_u64(r), &segment));
@@ -242,6 +243,7 @@ static nacre_status manifest_decode_segment(SegmentIo *io, ByteReader *r, uint64
     uint32_t streams = br_u32(r);
     segment->rows = br_u64(r);
     segment->deletes = br_u64(r);
+    segment->first_expiry = shape ? br_u64(r) : 0;
     segment->meta_offset = br_u64(r);
     segment->meta_size = br_u64(r);
     segment->meta_checksum = br_u64(r);
@@ -267,8 +269,9 @@ nacre_status manifest_decode(SegmentIo *io, Span bytes, uint64_t limit, Version 
     ByteReader r = br_over(bytes);
     ids->next_segment = br_u64(&r);
     ids->next_run = br_u64(&r);
-    uint32_t runs = br_u32(&r);
-    (void)br_u32(&r);
+    uint32_t runs = br_u32(&r), shape = br_u32(&r);
+    if (shape > MANIFEST_SHAPE)
+        return env_fail(io->env, NACRE_VERSION, "%s: manifest: of a later version", io->data->name);
     for (uint32_t i = 0; i < runs; i++) {
         uint64_t id = br_u64(&r);
         uint32_t tier = br_u32(&r), segments = br_u32(&r);
@@ -278,7 +281,7 @@ nacre_status manifest_decode(SegmentIo *io, Span bytes, uint64_t limit, Version 
         TRY(version_insert_run(version, i, id, tier));
         TRY(run_set_above(io->env, &version->runs[i], above));
         for (uint32_t s = 0; s < segments; s++)
-            TRY(manifest_decode_segment(io, &r, limit, &version->runs[i]));
+            TRY(manifest_decode_segment(io, &r, shape, limit, &version->runs[i]));
     }
     if (!br_ok(&r) || br_left(&r) != 0) return manifest_corrupt(io, "cut short, or too long");
     return NACRE_OK;

@@ -14,6 +14,7 @@ export interface SegmentRef {
   pageSize: number;
   rows: number;
   deletes: number;
+  firstExpiry: bigint; // 0: no row expires
   metaOffset: number;
   metaSize: number;
   metaChecksum: bigint;
@@ -47,12 +48,12 @@ export function readStream(file: Uint8Array, stream: Stream): Uint8Array {
   return bytes;
 }
 
-function readSegmentRef(r: Reader): SegmentRef {
+function readSegmentRef(r: Reader, shape: number): SegmentRef {
   const id = r.u64();
   const pageSize = r.u32();
   const streamCount = r.u32();
   const segment: SegmentRef = {
-    id, pageSize, rows: r.size(), deletes: r.size(), metaOffset: r.size(), metaSize: r.size(), metaChecksum: r.u64(),
+    id, pageSize, rows: r.size(), deletes: r.size(), firstExpiry: shape === 0 ? 0n : r.u64(), metaOffset: r.size(), metaSize: r.size(), metaChecksum: r.u64(),
     firstKey: r.take(r.u32()), lastKey: r.take(r.u32()), streams: [undefined, undefined, undefined],
   };
   expect([4096, 8192, 16384, 32768, 65536].includes(pageSize), () => `segment ${id}: page size ${pageSize}`);
@@ -76,13 +77,14 @@ export function readManifest(file: Uint8Array, superblock: Superblock): Manifest
   const r = new Reader(bytes);
   const manifest: Manifest = { nextSegment: r.u64(), nextRun: r.u64(), runs: [] };
   const runCount = r.u32();
-  r.zeros(4, "manifest");
+  const shape = r.u32();
+  expect(shape <= 1, () => `manifest: shape ${shape}`);
   for (let i = 0; i < runCount; i++) {
     const id = r.u64();
     const tier = r.u32();
     const segmentCount = r.u32();
     const above = r.take(r.u32());
-    manifest.runs.push({ id, tier, above, segments: r.array(segmentCount, readSegmentRef) });
+    manifest.runs.push({ id, tier, above, segments: r.array(segmentCount, (each) => readSegmentRef(each, shape)) });
   }
   r.end("manifest");
   checkManifest(manifest);

@@ -3,12 +3,14 @@ import { Reader, expect } from "./bytes.ts";
 
 export const DELETE = 1;
 export const VECTOR = 2;
+export const EXPIRES = 8;
 
 export interface Row {
   key: Uint8Array; // with the membrane's id
   deleted: boolean;
   value: Uint8Array;
   vector: Uint8Array | undefined;
+  expires: bigint; // milliseconds since 1970; 0: never
 }
 
 export interface Batch {
@@ -26,15 +28,22 @@ function readRecord(r: Reader): Row {
   const key = r.take(keySize);
   let value = r.take(valueSize);
   r.zeros((4 - ((r.at - start) % 4)) % 4, "record: padding");
-  expect(keySize > 4 && flags <= VECTOR, () => `record: key of ${keySize} bytes, flags ${flags}`);
+  expect(keySize > 4 && (flags === DELETE || (flags & ~(VECTOR | EXPIRES)) === 0), () => `record: key of ${keySize} bytes, flags ${flags}`);
   if (flags === DELETE) expect(valueSize === 0, "record: a deletion with a value");
+  let expires = 0n;
+  if (flags & EXPIRES) {
+    const v = new Reader(value);
+    expires = v.u64();
+    expect(expires > 0n && expires < 1n << 63n, () => `record: expiry ${expires}`);
+    value = v.take(v.left);
+  }
   let vector: Uint8Array | undefined;
-  if (flags === VECTOR) {
+  if (flags & VECTOR) {
     const v = new Reader(value);
     vector = v.take(v.u32());
     value = v.take(v.left);
   }
-  return { key, deleted: flags === DELETE, value, vector };
+  return { key, deleted: flags === DELETE, value, vector, expires };
 }
 
 /** The batches of one frame's body. */

@@ -8,6 +8,7 @@ import { xxh3 } from "./xxh3.ts";
 const ENTRY_DELETE = 1;
 const ENTRY_VECTOR = 2;
 const ENTRY_BLOB = 4;
+const ENTRY_EXPIRES = 8;
 const UNIT = 16384;
 
 export interface Section {
@@ -174,14 +175,18 @@ export function readSegment(file: Uint8Array, ref: SegmentRef): { rows: Row[]; f
   let last: Uint8Array = new Uint8Array();
   let blobAt = 0;
   let slot = 0;
+  let firstExpiry = 0n;
   const take = (entry: Entry): void => { // one row, all its parts in the order of the streams
     const { key, flags } = entry;
     expect(rows.length === 0 || compare(last, key) < 0, "keys rise");
     expect(filterHas(meta.filter, xxh3(key)), "the filter has every key");
-    expect(flags <= 7 && (flags & ENTRY_DELETE) === 0 || flags === ENTRY_DELETE, () => `flags ${flags}`);
+    expect(flags <= 15 && (flags & ENTRY_DELETE) === 0 || flags === ENTRY_DELETE, () => `flags ${flags}`);
     const membrane = new Reader(key).u32be();
     counts.set(membrane, (counts.get(membrane) ?? 0) + 1);
     const r = new Reader(entry.value);
+    const expires = flags & ENTRY_EXPIRES ? r.u64() : 0n;
+    expect(expires > 0n === (flags & ENTRY_EXPIRES) > 0 && expires < 1n << 63n, () => `expiry ${expires}`);
+    if (expires > 0n && (firstExpiry === 0n || expires < firstExpiry)) firstExpiry = expires;
     let vector: Uint8Array | undefined;
     if (flags & ENTRY_VECTOR) {
       const section = meta.sections.find((each) => each.membrane === membrane);
@@ -209,7 +214,7 @@ export function readSegment(file: Uint8Array, ref: SegmentRef): { rows: Row[]; f
       expect(value.length <= ref.pageSize / 4, "a value longer than a quarter of a page is a blob");
     }
     if (flags === ENTRY_DELETE) expect(entry.value.length === 0, "a deletion with a value");
-    rows.push({ key, deleted: flags === ENTRY_DELETE, value, vector });
+    rows.push({ key, deleted: flags === ENTRY_DELETE, value, vector, expires });
     last = key;
   };
 
@@ -226,6 +231,7 @@ export function readSegment(file: Uint8Array, ref: SegmentRef): { rows: Row[]; f
     block.entries.forEach(take);
   });
   expect(rows.length === ref.rows && rows.filter((row) => row.deleted).length === ref.deletes, "rows and deletes are those of the manifest");
+  expect(firstExpiry === ref.firstExpiry, "first expiry");
   expect(equal(rows[0]!.key, ref.firstKey) && equal(last, ref.lastKey), "first and last key");
   expect(equal(meta.prefix, ref.firstKey.subarray(0, commonPrefix(ref.firstKey, ref.lastKey))), "common prefix");
   expect(blobAt === blobStream.length, "every byte of the blobs is some row's");
