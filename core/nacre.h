@@ -134,6 +134,7 @@ typedef struct nacre_snapshot nacre_snapshot;
 typedef struct nacre_cursor nacre_cursor;
 typedef struct nacre_batch nacre_batch;
 typedef struct nacre_hits nacre_hits;
+typedef struct nacre_bulk nacre_bulk;
 struct Vfs; /* core/base/vfs.h, for those who bring their own files */
 
 typedef enum nacre_mode {
@@ -347,6 +348,23 @@ NACRE_CHECKED nacre_status nacre_batch_delete(nacre_batch *batch, nacre_membrane
                                               const nacre_value *key);
 NACRE_CHECKED nacre_status nacre_batch_commit(nacre_batch *batch); /* the batch is gone whatever is returned */
 void nacre_batch_abort(nacre_batch *batch);                        /* rolls back; NULL is fine */
+
+/* ---- Bulk loads ----
+ *
+ * Many rows in the order of their keys, several times as fast as putting them: they are
+ * written where they stay, past the log, and become visible all at once, durable, at
+ * commit. Until then nobody sees them, and a crash leaves nothing of them. They are newer
+ * than what was there at commit, also than what was put meanwhile. Memory is bounded,
+ * however many rows there are. */
+
+NACRE_CHECKED nacre_status nacre_bulk_begin(nacre_membrane *membrane, nacre_bulk **bulk);
+/* NACRE_INVALID_ARGUMENT names the key when it is not above the one before it: that row is
+ * left out. After another failure only an abort does anything. */
+NACRE_CHECKED nacre_status nacre_bulk_put(nacre_bulk *bulk, const nacre_value *key, const float *vector,
+                                          const nacre_value *fields);
+/* `rows` may be NULL. The bulk is gone whatever is returned; a failure has changed nothing. */
+NACRE_CHECKED nacre_status nacre_bulk_commit(nacre_bulk *bulk, uint64_t *rows);
+void nacre_bulk_abort(nacre_bulk *bulk); /* NULL is fine */
 
 /* ---- Snapshots and cursors ---- */
 

@@ -34,6 +34,7 @@ static void api_state_free(Db *db) {
         case API_CURSOR: api_cursor_free((nacre_cursor *)handle); break;
         case API_BATCH: api_batch_free((nacre_batch *)handle); break;
         case API_HITS: api_hits_free((nacre_hits *)handle); break;
+        case API_BULK: api_bulk_free((nacre_bulk *)handle); break;
         }
     }
     api_row_clear(env, &api->row);

@@ -20,7 +20,7 @@ typedef struct ApiRow {
     size_t values_capacity, room_capacity, vector_capacity;
 } ApiRow;
 
-typedef enum ApiKind { API_CURSOR, API_BATCH, API_HITS } ApiKind;
+typedef enum ApiKind { API_CURSOR, API_BATCH, API_HITS, API_BULK } ApiKind;
 
 typedef struct ApiHandle {
     ApiKind kind;
@@ -90,5 +90,6 @@ void api_write_record(const ApiRecord *record, uint8_t *at);
 void api_cursor_free(nacre_cursor *cursor);
 void api_batch_free(nacre_batch *batch);
 void api_hits_free(nacre_hits *hits);
+void api_bulk_free(nacre_bulk *bulk);
 
 #endif

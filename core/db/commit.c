@@ -2,6 +2,7 @@
  * superblock_format.h), and giving logs and extents back when both superblocks
  * know better. */
 #include "base/checksum.h"
+#include "db/ingest.h"
 #include "db/state.h"
 
 nacre_status state_poison(Db *db, nacre_status status) {
@@ -41,6 +42,7 @@ void commit_recount(Db *db) {
             for (int k = 0; k < STREAM_COUNT; k++)
                 extent_map_mark(map, &job->writer.streams[k].stream.extents, EXTENT_WRITING);
     }
+    ingests_mark(db);
     extent_map_recount(map);
 }
 

@@ -20,6 +20,7 @@ typedef struct nacre_membrane Membrane;
 typedef struct nacre_snapshot Snapshot;
 typedef struct Cursor Cursor;
 typedef struct Hits Hits;
+typedef struct Bulk Bulk;
 
 /* ---- open, close ---- */
 NACRE_CHECKED nacre_status db_open(const char *path, const nacre_options *options, Db **db, nacre_error *error);
@@ -59,6 +60,18 @@ NACRE_CHECKED nacre_status db_commit(Db *db, size_t bytes, bool sync);
 /* Makes everything committed durable, as the level asks. */
 NACRE_CHECKED nacre_status db_sync(Db *db);
 uint64_t db_sequence(const Db *db); /* LSN of the last batch */
+
+/* ---- bulk loads: rows in the order of their keys, past the log ---- */
+NACRE_CHECKED nacre_status bulk_begin(Membrane *membrane, Bulk **bulk);
+/* Whole records of record_format.h, checked (and given times to end) as db_commit does, each key above the one before
+ * it; or NACRE_INVALID_ARGUMENT, and the records before that one are added. After another
+ * failure only bulk_abort may follow. */
+NACRE_CHECKED nacre_status bulk_add(Bulk *bulk, uint8_t *records, size_t size);
+/* All rows at once, durable, newer than whatever was there. The bulk is gone whatever is
+ * returned; a failure has changed nothing. */
+NACRE_CHECKED nacre_status bulk_commit(Bulk *bulk, uint64_t *rows);
+void bulk_abort(Bulk *bulk); /* NULL is fine */
+Membrane *bulk_membrane(const Bulk *bulk);
 
 /* ---- reading ---- */
 typedef struct RowView {

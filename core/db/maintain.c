@@ -7,6 +7,7 @@
  * become the last level. A merge commits after each segment it has written, and gives
  * its inputs back from the left, so that it needs room for a few segments only and an
  * interrupted one has lost at most one. */
+#include "db/ingest.h"
 #include "db/state.h"
 
 #include "memtable/mem_iter.h"
@@ -198,7 +199,7 @@ static nacre_status flush_start(Db *db) {
     return status;
 }
 
-static bool run_busy(const Db *db, uint64_t id) {
+bool maintain_busy(const Db *db, uint64_t id) {
     for (int i = 1; i < JOB_COUNT; i++) {
         const Job *job = &db->jobs[i];
         if (job->kind == JOB_NONE) continue;
@@ -282,7 +283,7 @@ static nacre_status merge_resume(Db *db, Job *job, bool *resumed) {
     *resumed = false;
     for (size_t i = 0; i + 1 < version->count; i++) {
         const Run *output = &version->runs[i], *next = &version->runs[i + 1];
-        if (next->above_size == 0 || run_busy(db, output->id)) continue;
+        if (next->above_size == 0 || maintain_busy(db, output->id)) continue;
         Span above = span_of(next->above, next->above_size);
         if (!span_eq(segment_last_key(output->segments[output->count - 1]), above)) continue;
         size_t count = 0;
@@ -290,7 +291,7 @@ static nacre_status merge_resume(Db *db, Job *job, bool *resumed) {
         for (size_t k = i + 1; k < version->count && count < db->merge_inputs_max; k++, count++) {
             const Run *run = &version->runs[k];
             if (!span_eq(span_of(run->above, run->above_size), above)) break;
-            idle &= !run_busy(db, run->id);
+            idle &= !maintain_busy(db, run->id);
         }
         if (!idle) continue;
         uint64_t id = output->id;
@@ -312,7 +313,7 @@ static void merge_plan(Db *db, size_t *first, size_t *count, uint32_t *tier, dou
     for (size_t i = 0; i < version->count; i++)
         *(version->runs[i].tier == TIER_LAST ? &last : &upper) += run_bytes(&version->runs[i]);
     for (size_t i = *first; i < version->count; i++) {
-        idle &= !run_busy(db, version->runs[i].id);
+        idle &= !maintain_busy(db, version->runs[i].id);
         input += run_bytes(&version->runs[i]);
     }
     *tier = version->runs[*first].tier + 1;
@@ -343,7 +344,7 @@ static nacre_status merge_schedule(Db *db) {
     if (begun) return NACRE_OK;
     for (size_t first = 0, same = 0; first + same < version->count;) {
         const Run *run = &version->runs[first + same];
-        bool fits = run->tier != TIER_LAST && run->tier == version->runs[first].tier && !run_busy(db, run->id);
+        bool fits = run->tier != TIER_LAST && run->tier == version->runs[first].tier && !maintain_busy(db, run->id);
         if (fits && ++same < TIER_RUNS) continue;
         if (!fits) {
             first += same ? same : 1;
@@ -445,6 +446,7 @@ nacre_status maintain_freeze(Db *db) {
 
 static nacre_status maintain_slices(Db *db, uint64_t bytes) {
     nacre_status first = NACRE_OK;
+    if (db->half_covered) ingest_cover(db);
     if (db->frozen) first = flush_start(db);
     if (first == NACRE_OK && db->maintenance_error.code == NACRE_OK) first = merge_schedule(db);
     for (int i = 0; i < JOB_COUNT && !db->poisoned; i++) { /* a flush that fails does not stop the merges */

@@ -1,4 +1,5 @@
 /* open.c - from a path to a database, and back: files, lock, memory, then recovery. */
+#include "db/ingest.h"
 #include "db/state.h"
 #include "host/vfs_memory.h"
 #include "host/vfs_posix.h"
@@ -135,6 +136,7 @@ static void open_undo(Db *db) {
     Env *env = &db->env;
     cursors_close(db);
     snapshots_release(db);
+    ingests_free(db);
     maintain_abort(db);
     catalog_clear(db);
     cache_unpin(&db->cache, db->borrowed);

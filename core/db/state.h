@@ -75,7 +75,7 @@ typedef struct Job {
 enum { JOB_COUNT = 6 }; /* job 0 is the flush */
 
 typedef struct Counters {
-    uint64_t puts, deletes, gets, searches, commits, flushes, merges, user_bytes, log_bytes, log_syncs;
+    uint64_t puts, deletes, gets, searches, commits, flushes, merges, ingests, user_bytes, log_bytes, log_syncs;
     uint64_t vectors_scored, rows_checked, stalls;
 } Counters;
 
@@ -122,6 +122,8 @@ struct nacre_db {
 
     uint64_t reserved, reserved_records; /* by db_reserve */
     Job jobs[JOB_COUNT];
+    struct Ingest *ingests; /* rows on their way past the log (ingest.h) */
+    bool half_covered;      /* the older superblock does not know the last ingest */
     nacre_error maintenance_error; /* of work that no caller asked for; code 0: none */
 
     Membrane **membranes; /* by name */
@@ -209,6 +211,11 @@ NACRE_CHECKED nacre_status log_sync(Db *db);
 /* Makes the log that is not active ready for use: both superblocks cover it. */
 NACRE_CHECKED nacre_status log_release(Db *db);
 
+/* write.c: is the record at `at`, of at most `left` bytes, one that its membrane takes? *membrane
+ * is the last one found, or NULL; *size becomes the record's. A lifetime in it becomes a time. */
+NACRE_CHECKED nacre_status write_check_record(Db *db, uint8_t *at, size_t left, Membrane **membrane,
+                                              size_t *size);
+
 /* maintain.c */
 NACRE_CHECKED nacre_status maintain_freeze(Db *db); /* active becomes frozen; its flush begins */
 NACRE_CHECKED nacre_status maintain_flush(Db *db);  /* finishes the flush of frozen */
@@ -220,6 +227,7 @@ NACRE_CHECKED nacre_status maintain_park(Db *db);       /* at close */
 NACRE_CHECKED nacre_status maintain_make_room(Db *db);  /* the file is at its limit */
 void maintain_abort(Db *db);
 bool maintain_dropped(const Db *db, uint32_t membrane);
+bool maintain_busy(const Db *db, uint64_t run); /* has a merge this run? */
 
 /* catalog.c */
 NACRE_CHECKED nacre_status catalog_load(Db *db);

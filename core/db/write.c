@@ -101,7 +101,7 @@ static nacre_status write_check_value(Db *db, const Membrane *membrane, uint32_t
     return row_check(&db->env, schema, value);
 }
 
-static nacre_status write_check_record(Db *db, uint8_t *at, size_t left, Membrane **membrane, size_t *size) {
+nacre_status write_check_record(Db *db, uint8_t *at, size_t left, Membrane **membrane, size_t *size) {
     if (left < RECORD_HEAD) return write_refuse(db, "cut short");
     uint64_t whole = record_size(record_key_size(at), record_value_size(at));
     if (whole > left) return write_refuse(db, "cut short");

@@ -117,6 +117,12 @@ static void trial_write(Trial *t, unsigned round) {
     trial_wrote(t, history_batch(t->db, &t->acknowledged, &next, &random), &next, "batch");
 }
 
+static void trial_load(Trial *t, unsigned round) {
+    uint64_t random = t->seed + round;
+    Model next;
+    trial_wrote(t, history_load(t->db, &t->acknowledged, &next, &random), &next, "bulk load");
+}
+
 static void trial_drop(Trial *t, unsigned round) {
     Model next = t->acknowledged;
     memset(next.version[round % 3], 0, sizeof next.version[0]);
@@ -151,6 +157,7 @@ static void trial_rounds(Trial *t, unsigned from, unsigned rounds) {
         bool more;
         if (!trial_open(t)) continue;
         trial_write(t, i);
+        if (i % 8 == 6) trial_load(t, i);
         if (i % 10 == 3) (void)trial_status(t, nacre_checkpoint(t->db), "checkpoint");
         if (i % 20 == 11) (void)trial_status(t, nacre_compact(t->db, NULL), "compact");
         if (i % 13 == 5) trial_drop(t, i);

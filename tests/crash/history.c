@@ -61,8 +61,8 @@ void history_free(History *history) {
     *history = (History){0};
 }
 
-/* A call returned NACRE_OK: its frame is the last one written to a log. */
-static void history_acknowledged(History *h, const Model *next, size_t before) {
+/* The next commit, in room made for it. */
+static HistoryCommit *history_commit(History *h) {
     if (h->count == h->capacity) {
         h->capacity *= 2;
         h->states = realloc(h->states, (h->capacity + 1) * sizeof(Model));
@@ -70,25 +70,48 @@ static void history_acknowledged(History *h, const Model *next, size_t before) {
         h->commits = realloc(h->commits, h->capacity * sizeof(HistoryCommit));
         if (!h->states || !h->hashes || !h->commits) abort();
     }
-    size_t now = sim_disk_operations(h->disk);
     HistoryCommit *commit = &h->commits[h->count];
-    *commit = (HistoryCommit){.acknowledged = now, .sequence = history_sequence(h->db)};
+    *commit = (HistoryCommit){.acknowledged = sim_disk_operations(h->disk), .sequence = history_sequence(h->db)};
+    return commit;
+}
+
+static void history_note(History *h, const Model *next) {
+    h->count++;
+    h->states[h->count] = *next;
+    h->hashes[h->count] = history_hash(next);
+}
+
+/* A call returned NACRE_OK: its frame is the last one written to a log. */
+static void history_acknowledged(History *h, const Model *next, size_t before) {
+    HistoryCommit *commit = history_commit(h);
     /* The first write behind a log's headers since `before`, not counting cuts: only opening cuts.
      * A flush or merge may come before it (no log is written) or after it. */
-    for (size_t i = before; i < now && !commit->written; i++) {
+    for (size_t i = before; i < commit->acknowledged && !commit->written; i++) {
         SimOperation op = sim_disk_operation(h->disk, i);
         if (op.kind == SIM_WRITE && strstr(op.file, "-wal") && op.offset >= 8192) commit->written = i + 1;
     }
     CHECK(commit->written > 0); /* B01: nothing is acknowledged before its frame is written */
-    h->count++;
-    h->states[h->count] = *next;
-    h->hashes[h->count] = history_hash(next);
+    history_note(h, next);
+}
+
+/* A bulk load returned NACRE_OK: a superblock tells of it, none before the first that was
+ * written since `before`, and all of it is synced. */
+static void history_loaded(History *h, const Model *next, size_t before) {
+    HistoryCommit *commit = history_commit(h);
+    for (size_t i = before; i < commit->acknowledged && !commit->written; i++) {
+        SimOperation op = sim_disk_operation(h->disk, i);
+        if (op.kind == SIM_WRITE && strcmp(op.file, "db") == 0 && op.offset < 65536) commit->written = i + 1;
+    }
+    CHECK(commit->written > 0);
+    commit->durable = commit->acknowledged;
+    history_note(h, next);
 }
 
 void history_seal(History *h) {
     size_t operations = sim_disk_operations(h->disk);
     for (size_t c = 0; c < h->count; c++) {
         HistoryCommit *commit = &h->commits[c];
+        if (commit->durable) continue; /* a bulk load */
         const char *log = sim_disk_operation(h->disk, commit->written - 1).file;
         commit->durable = SIZE_MAX;
         for (size_t i = commit->written; i < operations && commit->durable == SIZE_MAX; i++) {
@@ -142,6 +165,28 @@ nacre_status history_batch(nacre_db *db, const Model *model, Model *next, uint64
     return status;
 }
 
+nacre_status history_load(nacre_db *db, const Model *model, Model *next, uint64_t *random) {
+    nacre_membrane *membranes[MODEL_MEMBRANES];
+    nacre_bulk *bulk = NULL;
+    uint32_t keys[HISTORY_KEYS];
+    size_t count = 0;
+    int m = (int)(test_random(random) % MODEL_MEMBRANES);
+    uint32_t from = (uint32_t)(test_random(random) % HISTORY_KEYS), to = from + (uint32_t)(test_random(random) % HISTORY_KEYS);
+    uint32_t step = 1 + (uint32_t)(test_random(random) % 4), version = 1 + (uint32_t)(test_random(random) % 1000000000);
+    for (uint32_t key = from; key <= to && key < HISTORY_KEYS; key += step) keys[count++] = key;
+    model_sort(m, keys, count);
+    *next = *model;
+    nacre_status status = model_open(db, membranes);
+    if (status == NACRE_OK) status = nacre_bulk_begin(membranes[m], &bulk);
+    for (size_t i = 0; i < count && status == NACRE_OK; i++) {
+        status = model_bulk_put(bulk, m, keys[i], version);
+        next->version[m][keys[i]] = version;
+    }
+    if (status == NACRE_OK) return nacre_bulk_commit(bulk, NULL);
+    nacre_bulk_abort(bulk);
+    return status;
+}
+
 static bool history_ok(History *h, nacre_status status) {
     if (status == NACRE_OK) return true;
     return check_that(__FILE__, __LINE__, h->db ? nacre_message(h->db) : "open", false);
@@ -181,6 +226,14 @@ static bool history_write(History *h) {
     return true;
 }
 
+static bool history_bulk(History *h) {
+    Model next;
+    size_t before = sim_disk_operations(h->disk);
+    if (!history_ok(h, history_load(h->db, &h->states[h->count], &next, &h->random))) return false;
+    history_loaded(h, &next, before);
+    return true;
+}
+
 bool history_go_on(History *h, unsigned rounds) {
     bool more;
     for (unsigned i = 0; i < rounds; i++) {
@@ -196,6 +249,8 @@ bool history_go_on(History *h, unsigned rounds) {
         case 4: ok = history_ok(h, nacre_flush(h->db)); break;
         case 5:
         case 6: ok = history_ok(h, nacre_step(h->db, 20000, &more)); break;
+        case 7:
+        case 8: ok = history_bulk(h); break;
         default: break;
         }
         if (!ok) return false;

@@ -1,5 +1,5 @@
-/* history.h - a recorded life of a database on the simulated disk: random batches, drops,
- * flushes, merges, reopenings, and beside it the model after each commit, so that of any
+/* history.h - a recorded life of a database on the simulated disk: random batches, bulk loads,
+ * drops, flushes, merges, reopenings, and beside it the model after each commit, so that of any
  * state found after a crash it can be told which prefix of commits it is. */
 #ifndef TESTS_CRASH_HISTORY_H
 #define TESTS_CRASH_HISTORY_H
@@ -48,6 +48,9 @@ void history_free(History *history);
 
 /* One random batch of 1 to 60 changes; *next is what the model is if it is committed. */
 nacre_status history_batch(nacre_db *db, const Model *model, Model *next, uint64_t *random);
+
+/* One bulk load of some keys of one membrane, at least one. */
+nacre_status history_load(nacre_db *db, const Model *model, Model *next, uint64_t *random);
 
 /* Changes *model as history_batch would, from the same numbers. */
 void history_plan(Model *model, uint64_t *random);

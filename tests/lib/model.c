@@ -57,19 +57,42 @@ nacre_value model_key(int membrane, uint32_t key, char room[48]) {
     return nacre_text_sized(room, 8 + letters);
 }
 
+typedef struct MadeRow {
+    nacre_value key, fields[2];
+    float vector[MODEL_DIMENSIONS];
+    char room[48];
+    uint8_t bytes[VALUE_MAX];
+} MadeRow;
+
+static void row_make(int membrane, uint32_t key, uint32_t version, MadeRow *row) {
+    row->key = model_key(membrane, key, row->room);
+    row->fields[0] = membrane < 2 ? nacre_bytes(row->bytes, value_make(membrane, key, version, row->bytes))
+                                  : nacre_integer(version);
+    row->fields[1] = version % 3 ? nacre_text("some name") : nacre_null();
+    vector_make(key, version, row->vector);
+}
+
 nacre_status model_put(nacre_batch *batch, nacre_membrane *membranes[MODEL_MEMBRANES], int membrane, uint32_t key,
                        uint32_t version) {
+    MadeRow row;
+    row_make(membrane, key, version, &row);
+    return nacre_batch_put(batch, membranes[membrane], &row.key, membrane < 2 ? NULL : row.vector, row.fields);
+}
+
+nacre_status model_bulk_put(nacre_bulk *bulk, int membrane, uint32_t key, uint32_t version) {
+    MadeRow row;
+    row_make(membrane, key, version, &row);
+    return nacre_bulk_put(bulk, &row.key, membrane < 2 ? NULL : row.vector, row.fields);
+}
+
+static int key_order(const void *a, const void *b) {
     char room[48];
-    nacre_value name = model_key(membrane, key, room);
-    if (membrane < 2) {
-        uint8_t bytes[VALUE_MAX];
-        nacre_value value = nacre_bytes(bytes, value_make(membrane, key, version, bytes));
-        return nacre_batch_put(batch, membranes[membrane], &name, NULL, &value);
-    }
-    float vector[MODEL_DIMENSIONS];
-    vector_make(key, version, vector);
-    nacre_value fields[2] = {nacre_integer(version), version % 3 ? nacre_text("some name") : nacre_null()};
-    return nacre_batch_put(batch, membranes[2], &name, vector, fields);
+    int64_t x = model_key(1, *(const uint32_t *)a, room).integer, y = model_key(1, *(const uint32_t *)b, room).integer;
+    return x < y ? -1 : x > y;
+}
+
+void model_sort(int membrane, uint32_t *keys, size_t count) {
+    if (membrane != 0) qsort(keys, count, sizeof *keys, key_order); /* text keys sort by their number */
 }
 
 nacre_status model_delete(nacre_batch *batch, nacre_membrane *membranes[MODEL_MEMBRANES], int membrane, uint32_t key) {

@@ -23,6 +23,11 @@ nacre_status model_put(nacre_batch *batch, nacre_membrane *membranes[MODEL_MEMBR
                        uint32_t version);
 nacre_status model_delete(nacre_batch *batch, nacre_membrane *membranes[MODEL_MEMBRANES], int membrane, uint32_t key);
 
+/* The same for a bulk load, which wants its keys in order: `keys` rise as numbers, and are
+ * put into the order of the membrane's. */
+nacre_status model_bulk_put(nacre_bulk *bulk, int membrane, uint32_t key, uint32_t version);
+void model_sort(int membrane, uint32_t *keys, size_t count);
+
 /* Is the row what put made it with some version? The version, or 0: it is wrong. */
 uint32_t model_row_version(int membrane, uint32_t key, const nacre_row *row);
 
