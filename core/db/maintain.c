@@ -444,8 +444,11 @@ nacre_status maintain_freeze(Db *db) {
     return NACRE_OK;
 }
 
+/* A call pays for one commit at most, with its two syncs: what else would commit, sync or
+ * reset a log waits for the next call, and keeps its credit, which it spends little by little. */
 static nacre_status maintain_slices(Db *db, uint64_t bytes) {
     nacre_status first = NACRE_OK;
+    uint64_t commits = db->counters.commits;
     if (db->half_covered) ingest_cover(db);
     if (db->frozen) first = flush_start(db);
     if (first == NACRE_OK && db->maintenance_error.code == NACRE_OK) first = merge_schedule(db);
@@ -453,17 +456,21 @@ static nacre_status maintain_slices(Db *db, uint64_t bytes) {
         Job *job = &db->jobs[i];
         if (job->kind == JOB_NONE) continue;
         uint64_t work;
-        job->credit += (double)bytes * job->rate;
+        double share = (double)bytes * job->rate, most = CATCH_UP * share + (double)STEP_CREDIT_MIN;
+        job->credit += share;
         nacre_status status = NACRE_OK;
-        if (job->credit >= (double)STEP_CREDIT_MIN) status = job_step(db, job, job->credit, &work);
+        if (job->credit >= (double)STEP_CREDIT_MIN && db->counters.commits == commits)
+            status = job_step(db, job, job->credit < most ? job->credit : most, &work);
         if (first == NACRE_OK) first = status;
     }
     TRY(first);
+    if (db->counters.commits != commits) return NACRE_OK;
     uint32_t other = 1 - db->active->log;
     if (!db->frozen && !db->log_free[other] &&
         (db->durable[0].superblock.generation > db->log_covered[other] || db->active->used > db->active->capacity / 2))
         TRY(log_release(db));
-    if (db->data.unsynced >= SYNC_BYTES) TRY(data_sync(&db->data));
+    else if (db->data.unsynced >= SYNC_BYTES)
+        TRY(data_sync(&db->data));
     return NACRE_OK;
 }
 

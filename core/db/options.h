@@ -20,9 +20,10 @@ enum {
 };
 
 #define LAST_LEVEL_RATIO 0.5   /* bytes in tiers over bytes in the last level that start a merge into it */
-#define FLUSH_RATE 2.0         /* bytes flushed per byte written: done when half the next memtable is full */
+#define FLUSH_RATE 1.5         /* bytes flushed per byte written: done when two thirds of the next memtable are full */
 #define TIER_RATE 1.5          /* bytes merged per byte written */
 #define LAST_RATE 1.3
+#define CATCH_UP 1.25          /* of its share, a job does this much at most when it was held up */
 
 /* A copy of the caller's options with every default filled in. NACRE_INVALID_ARGUMENT
  * names the option that is out of range. */

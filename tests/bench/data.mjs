@@ -14,16 +14,21 @@ export function mix(h) {
 
 /**
  * One allocation for all keys: a million key objects would measure the heap instead.
- * `ascending`: the row's number, big-endian, fills the key.
+ * `ascending`: the row's number, big-endian, fills the key. `first`: of which row the first is.
  */
-export function makeKeys(rows, ascending = false) {
+export function makeKeys(rows, ascending = false, first = 0) {
   const keys = Buffer.allocUnsafeSlow(rows * KEY);
   for (let i = 0; i < rows; i++) {
     for (let word = 0; word < 4; word++) {
-      keys.writeUInt32BE(ascending ? (word === 3 ? i : 0) : mix(4 * i + word), i * KEY + 4 * word);
+      keys.writeUInt32BE(ascending ? (word === 3 ? first + i : 0) : mix(4 * (first + i) + word), i * KEY + 4 * word);
     }
   }
   return keys;
+}
+
+/** The `index`-th key. A view of `keys`: engines copy it during the call. */
+export function keyAt(keys, index) {
+  return keys.subarray(index * KEY, index * KEY + KEY);
 }
 
 const pool = Buffer.allocUnsafeSlow(POOL + 128);

@@ -7,14 +7,9 @@
 import { readdirSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { KEY, valueOf } from "./data.mjs";
+import { KEY, keyAt, valueOf } from "./data.mjs";
 
 const MEMORY = 256 * 2 ** 20;
-
-/** The `index`-th key. A view of `keys`: engines copy it during the call. */
-export function keyAt(keys, index) {
-  return keys.subarray(index * KEY, index * KEY + KEY);
-}
 
 function rowsOf(keys, from, count) {
   const rows = new Array(count);

@@ -8,8 +8,8 @@
 
 import { closeSync, fdatasyncSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { check, checkWhole, KEY, makeKeys, quantile, randomRow, VALUE, valueOf } from "./data.mjs";
-import { engine as load, folderSize, keyAt } from "./engines.mjs";
+import { check, checkWhole, KEY, keyAt, makeKeys, quantile, randomRow, VALUE, valueOf } from "./data.mjs";
+import { engine as load, folderSize } from "./engines.mjs";
 
 const BATCH = 1000, MANY = 100, WHOLE = 20000;
 const options = JSON.parse(process.argv[2]);
