@@ -24,7 +24,7 @@
  *    said otherwise. What you pass in is copied before the call returns.
  * 4. A handle belongs to one thread at a time. Two databases never share state.
  * 5. A membrane handle belongs to its database: it is freed by nacre_close.
- *    Snapshots, cursors and batches are yours: release each of them.
+ *    Snapshots, cursors, batches and transactions are yours: release each of them.
  *    nacre_close releases what is left.
  * 6. Every struct that you pass begins with struct_size: set it by the given
  *    initialiser, so that later versions can grow the struct.
@@ -133,6 +133,7 @@ typedef struct nacre_membrane nacre_membrane;
 typedef struct nacre_snapshot nacre_snapshot;
 typedef struct nacre_cursor nacre_cursor;
 typedef struct nacre_batch nacre_batch;
+typedef struct nacre_transaction nacre_transaction;
 typedef struct nacre_hits nacre_hits;
 typedef struct nacre_bulk nacre_bulk;
 struct Vfs; /* core/base/vfs.h, for those who bring their own files */
@@ -383,6 +384,55 @@ NACRE_CHECKED nacre_status nacre_cursor_prev(nacre_cursor *cursor, nacre_row *ro
 /* Moves to the first row at or after `key` (at or before, when reversed). */
 NACRE_CHECKED nacre_status nacre_cursor_seek(nacre_cursor *cursor, const nacre_value *key, nacre_row *row);
 void nacre_cursor_close(nacre_cursor *cursor);
+
+/* ---- Transactions ----
+ *
+ *     nacre_transaction *tx = NULL;
+ *     nacre_begin(db, &tx);
+ *     nacre_get(kv, nacre_transaction_snapshot(tx), &key, &row);
+ *     nacre_transaction_put(tx, kv, &key, NULL, &value);
+ *     if (nacre_commit(tx) == NACRE_CONFLICT) begin again;
+ *
+ * Isolation is that of a snapshot, and the first to commit wins:
+ *
+ * 1. Reads with the transaction's snapshot see the state at its beginning and its own
+ *    writes; all else sees none of these before nacre_commit, and then all of them at once.
+ * 2. Plain writes and batches go on meanwhile. nacre_commit answers NACRE_CONFLICT, and
+ *    applies nothing, when a row that the transaction wrote or deleted is in the newest
+ *    state not what it was at the beginning. (One that was changed and changed back, or
+ *    written again as it was, is no conflict. What was only read is not looked at.)
+ * 3. Its writes are held in memory until commit. A membrane that was dropped meanwhile
+ *    makes commit answer NACRE_NOT_FOUND.
+ * 4. One transaction is open at a time: nacre_begin answers NACRE_BUSY when there is one. */
+
+NACRE_CHECKED nacre_status nacre_begin(nacre_db *db, nacre_transaction **transaction);
+/* For every function that takes a snapshot; good until the transaction ends. It counts no
+ * further reference: nacre_snapshot_release leaves it alone. A cursor sees the state at its
+ * opening, whatever is written or rolled back afterwards, and may outlive the transaction. */
+const nacre_snapshot *nacre_transaction_snapshot(const nacre_transaction *transaction);
+NACRE_CHECKED nacre_status nacre_transaction_put(nacre_transaction *transaction, nacre_membrane *membrane,
+                                                 const nacre_value *key, const float *vector,
+                                                 const nacre_value *fields);
+NACRE_CHECKED nacre_status nacre_transaction_put_with(nacre_transaction *transaction, nacre_membrane *membrane,
+                                                      const nacre_value *key, const float *vector,
+                                                      const nacre_value *fields, const nacre_put_options *options);
+/* NACRE_NOT_FOUND when the transaction sees no such row. */
+NACRE_CHECKED nacre_status nacre_transaction_delete(nacre_transaction *transaction, nacre_membrane *membrane,
+                                                    const nacre_value *key);
+/* As nacre_clear, of the rows that the transaction sees. `removed` may be NULL. */
+NACRE_CHECKED nacre_status nacre_transaction_clear(nacre_transaction *transaction, nacre_membrane *membrane,
+                                                   const nacre_range *range, uint64_t *removed);
+
+/* Savepoints nest. Rolling back to one undoes what was written since, and forgets those
+ * made since; it stays itself. Releasing one forgets it and those made since, and keeps
+ * what was written. NACRE_NOT_FOUND: it is forgotten, or never was. */
+NACRE_CHECKED nacre_status nacre_savepoint(nacre_transaction *transaction, uint64_t *serial);
+NACRE_CHECKED nacre_status nacre_rollback_to(nacre_transaction *transaction, uint64_t serial);
+NACRE_CHECKED nacre_status nacre_savepoint_release(nacre_transaction *transaction, uint64_t serial);
+
+/* The transaction is gone whatever is returned; unless it is NACRE_OK, nothing was applied. */
+NACRE_CHECKED nacre_status nacre_commit(nacre_transaction *transaction);
+void nacre_rollback(nacre_transaction *transaction); /* NULL is fine; nacre_close does it too */
 
 /* ---- Vector search ---- */
 

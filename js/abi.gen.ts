@@ -224,6 +224,16 @@ export interface Exports {
   abi_cursor_close(host: number, cursor: number): void;
   abi_count(host: number, membrane: number, snapshot: number, lowSize: number, highSize: number, filterSize: number): number;
   abi_clear(host: number, membrane: number, lowSize: number, highSize: number, filterSize: number, sync: number): number;
+  abi_tx_begin(host: number): number;
+  abi_tx_view(host: number, tx: number): number;
+  abi_tx_reserve(host: number, tx: number, bytes: number, records: number): number;
+  abi_tx_write(host: number, tx: number, bytes: number): number;
+  abi_tx_clear(host: number, tx: number, membrane: number, lowSize: number, highSize: number, filterSize: number): number;
+  abi_tx_savepoint(host: number, tx: number): number;
+  abi_tx_rollback_to(host: number, tx: number, serial: number): number;
+  abi_tx_release(host: number, tx: number, serial: number): number;
+  abi_tx_commit(host: number, tx: number, sync: number): number;
+  abi_tx_rollback(host: number, tx: number): void;
   abi_search(host: number, membrane: number, snapshot: number, k: number, wantVectors: number, vectorSize: number, filterSize: number): number;
   abi_checkpoint(host: number): number;
   abi_step(host: number, bytes: number): number;

@@ -112,6 +112,28 @@ ABI(abi_count) uint32_t abi_count(AbiHost *host, uint32_t membrane, uint32_t sna
 ABI(abi_clear) uint32_t abi_clear(AbiHost *host, uint32_t membrane, uint32_t low_size, uint32_t high_size,
                                   uint32_t filter_size, uint32_t sync);
 
+/* ---- transactions (nacre.h tells what they promise) ---- */
+/* POINTER the transaction; NUMBER the sequence of its snapshot. */
+ABI(abi_tx_begin) uint32_t abi_tx_begin(AbiHost *host);
+/* Its snapshot, own writes included: for wherever one goes, until the transaction ends. */
+ABI(abi_tx_view) uint32_t abi_tx_view(AbiHost *host, uint32_t tx);
+/* As abi_reserve and abi_commit, but seen by the transaction only. */
+ABI(abi_tx_reserve) uint32_t abi_tx_reserve(AbiHost *host, uint32_t tx, double bytes, double records);
+ABI(abi_tx_write) uint32_t abi_tx_write(AbiHost *host, uint32_t tx, uint32_t bytes);
+/* NUMBER: rows removed. */
+ABI(abi_tx_clear) uint32_t abi_tx_clear(AbiHost *host, uint32_t tx, uint32_t membrane, uint32_t low_size,
+                                        uint32_t high_size, uint32_t filter_size);
+/* NUMBER: its serial. */
+ABI(abi_tx_savepoint) uint32_t abi_tx_savepoint(AbiHost *host, uint32_t tx);
+/* Undoes what was written since; the savepoint stays. */
+ABI(abi_tx_rollback_to) uint32_t abi_tx_rollback_to(AbiHost *host, uint32_t tx, double serial);
+/* Forgets it and those made since; what was written stays. */
+ABI(abi_tx_release) uint32_t abi_tx_release(AbiHost *host, uint32_t tx, double serial);
+/* The transaction is gone whatever is returned. CONFLICT: nothing was applied. NUMBER: the
+ * database's sequence. */
+ABI(abi_tx_commit) uint32_t abi_tx_commit(AbiHost *host, uint32_t tx, uint32_t sync);
+ABI(abi_tx_rollback) void abi_tx_rollback(AbiHost *host, uint32_t tx);
+
 /* DATA a page of COUNT hits, nearest first. */
 ABI(abi_search) uint32_t abi_search(AbiHost *host, uint32_t membrane, uint32_t snapshot, uint32_t k,
                                     uint32_t want_vectors, uint32_t vector_size, uint32_t filter_size);

@@ -47,6 +47,7 @@ _Static_assert(ANSWER_TEXT_SIZE >= NACRE_ERROR_TEXT_SIZE, "abi.h");
 static uint32_t address(const void *p) { return (uint32_t)(uintptr_t)p; }
 static Membrane *membrane_of(uint32_t p) { return (Membrane *)(uintptr_t)p; }
 static Snapshot *snapshot_of(uint32_t p) { return (Snapshot *)(uintptr_t)p; }
+static Transaction *tx_of(uint32_t p) { return (Transaction *)(uintptr_t)p; }
 static Cursor *cursor_of(uint32_t p) { return (Cursor *)(uintptr_t)p; }
 
 /* ---- Memory ----
@@ -429,6 +430,76 @@ uint32_t abi_clear(AbiHost *host, uint32_t membrane, uint32_t low_size, uint32_t
                  input(host, (size_t)low_size + high_size, filter_size), sync != 0, &removed);
     host->answer.number = (double)removed;
     return answer(host, status);
+}
+
+/* ---- Transactions ---- */
+
+uint32_t abi_tx_begin(AbiHost *host) {
+    Transaction *tx = NULL;
+    nacre_status status = transaction_begin(begin(host), &tx);
+    if (status != NACRE_OK) return fail(host, status);
+    host->answer.pointer = address(tx);
+    host->answer.number = (double)snapshot_sequence(transaction_view(tx));
+    return NACRE_OK;
+}
+
+uint32_t abi_tx_view(AbiHost *host, uint32_t tx) {
+    (void)host;
+    return address(transaction_view(tx_of(tx)));
+}
+
+uint32_t abi_tx_reserve(AbiHost *host, uint32_t tx, double bytes, double records) {
+    uint8_t *at = NULL;
+    begin(host);
+    nacre_status status = transaction_reserve(tx_of(tx), (uint64_t)bytes, (uint64_t)records, &at);
+    host->answer.pointer = address(at);
+    return answer(host, status);
+}
+
+uint32_t abi_tx_write(AbiHost *host, uint32_t tx, uint32_t bytes) {
+    begin(host);
+    return answer(host, transaction_write(tx_of(tx), bytes));
+}
+
+uint32_t abi_tx_clear(AbiHost *host, uint32_t tx, uint32_t membrane, uint32_t low_size, uint32_t high_size,
+                      uint32_t filter_size) {
+    uint64_t removed = 0;
+    begin(host);
+    nacre_status status =
+        transaction_clear(tx_of(tx), membrane_of(membrane), range_of(host, 0, low_size, high_size),
+                          input(host, (size_t)low_size + high_size, filter_size), &removed);
+    host->answer.number = (double)removed;
+    return answer(host, status);
+}
+
+uint32_t abi_tx_savepoint(AbiHost *host, uint32_t tx) {
+    uint64_t serial = 0;
+    begin(host);
+    nacre_status status = transaction_savepoint(tx_of(tx), &serial);
+    host->answer.number = (double)serial;
+    return answer(host, status);
+}
+
+uint32_t abi_tx_rollback_to(AbiHost *host, uint32_t tx, double serial) {
+    begin(host);
+    return answer(host, transaction_rollback_to(tx_of(tx), (uint64_t)serial));
+}
+
+uint32_t abi_tx_release(AbiHost *host, uint32_t tx, double serial) {
+    begin(host);
+    return answer(host, transaction_release(tx_of(tx), (uint64_t)serial));
+}
+
+uint32_t abi_tx_commit(AbiHost *host, uint32_t tx, uint32_t sync) {
+    Db *db = begin(host);
+    nacre_status status = transaction_commit(tx_of(tx), sync != 0);
+    host->answer.number = (double)db_sequence(db);
+    return answer(host, status);
+}
+
+void abi_tx_rollback(AbiHost *host, uint32_t tx) {
+    begin(host);
+    transaction_rollback(tx_of(tx));
 }
 
 /* ---- Search ---- */

@@ -8,7 +8,7 @@ struct Cursor {
     Db *db;
     Membrane *membrane;
     Memtable *tables[2];
-    Version *version;
+    Version *version, *own_runs;
     Merge merge;
     CursorPlace place;
     nacre_status failed; /* what stopped it: a cursor never goes on behind a failure */
@@ -40,6 +40,7 @@ nacre_status cursor_open(Membrane *membrane, const Snapshot *snapshot, KeyRange 
         if ((cursor->tables[i] = view->tables[i]) != NULL) memtable_retain(view->tables[i]);
     cursor->version = view->version;
     version_retain(view->version);
+    if ((cursor->own_runs = view->own_runs) != NULL) version_retain(view->own_runs); /* the merge keeps the memtable */
     cursor->next = db->cursors;
     if (db->cursors) db->cursors->previous = cursor;
     db->cursors = cursor;
@@ -64,6 +65,7 @@ void cursor_close(Cursor *cursor) {
     merge_clear(&cursor->merge);
     for (int i = 0; i < 2; i++) memtable_release(cursor->tables[i]);
     version_release(cursor->version);
+    version_release(cursor->own_runs);
     filter_free(cursor->filter);
     env_free(env, cursor->low, cursor->low_size);
     env_free(env, cursor->high, cursor->high_size);

@@ -18,6 +18,7 @@
 typedef struct nacre_db Db;
 typedef struct nacre_membrane Membrane;
 typedef struct nacre_snapshot Snapshot;
+typedef struct nacre_transaction Transaction;
 typedef struct Cursor Cursor;
 typedef struct Hits Hits;
 typedef struct Bulk Bulk;
@@ -115,6 +116,26 @@ NACRE_CHECKED nacre_status db_count(Membrane *membrane, const Snapshot *snapshot
                                     uint64_t *count);
 /* Deletes the rows of a range that match, as one batch; *removed counts them. */
 NACRE_CHECKED nacre_status db_clear(Membrane *membrane, KeyRange range, Span filter, bool sync, uint64_t *removed);
+
+/* ---- transactions (nacre.h tells what they promise) ---- */
+/* NACRE_BUSY: another one is open. */
+NACRE_CHECKED nacre_status transaction_begin(Db *db, Transaction **tx);
+/* Its state, own writes included; for wherever a snapshot goes, until the transaction ends. */
+const Snapshot *transaction_view(const Transaction *tx);
+Db *transaction_db(const Transaction *tx);
+/* As db_reserve and db_commit, but seen by the transaction only. */
+NACRE_CHECKED nacre_status transaction_reserve(Transaction *tx, uint64_t bytes, uint64_t records, uint8_t **at);
+NACRE_CHECKED nacre_status transaction_write(Transaction *tx, size_t bytes);
+/* Deletes the rows of a range that match: all of them or none. */
+NACRE_CHECKED nacre_status transaction_clear(Transaction *tx, Membrane *membrane, KeyRange range, Span filter,
+                                             uint64_t *removed);
+NACRE_CHECKED nacre_status transaction_savepoint(Transaction *tx, uint64_t *serial);
+/* NACRE_NOT_FOUND: there is no such savepoint (any more). */
+NACRE_CHECKED nacre_status transaction_rollback_to(Transaction *tx, uint64_t serial);
+NACRE_CHECKED nacre_status transaction_release(Transaction *tx, uint64_t serial);
+/* Both end it, whatever is returned. NACRE_CONFLICT: nothing was applied. */
+NACRE_CHECKED nacre_status transaction_commit(Transaction *tx, bool sync);
+void transaction_rollback(Transaction *tx); /* NULL is fine */
 
 /* ---- search ---- */
 typedef struct SearchQuery {

@@ -221,6 +221,7 @@ nacre_status db_close(Db *db, nacre_error *error) {
         return NACRE_OK;
     }
     env_clear(&db->env);
+    transaction_rollback(db->transaction);
     nacre_status status = close_sync(db);
     open_report(&db->env, status, error);
     open_undo(db);

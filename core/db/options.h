@@ -16,6 +16,9 @@ enum {
     COMPACT_ROUNDS = 4,         /* of moving extents down: each frees room for the next */
     TRUNCATE_MIN = 1 << 20,     /* free bytes at the end of the file worth giving back */
     LSN_GAP = 1 << 20,          /* LSNs left out after an unclean end: none is used twice */
+    OWN_SHARE = 2,              /* a transaction's memtable is at most this part of memtable_size */
+    OWN_STEP = 8,               /* and grows by this factor, twice */
+    CLEAR_BYTES = 64 << 10,     /* of deletions that a clear inside a transaction writes at once */
     ID_GAP = 1 << 16,           /* segment ids left out at open: those of segments never committed */
 };
 

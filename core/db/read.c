@@ -12,10 +12,12 @@ const Snapshot *state_view(Db *db, const Snapshot *snapshot) {
     return &db->newest;
 }
 
-static uint32_t view_stamp(const Snapshot *view, const Memtable *table) {
-    uint64_t stamp = view->lsn - table->base_lsn;
-    return view->lsn < table->base_lsn ? 0 : stamp > UINT32_MAX ? UINT32_MAX : (uint32_t)stamp;
+static uint32_t view_stamp_of(uint64_t lsn, const Memtable *table) {
+    uint64_t stamp = lsn - table->base_lsn;
+    return lsn < table->base_lsn ? 0 : stamp > UINT32_MAX ? UINT32_MAX : (uint32_t)stamp;
 }
+
+static uint32_t view_stamp(const Snapshot *view, const Memtable *table) { return view_stamp_of(view->lsn, table); }
 
 /* The segment of a run that may hold the key; NULL: none does. */
 static Segment *run_segment_of(const Run *run, Span key) {
@@ -30,8 +32,35 @@ static Segment *run_segment_of(const Run *run, Span key) {
     return run->segments[low];
 }
 
+/* The same among a transaction's own writes, where a deletion is found as such. */
+static nacre_status view_get_own(const Snapshot *view, Span key, Entry *entry, CacheEntry **pin) {
+    const Memtable *own = view->own;
+    const uint8_t *record = own ? memtable_get(own, key, view_stamp_of(view->own_position, own)) : NULL;
+    if (record) {
+        mem_entry(record, entry);
+        return NACRE_OK;
+    }
+    uint64_t hash = view->own_runs ? key_hash(key.data, key.size) : 0;
+    for (size_t i = 0; view->own_runs && i < view->own_runs->count; i++) {
+        Segment *segment = run_segment_of(&view->own_runs->runs[i], key);
+        if (!segment) continue;
+        nacre_status status = segment_get(segment, key, hash, entry, pin);
+        if (status != NACRE_NOT_FOUND) return status;
+    }
+    return NACRE_NOT_FOUND;
+}
+
 nacre_status view_get(Db *db, const Snapshot *view, Span key, Entry *entry, CacheEntry **pin) {
     *pin = NULL;
+    if (view->transaction) {
+        nacre_status status = view_get_own(view, key, entry, pin);
+        if (status == NACRE_OK && state_gone(db, entry)) {
+            cache_unpin(&db->cache, *pin);
+            *pin = NULL;
+            return NACRE_NOT_FOUND;
+        }
+        if (status != NACRE_NOT_FOUND) return status;
+    }
     for (int i = 0; i < 2; i++) {
         if (!view->tables[i]) continue;
         const uint8_t *record = memtable_get(view->tables[i], key, view_stamp(view, view->tables[i]));
@@ -54,14 +83,34 @@ nacre_status view_get(Db *db, const Snapshot *view, Span key, Entry *entry, Cach
     return NACRE_NOT_FOUND;
 }
 
-nacre_status view_shadowed(Db *db, const Snapshot *view, Span key, size_t tables, size_t runs, bool *shadowed) {
+size_t view_source_count(const Snapshot *view) {
+    size_t own = view->transaction ? 1 + (view->own_runs ? view->own_runs->count : 0) : 0;
+    return own + 2 + view->version->count;
+}
+
+ViewSource view_source(const Snapshot *view, size_t index) {
+    if (view->transaction) {
+        size_t runs = view->own_runs ? view->own_runs->count : 0;
+        if (index == 0)
+            return (ViewSource){.table = view->own, .stamp = view->own ? view_stamp_of(view->own_position, view->own) : 0};
+        if (index <= runs) return (ViewSource){.run = &view->own_runs->runs[index - 1]};
+        index -= 1 + runs;
+    }
+    if (index >= 2) return (ViewSource){.run = &view->version->runs[index - 2]};
+    Memtable *table = view->tables[index];
+    return (ViewSource){.table = table, .stamp = table ? view_stamp(view, table) : 0};
+}
+
+nacre_status view_shadowed(Db *db, const Snapshot *view, Span key, size_t sources, bool *shadowed) {
     *shadowed = true;
-    for (size_t i = 0; i < tables; i++)
-        if (view->tables[i] && memtable_get(view->tables[i], key, view_stamp(view, view->tables[i]))) return NACRE_OK;
-    uint64_t hash = runs ? key_hash(key.data, key.size) : 0;
-    for (size_t i = 0; i < runs; i++) {
-        Segment *segment = run_segment_of(&view->version->runs[i], key);
+    uint64_t hash = 0;
+    for (size_t i = 0; i < sources; i++) {
+        ViewSource source = view_source(view, i);
+        if (source.table && memtable_get(source.table, key, source.stamp)) return NACRE_OK;
+        if (!source.run) continue;
+        Segment *segment = run_segment_of(source.run, key);
         if (!segment) continue;
+        if (hash == 0) hash = key_hash(key.data, key.size);
         Entry entry;
         CacheEntry *pin = NULL;
         nacre_status status = segment_get(segment, key, hash, &entry, &pin);
@@ -73,19 +122,18 @@ nacre_status view_shadowed(Db *db, const Snapshot *view, Span key, size_t tables
 }
 
 nacre_status view_merge(Db *db, const Snapshot *view, Merge *merge) {
-    size_t most = 2 + view->version->count, count = 0;
+    size_t most = view_source_count(view), count = 0;
     Iter **iters = env_alloc(&db->env, most * sizeof *iters);
     if (!iters) return NACRE_RESOURCE_EXHAUSTED;
     nacre_status status = NACRE_OK;
-    for (int i = 0; i < 2 && status == NACRE_OK; i++)
-        if (view->tables[i]) {
-            status = mem_iter_open(view->tables[i], view_stamp(view, view->tables[i]), &iters[count]);
-            count += status == NACRE_OK;
-        }
-    for (size_t i = 0; i < view->version->count && status == NACRE_OK; i++) {
-        const Run *run = &view->version->runs[i];
-        status = run_iter_open(&db->io, run->segments, run->count, span_of(run->above, run->above_size), true,
-                               &iters[count]);
+    for (size_t i = 0; i < most && status == NACRE_OK; i++) {
+        ViewSource source = view_source(view, i);
+        const Run *run = source.run;
+        if (source.table) status = mem_iter_open(source.table, source.stamp, &iters[count]);
+        else if (run)
+            status = run_iter_open(&db->io, run->segments, run->count, span_of(run->above, run->above_size), true,
+                                   &iters[count]);
+        else continue;
         count += status == NACRE_OK;
     }
     if (status == NACRE_OK) status = merge_init(merge, &db->env, iters, count);
@@ -200,7 +248,7 @@ nacre_status snapshot_open(Db *db, Snapshot **out) {
 }
 
 void snapshot_release(Snapshot *snapshot) {
-    if (!snapshot) return;
+    if (!snapshot || snapshot->transaction) return; /* a transaction's goes with it */
     Db *db = snapshot->db;
     for (int i = 0; i < 2; i++) memtable_release(snapshot->tables[i]);
     version_release(snapshot->version);

@@ -42,12 +42,13 @@ typedef struct Search {
     uint32_t count;
     size_t capacity;
     float *scores;
+    size_t place; /* among the view's sources, of the one being scored */
+    ViewSource source;
     uint8_t *scratch, *key, *blob;
     size_t scratch_capacity, key_capacity, blob_capacity;
     /* the segment being scored */
     Segment *segment;
     Section section;
-    size_t run;
     Block block;
     uint32_t block_index;
     CacheEntry *block_pin;
@@ -131,13 +132,11 @@ static nacre_status search_matches(Search *s, const Entry *entry, bool *matches)
 
 /* ---- memtables ---- */
 
-static nacre_status search_memtable(Search *s, size_t index) {
-    const Memtable *table = s->view->tables[index];
+static nacre_status search_memtable(Search *s) {
     uint8_t bound[4];
     MemCursor cursor;
     put_u32_be(bound, s->membrane->id);
-    uint64_t stamp = s->view->lsn < table->base_lsn ? 0 : s->view->lsn - table->base_lsn;
-    mem_cursor_init(&cursor, table, stamp > UINT32_MAX ? UINT32_MAX : (uint32_t)stamp);
+    mem_cursor_init(&cursor, s->source.table, s->source.stamp);
     size_t size = (size_t)s->membrane->schema.dimensions * 4;
     for (bool on = mem_cursor_seek(&cursor, span_of(bound, 4)); on; on = mem_cursor_next(&cursor)) {
         Entry entry;
@@ -149,7 +148,7 @@ static nacre_status search_memtable(Search *s, size_t index) {
         s->db->counters.vectors_scored++;
         if (!search_wants(s, distance) || state_gone(s->db, &entry)) continue;
         bool shadowed = false, matches = false;
-        if (index > 0) TRY(view_shadowed(s->db, s->view, entry.key, index, 0, &shadowed));
+        if (s->place > 0) TRY(view_shadowed(s->db, s->view, entry.key, s->place, &shadowed));
         if (!shadowed) TRY(search_matches(s, &entry, &matches));
         if (matches) TRY(search_keep(s, (Candidate){.distance = distance, .record = cursor.record}, entry.key));
     }
@@ -223,13 +222,13 @@ static nacre_status search_consider(Search *s, uint32_t slot, float distance) {
     if (s->block.prefix.size) memcpy(s->key, s->block.prefix.data, s->block.prefix.size);
     if (suffix.size) memcpy(s->key + s->block.prefix.size, suffix.data, suffix.size);
     Entry entry = {.key = span_of(s->key, size)};
-    const Run *run = &s->view->version->runs[s->run];
+    const Run *run = s->source.run;
     if (size < 4 || get_u32_be(s->key) != s->membrane->id) return NACRE_OK; /* verify tells */
     bool shadowed = run->above_size && span_compare(entry.key, span_of(run->above, run->above_size)) <= 0;
     if (shadowed) return NACRE_OK; /* moved by a merge: it is found there */
-    TRY(view_shadowed(db, s->view, entry.key, 2, s->run, &shadowed));
+    TRY(view_shadowed(db, s->view, entry.key, s->place, &shadowed));
     if (shadowed) {
-        search_note_dead(s, slot);
+        if (!s->view->transaction) search_note_dead(s, slot); /* what hides it may be rolled back */
         return NACRE_OK;
     }
     segment_entry(s->segment, &s->block, row, &entry);
@@ -303,14 +302,13 @@ static nacre_status search_section(Search *s) {
     return NACRE_OK;
 }
 
-static nacre_status search_segment(Search *s, size_t run, Segment *segment) {
+static nacre_status search_segment(Search *s, Segment *segment) {
     uint8_t bound[4];
     put_u32_be(bound, s->membrane->id);
     if (memcmp(segment->first_key, bound, 4) > 0 || memcmp(segment->last_key, bound, 4) < 0) return NACRE_OK;
     CacheEntry *meta_pin = NULL;
     TRY(segment_pin_meta(segment, &meta_pin));
     s->segment = segment;
-    s->run = run;
     nacre_status status = NACRE_OK;
     if (segment_find_section(segment, s->membrane->id, &s->section) && s->section.slot_count > 0) {
         if (s->section.stride == s->membrane->schema.dimensions * 4) status = search_section(s);
@@ -458,11 +456,12 @@ nacre_status db_search(Membrane *membrane, const Snapshot *snapshot, const Searc
     metric_query_init(&s.metric, db->kernels, (Metric)membrane->schema.metric, query->vector,
                       membrane->schema.dimensions);
     if (!(s.scores = env_alloc(env, SCORES_AT_ONCE * sizeof(float)))) TRY_OUT(NACRE_RESOURCE_EXHAUSTED);
-    for (size_t i = 0; i < 2; i++)
-        if (s.view->tables[i]) TRY_OUT(search_memtable(&s, i));
-    for (size_t run = 0; run < s.view->version->count; run++)
-        for (size_t i = 0; i < s.view->version->runs[run].count; i++)
-            TRY_OUT(search_segment(&s, run, s.view->version->runs[run].segments[i]));
+    for (s.place = 0; s.place < view_source_count(s.view); s.place++) {
+        s.source = view_source(s.view, s.place);
+        if (s.source.table) TRY_OUT(search_memtable(&s));
+        for (size_t i = 0; s.source.run && i < s.source.run->count; i++)
+            TRY_OUT(search_segment(&s, s.source.run->segments[i]));
+    }
     TRY_OUT(search_hits(&s, query->want_vectors, out));
     db->counters.searches++;
 out:

@@ -41,6 +41,11 @@ struct nacre_snapshot {
     Version *version;
     uint64_t opened_ms;
     Snapshot *next, *previous;
+    /* A transaction's own writes, newer than all of the above (transaction.h). */
+    Transaction *transaction; /* NULL: a plain snapshot, and what follows is zero */
+    Memtable *own;            /* NULL: none */
+    uint64_t own_position;    /* what `lsn` is to the tables: own's records up to here */
+    Version *own_runs;        /* older than `own`; NULL: none */
 };
 
 /* What a superblock refers to. */
@@ -136,6 +141,7 @@ struct nacre_db {
     size_t dropped_count, dropped_capacity;
     uint32_t next_membrane;
 
+    Transaction *transaction; /* the open one; NULL: none */
     Snapshot *snapshots;  /* newest first */
     uint32_t snapshot_count;
     Cursor *cursors;
@@ -167,11 +173,18 @@ uint64_t state_random(Db *db);
 /* One key in a view, newest first. NACRE_NOT_FOUND also for a deletion or an expired row. *pin holds what
  * entry borrows. */
 NACRE_CHECKED nacre_status view_get(Db *db, const Snapshot *view, Span key, Entry *entry, CacheEntry **pin);
-/* Whether `key` stands in anything newer than run `run` of the view (tables only:
- * run 0), deletions included. `table`: only the first `table` memtables are newer
- * (when looking from a memtable). */
-NACRE_CHECKED nacre_status view_shadowed(Db *db, const Snapshot *view, Span key, size_t tables, size_t runs,
-                                         bool *shadowed);
+/* What a view consists of, newest first: a transaction's own memtable and runs, then the
+ * memtables, then the version's runs. */
+typedef struct ViewSource {
+    Memtable *table; /* NULL: a run */
+    uint32_t stamp;  /* records of the memtable up to here are seen */
+    const Run *run;
+} ViewSource;
+size_t view_source_count(const Snapshot *view);
+/* Both pointers NULL: a place for a memtable that is not there. */
+ViewSource view_source(const Snapshot *view, size_t index);
+/* Whether `key` stands in one of the first `sources` sources, deletions included. */
+NACRE_CHECKED nacre_status view_shadowed(Db *db, const Snapshot *view, Span key, size_t sources, bool *shadowed);
 /* A merge over everything in the view. */
 NACRE_CHECKED nacre_status view_merge(Db *db, const Snapshot *view, Merge *merge);
 /* Value and vector of an entry, loaded into the buffers given. */
@@ -197,6 +210,12 @@ static inline Span full_key(uint32_t membrane, Span key, uint8_t *out) {
     return span_of(out, key.size + 4);
 }
 enum { FULL_KEY_INLINE = 512 };
+
+/* write.c: walks `size` bytes of batches as record_format.h says, and gives each an LSN
+ * from *lsn + 1 on, and each row that expires its time. NACRE_INVALID_ARGUMENT, or NACRE_NOT_FOUND when a membrane was dropped.
+ * *puts: one of the records is no deletion. */
+NACRE_CHECKED nacre_status write_check_batches(Db *db, uint8_t *bytes, size_t size, uint64_t *lsn, uint64_t *records,
+                                               bool *puts);
 
 /* commit.c: publishes `version` (taken; released on failure) as the newest state. */
 NACRE_CHECKED nacre_status commit_version(Db *db, Version *version, uint64_t flushed_lsn);

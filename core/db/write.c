@@ -123,12 +123,10 @@ nacre_status write_check_record(Db *db, uint8_t *at, size_t left, Membrane **mem
     return NACRE_OK;
 }
 
-/* Walks every batch, and gives each its LSN and each row that expires its time. */
-static nacre_status write_check(Db *db, uint8_t *bytes, size_t size, uint64_t *lsn) {
+nacre_status write_check_batches(Db *db, uint8_t *bytes, size_t size, uint64_t *lsn, uint64_t *records, bool *puts) {
     Membrane *membrane = NULL;
-    uint64_t records = 0;
-    bool puts = false;
-    *lsn = db->last_lsn;
+    *records = 0;
+    *puts = false;
     for (size_t at = 0; at < size;) {
         if (size - at < BATCH_HEAD) return write_refuse(db, "cut short");
         size_t batch_size = get_u32(bytes + at), left = batch_size - BATCH_HEAD, record = 0;
@@ -138,11 +136,19 @@ static nacre_status write_check(Db *db, uint8_t *bytes, size_t size, uint64_t *l
         at += BATCH_HEAD;
         for (uint32_t i = 0; i < count; i++, at += record, left -= record) {
             TRY(write_check_record(db, bytes + at, left, &membrane, &record));
-            puts |= !(record_flags(bytes + at) & RECORD_DELETE) && membrane != &db->catalog;
+            *puts |= !(record_flags(bytes + at) & RECORD_DELETE) && membrane != &db->catalog;
         }
         if (left != 0) return write_refuse(db, "bytes left over");
-        records += count;
+        *records += count;
     }
+    return NACRE_OK;
+}
+
+static nacre_status write_check(Db *db, uint8_t *bytes, size_t size, uint64_t *lsn) {
+    uint64_t records = 0;
+    bool puts = false;
+    *lsn = db->last_lsn;
+    TRY(write_check_batches(db, bytes, size, lsn, &records, &puts));
     if (records > db->reserved_records) return write_refuse(db, "more records than reserved");
     if (puts && write_full(db, size))
         return env_fail(&db->env, NACRE_QUOTA,

@@ -85,6 +85,20 @@ nacre_status model_bulk_put(nacre_bulk *bulk, int membrane, uint32_t key, uint32
     return nacre_bulk_put(bulk, &row.key, membrane < 2 ? NULL : row.vector, row.fields);
 }
 
+nacre_status model_transaction_put(nacre_transaction *tx, nacre_membrane *membranes[MODEL_MEMBRANES], int membrane,
+                                   uint32_t key, uint32_t version) {
+    MadeRow row;
+    row_make(membrane, key, version, &row);
+    return nacre_transaction_put(tx, membranes[membrane], &row.key, membrane < 2 ? NULL : row.vector, row.fields);
+}
+
+nacre_status model_transaction_delete(nacre_transaction *tx, nacre_membrane *membranes[MODEL_MEMBRANES], int membrane,
+                                      uint32_t key) {
+    char room[48];
+    nacre_value name = model_key(membrane, key, room);
+    return nacre_transaction_delete(tx, membranes[membrane], &name);
+}
+
 static int key_order(const void *a, const void *b) {
     char room[48];
     int64_t x = model_key(1, *(const uint32_t *)a, room).integer, y = model_key(1, *(const uint32_t *)b, room).integer;

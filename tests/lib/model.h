@@ -28,6 +28,12 @@ nacre_status model_delete(nacre_batch *batch, nacre_membrane *membranes[MODEL_ME
 nacre_status model_bulk_put(nacre_bulk *bulk, int membrane, uint32_t key, uint32_t version);
 void model_sort(int membrane, uint32_t *keys, size_t count);
 
+/* The same inside a transaction; deleting what is not there is NACRE_NOT_FOUND. */
+nacre_status model_transaction_put(nacre_transaction *tx, nacre_membrane *membranes[MODEL_MEMBRANES], int membrane,
+                                   uint32_t key, uint32_t version);
+nacre_status model_transaction_delete(nacre_transaction *tx, nacre_membrane *membranes[MODEL_MEMBRANES], int membrane,
+                                      uint32_t key);
+
 /* Is the row what put made it with some version? The version, or 0: it is wrong. */
 uint32_t model_row_version(int membrane, uint32_t key, const nacre_row *row);
 

@@ -1,0 +1,309 @@
+/* transaction.c - the life of a transaction: its beginning, writes, savepoints, conflicts
+ * and end. Where its writes lie is the business of own.c.
+ *
+ * Isolation is that of a snapshot, and the first to commit wins: what is read is the state
+ * at the beginning and the transaction's own writes; commit is refused when a row that it
+ * wrote is not what it was at the beginning. Asked at commit, row by row, and only about
+ * rows that may have changed: nothing is kept for it while others write. */
+#include "db/transaction.h"
+
+#include "base/checksum.h"
+#include "db/keytext.h"
+
+nacre_status transaction_begin(Db *db, Transaction **out) {
+    TRY(state_writable(db));
+    if (db->transaction) return env_fail(&db->env, NACRE_BUSY, "%s: another transaction is open", db->name);
+    Transaction *tx = env_alloc_zeroed(&db->env, sizeof *tx);
+    if (!tx) return NACRE_RESOURCE_EXHAUSTED;
+    tx->db = db;
+    nacre_status status = snapshot_open(db, &tx->view);
+    if (status != NACRE_OK) {
+        env_free(&db->env, tx, sizeof *tx);
+        return status;
+    }
+    tx->view->transaction = tx;
+    tx->next_serial = 1;
+    db->transaction = tx;
+    *out = tx;
+    return NACRE_OK;
+}
+
+void transaction_rollback(Transaction *tx) {
+    if (!tx) return;
+    Db *db = tx->db;
+    memtable_release(tx->view->own);
+    tx->view->transaction = NULL;
+    snapshot_release(tx->view);
+    db->transaction = NULL;
+    env_free(&db->env, tx->savepoints, tx->savepoints_capacity * sizeof *tx->savepoints);
+    env_free(&db->env, tx, sizeof *tx);
+}
+
+const Snapshot *transaction_view(const Transaction *tx) { return tx->view; }
+Db *transaction_db(const Transaction *tx) { return tx->db; }
+
+/* ---- writing ---- */
+
+nacre_status transaction_reserve(Transaction *tx, uint64_t bytes, uint64_t records, uint8_t **at) {
+    Db *db = tx->db;
+    TRY(state_writable(db));
+    if (bytes > UINT32_MAX - 4 || records > UINT32_MAX)
+        return env_fail(&db->env, NACRE_RESOURCE_EXHAUSTED, "transaction: %llu bytes in %llu records are too many",
+                        (unsigned long long)bytes, (unsigned long long)records);
+    TRY(own_reserve(tx, round_up(bytes, 4), records));
+    tx->reserved = bytes;
+    tx->reserved_records = records;
+    *at = tx->view->own->arena + tx->view->own->used;
+    return NACRE_OK;
+}
+
+nacre_status transaction_write(Transaction *tx, size_t bytes) {
+    Db *db = tx->db;
+    Snapshot *view = tx->view;
+    TRY(state_writable(db));
+    if (bytes > tx->reserved)
+        return env_fail(&db->env, NACRE_MISUSE, "transaction: a write of more bytes than were reserved");
+    if (bytes == 0) return NACRE_OK;
+    Memtable *own = view->own;
+    uint64_t lsn = 0, records = 0;
+    bool puts = false;
+    TRY(write_check_batches(db, own->arena + own->used, bytes, &lsn, &records, &puts));
+    if (records > tx->reserved_records)
+        return env_fail(&db->env, NACRE_INVALID_ARGUMENT, "transaction: more records than reserved");
+    tx->reserved = tx->reserved_records = 0;
+    OwnWalk walk = {own, own->used, own->used};
+    own->used += bytes;
+    view->own_position++;
+    uint32_t stamp = (uint32_t)(view->own_position - own->base_lsn);
+    for (const uint8_t *record; (record = own_walk_next(&walk)) != NULL;) {
+        bool inserted = memtable_insert(own, (uint32_t)(record - own->arena), stamp);
+        ASSERT(inserted); /* key_check makes keys prefix-free */
+    }
+    return NACRE_OK;
+}
+
+/* ---- savepoints ---- */
+
+nacre_status transaction_savepoint(Transaction *tx, uint64_t *serial) {
+    void *savepoints = tx->savepoints;
+    TRY(env_grow(&tx->db->env, &savepoints, &tx->savepoints_capacity, tx->savepoint_count + 1, sizeof(Savepoint)));
+    tx->savepoints = savepoints;
+    tx->savepoints[tx->savepoint_count++] = (Savepoint){
+        .serial = tx->next_serial,
+        .position = tx->view->own_position,
+        .used = tx->view->own ? tx->view->own->used : 0,
+    };
+    *serial = tx->next_serial++;
+    return NACRE_OK;
+}
+
+static nacre_status savepoint_find(const Transaction *tx, uint64_t serial, size_t *index) {
+    for (size_t i = tx->savepoint_count; i-- > 0;)
+        if (tx->savepoints[i].serial == serial) {
+            *index = i;
+            return NACRE_OK;
+        }
+    return env_fail(&tx->db->env, NACRE_NOT_FOUND, "transaction: there is no savepoint %llu",
+                    (unsigned long long)serial);
+}
+
+nacre_status transaction_rollback_to(Transaction *tx, uint64_t serial) {
+    size_t index = 0;
+    TRY(savepoint_find(tx, serial, &index));
+    TRY(own_undo(tx, &tx->savepoints[index]));
+    tx->savepoint_count = index + 1;
+    return NACRE_OK;
+}
+
+nacre_status transaction_release(Transaction *tx, uint64_t serial) {
+    size_t index = 0;
+    TRY(savepoint_find(tx, serial, &index));
+    tx->savepoint_count = index;
+    return NACRE_OK;
+}
+
+/* ---- clear ---- */
+
+/* Deletions gathered for one write. */
+typedef struct Deletions {
+    uint8_t *bytes; /* a batch */
+    size_t size, capacity;
+    uint32_t count;
+} Deletions;
+
+static nacre_status deletions_add(Env *env, Deletions *d, uint32_t membrane, Span key) {
+    void *bytes = d->bytes;
+    size_t record = (size_t)record_size(key.size + 4, 0), at = d->size ? d->size : BATCH_HEAD;
+    TRY(env_grow(env, &bytes, &d->capacity, at + record, 1));
+    d->bytes = bytes;
+    memset(d->bytes + at, 0, record);
+    put_u32(d->bytes + at, (uint32_t)(key.size + 4) | RECORD_DELETE << 24);
+    (void)full_key(membrane, key, d->bytes + at + RECORD_HEAD);
+    d->size = at + record;
+    d->count++;
+    return NACRE_OK;
+}
+
+static nacre_status deletions_write(Transaction *tx, Deletions *d) {
+    uint8_t *at = NULL;
+    if (d->count == 0) return NACRE_OK;
+    TRY(transaction_reserve(tx, d->size, d->count, &at));
+    put_u32(d->bytes, (uint32_t)d->size);
+    put_u32(d->bytes + 4, d->count);
+    put_u64(d->bytes + 8, 0);
+    memcpy(at, d->bytes, d->size);
+    TRY(transaction_write(tx, d->size));
+    d->size = d->count = 0;
+    return NACRE_OK;
+}
+
+nacre_status transaction_clear(Transaction *tx, Membrane *membrane, KeyRange range, Span filter, uint64_t *removed) {
+    Db *db = tx->db;
+    Cursor *cursor = NULL;
+    Deletions deletions = {0};
+    RowView row;
+    uint64_t serial = 0, count = 0;
+    TRY(state_writable(db));
+    TRY(transaction_savepoint(tx, &serial));
+    nacre_status status = cursor_open(membrane, tx->view, range, &cursor);
+    if (status == NACRE_OK) {
+        cursor_keys_only(cursor);
+        status = cursor_filter(cursor, filter);
+    }
+    while (status == NACRE_OK && (status = cursor_next(cursor, &row)) == NACRE_OK) {
+        status = deletions_add(&db->env, &deletions, membrane->id, row.key);
+        count++;
+        if (status == NACRE_OK && deletions.size >= CLEAR_BYTES) status = deletions_write(tx, &deletions);
+    }
+    cursor_close(cursor);
+    if (status == NACRE_NOT_FOUND && cursor) status = deletions_write(tx, &deletions);
+    env_free(&db->env, deletions.bytes, deletions.capacity);
+    if (status != NACRE_OK) { /* without a cursor on it, undoing needs no memory */
+        nacre_status undone = own_undo(tx, &tx->savepoints[tx->savepoint_count - 1]);
+        if (undone != NACRE_OK) status = undone;
+    }
+    tx->savepoint_count--;
+    if (status == NACRE_OK) *removed = count;
+    return status;
+}
+
+/* ---- conflicts ---- */
+
+/* A row as one of two states has it. */
+typedef struct RowThen {
+    Entry entry;
+    CacheEntry *pin;
+    bool present;
+    uint8_t *vector;
+    size_t vector_capacity;
+    RowView row;
+} RowThen;
+
+static nacre_status row_then(Db *db, const Snapshot *view, Span key, RowThen *then) {
+    nacre_status status = view_get(db, view, key, &then->entry, &then->pin);
+    then->present = status == NACRE_OK;
+    if (!then->present) return status == NACRE_NOT_FOUND ? NACRE_OK : status;
+    then->entry.key = key;
+    if (!(then->entry.flags & ENTRY_VECTOR)) return NACRE_OK;
+    Entry vector = then->entry;
+    vector.flags &= ~ENTRY_BLOB; /* its value is compared by checksum, and not loaded */
+    return row_load(db, get_u32_be(key.data), &vector, true, NULL, NULL, &then->vector, &then->vector_capacity,
+                    &then->row);
+}
+
+/* Equal sizes and checksums: equal values (rule 3 of segment_format.h). */
+static BlobRef row_then_value(const RowThen *then) {
+    if (then->entry.flags & ENTRY_BLOB) return then->entry.blob;
+    Span value = then->entry.value;
+    return (BlobRef){.size = value.size, .checksum = checksum64(value.size, value.data, value.size)};
+}
+
+static bool rows_then_differ(const RowThen *a, const RowThen *b) {
+    if (a->present != b->present) return true;
+    if (!a->present) return false;
+    if ((a->entry.flags ^ b->entry.flags) & ~ENTRY_BLOB) return true;
+    if ((a->entry.flags & ENTRY_EXPIRES) && a->entry.expires != b->entry.expires) return true;
+    if (!span_eq(a->row.vector, b->row.vector)) return true;
+    if (!((a->entry.flags | b->entry.flags) & ENTRY_BLOB)) return !span_eq(a->entry.value, b->entry.value);
+    BlobRef x = row_then_value(a), y = row_then_value(b);
+    return x.size != y.size || x.checksum != y.checksum;
+}
+
+static nacre_status conflict_compare(const Transaction *tx, const Snapshot *base, Span key) {
+    Db *db = tx->db;
+    RowThen then = {0}, now = {0};
+    nacre_status status = row_then(db, base, key, &then);
+    if (status == NACRE_OK) status = row_then(db, state_view(db, NULL), key, &now);
+    bool differs = status == NACRE_OK && rows_then_differ(&then, &now);
+    cache_unpin(&db->cache, then.pin);
+    cache_unpin(&db->cache, now.pin);
+    env_free(&db->env, then.vector, then.vector_capacity);
+    env_free(&db->env, now.vector, now.vector_capacity);
+    const Membrane *membrane = catalog_by_id(db, get_u32_be(key.data));
+    if (!differs || !membrane) return status; /* dropped meanwhile: told as such */
+    char text[KEY_TEXT_SIZE];
+    key_text(&db->env, &membrane->schema, span_of(key.data + 4, key.size - 4), text);
+    return env_fail(&db->env, NACRE_CONFLICT, "membrane \"%s\": key %s was changed since the transaction began",
+                    membrane->name, text);
+}
+
+/* May the row of `key` have been written since? */
+static bool conflict_possible(const Db *db, uint64_t since, Span key) {
+    if (db->durable[0].superblock.flushed_lsn > since) return true;
+    const Memtable *tables[2] = {db->active, db->frozen};
+    for (int i = 0; i < 2; i++) {
+        const uint8_t *record = tables[i] ? memtable_get(tables[i], key, UINT32_MAX) : NULL;
+        if (record && tables[i]->base_lsn + record_stamp(record) > since) return true;
+    }
+    return false;
+}
+
+static nacre_status conflict_check(const Transaction *tx) {
+    Snapshot base = *tx->view;
+    Merge merge = {0};
+    if (tx->db->last_lsn == base.lsn) return NACRE_OK; /* nobody wrote */
+    base.transaction = NULL;
+    TRY(own_merge(tx, &merge));
+    nacre_status status = merge_seek(&merge, (Span){NULL, 0});
+    while (status == NACRE_OK && merge_valid(&merge)) {
+        if (conflict_possible(tx->db, base.lsn, merge_key(&merge)))
+            status = conflict_compare(tx, &base, merge_key(&merge));
+        if (status == NACRE_OK) status = merge_next(&merge);
+    }
+    merge_clear(&merge);
+    return status;
+}
+
+/* ---- commit ---- */
+
+/* What is left of the writes goes through the log as one batch, each key once. */
+static nacre_status commit_logged(Transaction *tx, bool sync) {
+    Db *db = tx->db;
+    MemCursor cursor;
+    uint8_t *at = NULL;
+    uint64_t size = BATCH_HEAD, count = 0;
+    mem_cursor_init(&cursor, tx->view->own, OWN_UNDONE - 1);
+    for (bool on = mem_cursor_first(&cursor); on; on = mem_cursor_next(&cursor), count++)
+        size += record_size(record_key_size(cursor.record), record_value_size(cursor.record));
+    if (count == 0) return NACRE_OK;
+    TRY(db_reserve(db, size, count, &at));
+    put_u32(at, (uint32_t)size);
+    put_u32(at + 4, (uint32_t)count);
+    put_u64(at + 8, 0); /* db_commit sets the LSN */
+    at += BATCH_HEAD;
+    for (bool on = mem_cursor_first(&cursor); on; on = mem_cursor_next(&cursor)) {
+        size_t record = (size_t)record_size(record_key_size(cursor.record), record_value_size(cursor.record));
+        memcpy(at, cursor.record, record);
+        put_u64(at + 8, 0); /* link and stamp */
+        at += record;
+    }
+    return db_commit(db, (size_t)size, sync);
+}
+
+nacre_status transaction_commit(Transaction *tx, bool sync) {
+    nacre_status status = state_writable(tx->db);
+    if (status == NACRE_OK) status = conflict_check(tx);
+    if (status == NACRE_OK && tx->view->own) status = commit_logged(tx, sync);
+    transaction_rollback(tx); /* what is left of it */
+    return status;
+}
