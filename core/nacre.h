@@ -174,7 +174,7 @@ typedef struct nacre_options {
     uint64_t memtable_size; /* bytes of log before a memtable becomes segments */
     uint64_t segment_size;  /* bytes at which a segment is closed */
     uint64_t database_size; /* bytes of file beyond which writes are refused; 0: none */
-    uint32_t block_size;    /* bytes: 4096, 8192 ... 65536 */
+    uint32_t block_size;    /* bytes: 4096, 8192 ... 65536; of membranes whose schema says nothing else */
     uint32_t filter_bits;   /* bits per key of the segments' key filters; UINT32_MAX: no filters */
     uint32_t relaxed_ms;
     uint64_t seed;          /* of everything random; 0: from the host */

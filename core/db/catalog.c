@@ -23,9 +23,17 @@ static size_t catalog_place(const Db *db, Span name, bool *found) {
     return low;
 }
 
-Membrane *catalog_by_id(Db *db, uint32_t id) {
-    if (id == 0) return &db->catalog;
+Membrane *catalog_by_id(const Db *db, uint32_t id) {
+    if (id == 0) return (Membrane *)&db->catalog;
     return id < db->by_id_count ? db->by_id[id] : NULL;
+}
+
+/* While the catalog is not loaded yet, nothing is written. */
+BlockLayout catalog_layout(const void *self, uint32_t id) {
+    const Db *db = self;
+    const Membrane *membrane = catalog_by_id(db, id);
+    uint32_t size = membrane ? membrane->schema.block_size : 0;
+    return (BlockLayout){size ? size : db->options.block_size};
 }
 
 static void membrane_free(Db *db, Membrane *membrane) {

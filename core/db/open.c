@@ -117,7 +117,9 @@ static nacre_status open_all(Db *db, const char *path) {
     db->io = (SegmentIo){.env = env,
                          .data = &db->data,
                          .cache = &db->cache,
-                         .page_size = db->options.block_size,
+                         .block_size = db->options.block_size,
+                         .layout = catalog_layout,
+                         .layout_self = db,
                          .filter_bits = db->options.filter_bits};
     db->kernels = kernels_choose();
     uint64_t share = db->options.memory / SEGMENT_MEMORY_SHARE, work = 8 * db->options.memtable_size;

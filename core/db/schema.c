@@ -135,7 +135,6 @@ static nacre_status schema_validate_storage(Env *env, const Schema *s, nacre_sta
     if (s->compression != SCHEMA_PLAIN && s->compression != SCHEMA_LZ4)
         return env_fail(env, code, "schema: compression %d is not known; none and lz4 are", (int)s->compression);
     /* Not written or read yet by this version. */
-    if (s->block_size) return env_fail(env, NACRE_UNSUPPORTED, "schema: block_size is not supported by this version");
     if (s->compression) return env_fail(env, NACRE_UNSUPPORTED, "schema: compression is not supported by this version");
     return NACRE_OK;
 }

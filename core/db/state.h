@@ -251,7 +251,8 @@ bool maintain_busy(const Db *db, uint64_t run); /* has a merge this run? */
 /* catalog.c */
 NACRE_CHECKED nacre_status catalog_load(Db *db);
 void catalog_clear(Db *db);
-Membrane *catalog_by_id(Db *db, uint32_t id);
+Membrane *catalog_by_id(const Db *db, uint32_t id);
+BlockLayout catalog_layout(const void *db, uint32_t membrane); /* of SegmentIo */
 
 /* recover.c */
 NACRE_CHECKED nacre_status recover(Db *db);

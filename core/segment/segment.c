@@ -17,7 +17,7 @@ nacre_status segment_alloc(SegmentIo *io, uint64_t id, Segment **out) {
     segment->io = io;
     segment->id = id;
     segment->references = 1;
-    segment->page_size = io->page_size;
+    segment->page_size = SEGMENT_PAGE;
     *out = segment;
     return NACRE_OK;
 }

@@ -7,13 +7,20 @@
 #include "store/cache.h"
 #include "store/data_file.h"
 
+/* How rows of a membrane are put into blocks. */
+typedef struct BlockLayout {
+    uint32_t size; /* bytes gathered: 4096 ... BLOCK_SIZE_MAX */
+} BlockLayout;
+
 /* What every segment of a database shares. */
 typedef struct SegmentIo {
     Env *env;
     DataFile *data;
     Cache *cache;
-    uint32_t page_size; /* of blocks, for new segments */
+    uint32_t block_size; /* for new segments, where `layout` says nothing else */
     uint32_t filter_bits;
+    BlockLayout (*layout)(const void *self, uint32_t membrane); /* NULL: all alike */
+    const void *layout_self;
     uint64_t blocks_read, filter_misses;
 } SegmentIo;
 

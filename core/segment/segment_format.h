@@ -24,9 +24,13 @@
  *
  * 1. Rows are ordered by key, and no key is there twice. A key begins with its
  *    membrane's id, so one segment may hold rows of several membranes.
- * 2. A block is one page (4-64 KiB: the manifest says) and ends where the next
- *    begins. A row that cannot share a page has a block of kind 1 of its own, of as
- *    many pages as it needs.
+ * 2. Pages are of 512 bytes to 64 KiB: the manifest says; SEGMENT_PAGE are written. A
+ *    block begins with a page and has as many as lie before the next one's, zeros behind
+ *    its size. How much is gathered into a block is the writer's affair (4-64 KiB, by
+ *    membrane); those of 4 KiB and more that are not compressed begin at multiples of
+ *    BLOCK_ALIGN, so that reading one touches no more pages of the system than it must. A
+ *    row that cannot share a block has one of kind 1 of its own. (Version 1: pages of 4
+ *    KiB and more, a block of kind 0 is one of them.)
  * 3. A block's checksum is over everything after it up to size, seeded with segment id
  *    and page; a unit's (16 KiB of VECTORS, the last one shorter) with segment id and
  *    unit (place_seed below). Ids are never reused, so a stale or misdirected block does
@@ -35,7 +39,7 @@
  *    255, in the manifest.
  * 4. A key's hash is XXH3-64 of all its bytes, seed 0. fp is bits 32-39 of it. flags:
  *    ENTRY_*.
- * 5. A value longer than a quarter of a page is a blob; one that was a blob stays one.
+ * 5. A value longer than a quarter of a block is a blob; one that was a blob stays one.
  * 6. separator i is not above the first key of block i and above the last of block
  *    i - 1. prefix is what the segment's first and last key have in common. fence i = the
  *    8 bytes of separator i after it, padded with zeros, as a big-endian number.
@@ -64,6 +68,9 @@ enum {
 };
 
 enum {
+    SEGMENT_PAGE = 512,
+    BLOCK_ALIGN = 4096,
+    BLOCK_SIZE_MAX = 65536,
     BLOCK_HEAD = 24,
     BLOCK_NORMAL = 0,
     BLOCK_LONG = 1,

@@ -114,6 +114,13 @@ static nacre_status writer_emit(SegmentWriter *w, uint8_t *block, size_t size, s
     return stream_append(w, STREAM_ROWS, span_of(block, room));
 }
 
+/* The block to come begins at a multiple of BLOCK_ALIGN; the zeros are the last one's. */
+static nacre_status writer_align(SegmentWriter *w) {
+    TRY(stream_pad(w, STREAM_ROWS, BLOCK_ALIGN));
+    w->next_page = w->streams[STREAM_ROWS].stream.size / SEGMENT_PAGE;
+    return NACRE_OK;
+}
+
 /* Writes the rows gathered so far as one block, and remembers the last key. */
 static nacre_status writer_end_block(SegmentWriter *w) {
     if (w->count == 0) return NACRE_OK;
@@ -122,11 +129,14 @@ static nacre_status writer_end_block(SegmentWriter *w) {
     for (uint32_t i = 1; i < n; i++) differ |= writer_key(w, i).size - prefix != width;
     if (width >= SUFFIXES_DIFFER) differ = true;
     Span last = writer_key(w, n - 1);
-    TRY(writer_note_block(w, writer_key(w, 0), 1));
+    uint32_t suffixes = w->keys_size - n * prefix;
+    uint32_t at = BLOCK_HEAD + 2 * n + 2 * (n + 1) * (differ ? 2u : 1u) + prefix;
+    size_t size = at + suffixes + w->values_size, room = (size_t)round_up(size, SEGMENT_PAGE);
+    TRY(writer_align(w));
+    TRY(writer_note_block(w, writer_key(w, 0), room / SEGMENT_PAGE));
 
-    uint32_t page = w->io->page_size;
-    TRY(writer_grow(w, &w->scratch, &w->scratch_capacity, page));
-    ByteWriter b = {w->scratch, w->scratch + page};
+    TRY(writer_grow(w, &w->scratch, &w->scratch_capacity, room));
+    ByteWriter b = {w->scratch, w->scratch + room};
     memset(w->scratch, 0, BLOCK_HEAD);
     put_u16(w->scratch + 12, (uint16_t)n);
     w->scratch[14] = BLOCK_NORMAL;
@@ -135,8 +145,6 @@ static nacre_status writer_end_block(SegmentWriter *w) {
     b.at += BLOCK_HEAD;
     bw_bytes(&b, span_of(w->row_fps, n));
     bw_bytes(&b, span_of(w->row_flags, n));
-    uint32_t suffixes = w->keys_size - n * prefix;
-    uint32_t at = BLOCK_HEAD + 2 * n + 2 * (n + 1) * (differ ? 2u : 1u) + prefix;
     for (uint32_t i = 0; i <= n; i++) bw_u16(&b, (uint16_t)(at + suffixes + (i ? w->value_ends[i - 1] : 0)));
     if (differ)
         for (uint32_t i = 0; i <= n; i++) bw_u16(&b, (uint16_t)(at + (i ? w->key_ends[i - 1] - i * prefix : 0)));
@@ -146,7 +154,8 @@ static nacre_status writer_end_block(SegmentWriter *w) {
         bw_bytes(&b, span_of(key.data + prefix, key.size - prefix));
     }
     bw_bytes(&b, span_of(w->values, w->values_size));
-    TRY(writer_emit(w, w->scratch, (size_t)(b.at - w->scratch), page));
+    ASSERT(b.at == w->scratch + size);
+    TRY(writer_emit(w, w->scratch, size, room));
 
     TRY(writer_grow(w, &w->last_key, &w->last_key_capacity, last.size));
     memcpy(w->last_key, last.data, last.size);
@@ -155,10 +164,11 @@ static nacre_status writer_end_block(SegmentWriter *w) {
     return NACRE_OK;
 }
 
-/* Rule 2: a row that cannot share a page. */
+/* Rule 2: a row that cannot share a block. */
 static nacre_status writer_long_row(SegmentWriter *w, Span key, uint32_t flags, Span value) {
-    size_t size = BLOCK_LONG_HEAD + key.size + value.size, room = (size_t)round_up(size, w->io->page_size);
-    TRY(writer_note_block(w, key, room / w->io->page_size));
+    size_t size = BLOCK_LONG_HEAD + key.size + value.size, room = (size_t)round_up(size, SEGMENT_PAGE);
+    TRY(writer_align(w));
+    TRY(writer_note_block(w, key, room / SEGMENT_PAGE));
     uint8_t *block = env_alloc_zeroed(w->io->env, room);
     if (!block) return NACRE_RESOURCE_EXHAUSTED;
     put_u16(block + 12, 1);
@@ -179,8 +189,18 @@ static nacre_status writer_long_row(SegmentWriter *w, Span key, uint32_t flags, 
 
 /* ---- what does not lie in the block ---- */
 
+/* A membrane begins: rows of another layout cannot share its blocks. */
+static nacre_status writer_lay_out(SegmentWriter *w, uint32_t membrane) {
+    const SegmentIo *io = w->io;
+    BlockLayout layout = io->layout ? io->layout(io->layout_self, membrane) : (BlockLayout){io->block_size};
+    if (layout.size != w->layout.size) TRY(writer_end_block(w));
+    w->layout = layout;
+    return NACRE_OK;
+}
+
 static nacre_status writer_section(SegmentWriter *w, uint32_t membrane, Section **section) {
     if (w->section_count == 0 || w->sections[w->section_count - 1].membrane != membrane) {
+        TRY(writer_lay_out(w, membrane));
         void *sections = w->sections;
         TRY(env_grow(w->io->env, &sections, &w->sections_capacity, (size_t)w->section_count + 1, sizeof(Section)));
         w->sections = sections;
@@ -275,7 +295,7 @@ nacre_status segment_writer_add(SegmentWriter *w, const Entry *entry) {
         bw_u32(&b, slot);
     }
     Span value = entry->value;
-    if ((entry->flags & ENTRY_BLOB) || value.size > w->io->page_size / 4) {
+    if ((entry->flags & ENTRY_BLOB) || value.size > w->layout.size / 4) {
         BlobRef blob;
         TRY(writer_add_blob(w, entry, &blob));
         flags |= ENTRY_BLOB;
@@ -286,8 +306,8 @@ nacre_status segment_writer_add(SegmentWriter *w, const Entry *entry) {
     }
     size_t head_size = (size_t)(b.at - head), key_size = entry->key.size;
 
-    /* Does it still fit? Offsets are 16 bits, so a page of 64 KiB is not quite filled. */
-    uint64_t room = w->io->page_size < 65536 ? w->io->page_size : 65535;
+    /* Does it still fit? Offsets are 16 bits, so a block of 64 KiB is not quite filled. */
+    uint64_t room = w->layout.size < 65536 ? w->layout.size : 65535;
     uint64_t prefix = w->count ? span_common_prefix(span_of(w->keys, w->prefix_size), entry->key) : key_size;
     if (w->count && (w->count == 0xffff || writer_block_size(w->count + 1u, w->keys_size + (uint64_t)key_size,
                                                              w->values_size + head_size + value.size, prefix) > room)) {
@@ -382,7 +402,7 @@ static nacre_status writer_write_meta(SegmentWriter *w, Segment *segment) {
     uint8_t *meta = env_alloc(env, (size_t)size);
     if (!meta) return NACRE_RESOURCE_EXHAUSTED;
     writer_fill_meta(w, meta, (size_t)size, filter_size, prefix);
-    nacre_status status = stream_pad(w, STREAM_ROWS, w->io->page_size);
+    nacre_status status = stream_pad(w, STREAM_ROWS, SEGMENT_PAGE);
     segment->meta_offset = w->streams[STREAM_ROWS].stream.size;
     segment->meta_size = size;
     segment->meta_checksum = checksum64(place_seed(w->id, 255, 0), meta, (size_t)size);

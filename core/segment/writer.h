@@ -15,6 +15,7 @@ typedef struct SegmentWriter {
     SegmentIo *io;
     ExtentMap *map;
     uint64_t id;
+    BlockLayout layout; /* of the membrane under way */
     StreamWriter streams[STREAM_COUNT];
     /* the block under way */
     uint32_t count, block_first_slot, keys_size, values_size, prefix_size;

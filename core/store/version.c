@@ -213,7 +213,7 @@ static nacre_status manifest_key(SegmentIo *io, ByteReader *r, uint8_t **key, si
 }
 
 static bool manifest_page_size_ok(uint32_t size) {
-    return size >= 4096 && size <= 65536 && (size & (size - 1)) == 0;
+    return size >= SEGMENT_PAGE && size <= BLOCK_SIZE_MAX && (size & (size - 1)) == 0;
 }
 
 static nacre_status manifest_decode_streams(SegmentIo *io, ByteReader *r, uint32_t streams, uint64_t limit,

@@ -29,7 +29,7 @@ static inline void lab_open(Lab *lab, uint32_t page_size, uint32_t filter_bits, 
     CHECK_EQ(cache_init(&lab->cache, &lab->env, cache_limit), NACRE_OK);
     extent_map_init(&lab->map, &lab->env, 0);
     lab->io = (SegmentIo){.env = &lab->env, .data = &lab->data, .cache = &lab->cache,
-                          .page_size = page_size, .filter_bits = filter_bits};
+                          .block_size = page_size, .filter_bits = filter_bits};
 }
 
 /* Everything was given back. */

@@ -118,7 +118,8 @@ for (const version of goldenVersions()) {
       const schemas = states.flatMap((state) => state.catalog.membranes.map((membrane) => membrane.schema));
       const frames = logs.flatMap((log) => log.frames);
       const has: Record<string, boolean> = {
-        "two page sizes": new Set(references.map((each) => each.pageSize)).size > 1,
+        "two page sizes": version !== "v1" || new Set(references.map((each) => each.pageSize)).size > 1,
+        "blocks of 4 KiB, and larger ones": version === "v1" || [1, 16384 / 4096].every((pages) => segments.some((each) => each.blockPages.has(pages))),
         "long rows": segments.some((each) => each.longRows > 0),
         "values in the blobs, of more than an extent": references.some((each) => (each.streams[2]?.size ?? 0) > 65536),
         "vectors of more than a unit": references.some((each) => (each.streams[1]?.size ?? 0) > 16384),

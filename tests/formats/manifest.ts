@@ -56,7 +56,7 @@ function readSegmentRef(r: Reader, shape: number): SegmentRef {
     id, pageSize, rows: r.size(), deletes: r.size(), firstExpiry: shape === 0 ? 0n : r.u64(), metaOffset: r.size(), metaSize: r.size(), metaChecksum: r.u64(),
     firstKey: r.take(r.u32()), lastKey: r.take(r.u32()), streams: [undefined, undefined, undefined],
   };
-  expect([4096, 8192, 16384, 32768, 65536].includes(pageSize), () => `segment ${id}: page size ${pageSize}`);
+  expect((shape === 0 ? [4096, 8192, 16384, 32768, 65536] : [512, 4096, 8192, 16384, 32768, 65536]).includes(pageSize), () => `segment ${id}: page size ${pageSize}`);
   for (let i = 0; i < streamCount; i++) {
     const kind = r.u32();
     r.zeros(4, "stream");
