@@ -221,6 +221,7 @@ export interface Exports {
   abi_snapshot_release(host: number, snapshot: number): void;
   abi_cursor_open(host: number, membrane: number, snapshot: number, lowSize: number, highSize: number, filterSize: number, keysOnly: number): number;
   abi_cursor_page(host: number, cursor: number, reverse: number, rows: number, bytes: number): number;
+  abi_cursor_seek(host: number, cursor: number, reverse: number, keySize: number, rows: number, bytes: number): number;
   abi_cursor_close(host: number, cursor: number): void;
   abi_count(host: number, membrane: number, snapshot: number, lowSize: number, highSize: number, filterSize: number): number;
   abi_clear(host: number, membrane: number, lowSize: number, highSize: number, filterSize: number, sync: number): number;

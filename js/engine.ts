@@ -444,6 +444,12 @@ export class Engine {
     this.#call((exports, self) => exports.abi_cursor_page(self, cursor, reverse ? 1 : 0, rows, bytes));
   }
 
+  /** The same, from the first row with `key` or a greater one on (in reverse: a smaller one). */
+  cursorSeek(cursor: number, reverse: boolean, key: Uint8Array, rows: number, bytes: number): void {
+    this.#put(key);
+    this.#call((exports, self) => exports.abi_cursor_seek(self, cursor, reverse ? 1 : 0, key.length, rows, bytes));
+  }
+
   cursorClose(cursor: number): void {
     this.#ask((exports, self) => (exports.abi_cursor_close(self, cursor), OK));
   }

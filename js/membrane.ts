@@ -14,14 +14,29 @@ export class Membrane {
   readonly schema: Schema;
   readonly keys: KeyCodec;
   name: string;
-  dropped = false;
+  readonly #of: Membrane | undefined;
+  #dropped = false;
 
-  constructor(pointer: number, id: number, name: string, schema: Schema) {
+  constructor(pointer: number, id: number, name: string, schema: Schema, of?: Membrane) {
     this.pointer = pointer;
     this.id = id;
     this.name = name;
     this.schema = schema;
     this.keys = new KeyCodec(schema.key, () => this.name);
+    this.#of = of;
+  }
+
+  get dropped(): boolean {
+    return this.#of === undefined ? this.#dropped : this.#of.dropped;
+  }
+
+  set dropped(dropped: boolean) {
+    this.#dropped = dropped;
+  }
+
+  /** The same rows, in other types of the same bytes: text and bytes are stored alike. */
+  as(key: "text" | "bytes", value: "text" | "bytes"): Membrane {
+    return new Membrane(this.pointer, this.id, this.name, { ...this.schema, key, value }, this);
   }
 
   gone(): NacreError {

@@ -146,7 +146,7 @@ function place(given: string | URL): Place {
 function again(at: Place, options: Checked): Store | undefined {
   const store = opened.get(at.key);
   if (store === undefined) return undefined;
-  if (options.mode === "create") throw new NacreError("EXISTS", `${at.path}: it is there, and open already`);
+  if (options.mode === "create") throw new NacreError("EXISTS", `${at.path} exists, and is open already`);
   if (store.readonly && options.mode !== "readonly") {
     throw new NacreError("BUSY", `${at.path}: open in this process for reading only; close that first`);
   }
@@ -163,9 +163,9 @@ function openFile(at: Place, options: Checked, module: WasmModule): Store {
   if (existing !== undefined) return existing;
   const path = builtin("node:path"), fs = builtin("node:fs");
   const there = fs.existsSync(at.path);
-  if (options.mode === "create" && there) throw new NacreError("EXISTS", `${at.path}: it is there already`);
+  if (options.mode === "create" && there) throw new NacreError("EXISTS", `${at.path} exists already`);
   if ((options.mode === "existing" || options.mode === "readonly") && !there && !fs.existsSync(`${at.path}-wal0`)) {
-    throw new NacreError("NOT_FOUND", `${at.path}: there is no such database`);
+    throw new NacreError("NOT_FOUND", `${at.path} does not exist: there is no such database`);
   }
   const lockName = `${at.path}-lock`;
   let lock: NodeLock | undefined;

@@ -76,6 +76,7 @@ install_packages() {
 }
 
 install_npm() {
+    [ -L node_modules ] && return # another tree's, who installs it
     cmp -s package-lock.json node_modules/.installed-lock.json && return
     echo "setup: npm ci"
     npm ci --no-audit --no-fund --loglevel=error

@@ -103,6 +103,9 @@ ABI(abi_cursor_open) uint32_t abi_cursor_open(AbiHost *host, uint32_t membrane, 
  * row if there is any). MORE 0: there are no more after these. */
 ABI(abi_cursor_page) uint32_t abi_cursor_page(AbiHost *host, uint32_t cursor, uint32_t reverse, uint32_t rows,
                                               uint32_t bytes);
+/* The same, from the first row with a key >= the one in the input on (in reverse: the last <=). */
+ABI(abi_cursor_seek) uint32_t abi_cursor_seek(AbiHost *host, uint32_t cursor, uint32_t reverse, uint32_t key_size,
+                                              uint32_t rows, uint32_t bytes);
 ABI(abi_cursor_close) void abi_cursor_close(AbiHost *host, uint32_t cursor);
 
 /* NUMBER: rows. */

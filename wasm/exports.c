@@ -384,12 +384,15 @@ uint32_t abi_cursor_open(AbiHost *host, uint32_t membrane, uint32_t snapshot, ui
     return NACRE_OK;
 }
 
-static nacre_status cursor_page(AbiHost *host, Cursor *cursor, bool reverse, uint32_t rows, uint32_t bytes) {
+/* `from`, if any: where the first row is sought. */
+static nacre_status cursor_page(AbiHost *host, Cursor *cursor, const Span *from, bool reverse, uint32_t rows,
+                                uint32_t bytes) {
     uint32_t count = 0;
     nacre_status status = NACRE_OK;
     while (count < rows && host->page_used < bytes) {
         RowView row = {0};
-        status = reverse ? cursor_prev(cursor, &row) : cursor_next(cursor, &row);
+        if (from && count == 0) status = reverse ? cursor_seek_back(cursor, *from, &row) : cursor_seek(cursor, *from, &row);
+        else status = reverse ? cursor_prev(cursor, &row) : cursor_next(cursor, &row);
         if (status == NACRE_NOT_FOUND) break;
         TRY(status);
         TRY(page_row(host, &row, 0));
@@ -402,7 +405,14 @@ static nacre_status cursor_page(AbiHost *host, Cursor *cursor, bool reverse, uin
 
 uint32_t abi_cursor_page(AbiHost *host, uint32_t cursor, uint32_t reverse, uint32_t rows, uint32_t bytes) {
     begin(host);
-    return answer(host, cursor_page(host, cursor_of(cursor), reverse != 0, rows, bytes));
+    return answer(host, cursor_page(host, cursor_of(cursor), NULL, reverse != 0, rows, bytes));
+}
+
+uint32_t abi_cursor_seek(AbiHost *host, uint32_t cursor, uint32_t reverse, uint32_t key_size, uint32_t rows,
+                         uint32_t bytes) {
+    begin(host);
+    Span key = input(host, 0, key_size);
+    return answer(host, cursor_page(host, cursor_of(cursor), &key, reverse != 0, rows, bytes));
 }
 
 void abi_cursor_close(AbiHost *host, uint32_t cursor) {

@@ -1,7 +1,7 @@
 // What npm publishes, installed without a network by somebody who has nothing else.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -34,6 +34,54 @@ test("the package installs offline, and the README's first example runs", () => 
   assert.equal(existsSync(join(installed, "core")), false);
   writeFileSync(join(folder, "main.mjs"), firstExample() ?? 'import { open } from "nacre";\nconst db = await open("notes");\nawait db.close();\n');
   run(folder, process.execPath, "--no-warnings", "main.mjs");
+});
+
+/** Copies a development dependency, with what it depends on, for a consumer who has no network. */
+function give(name: string, folder: string): void {
+  const from = join(root, "node_modules", name), to = join(folder, "node_modules", name);
+  if (existsSync(to)) return;
+  cpSync(from, to, { recursive: true });
+  const { dependencies = {} } = JSON.parse(readFileSync(join(from, "package.json"), "utf8")) as { dependencies?: Record<string, string> };
+  for (const each of Object.keys(dependencies)) give(each, folder);
+}
+
+test("nacre/level needs abstract-level and nothing else, and its types check strictly", () => {
+  const folder = dirname(freshName());
+  const packed = run(root, "npm", "pack", "--silent", "--pack-destination", folder).trim().split("\n").pop() as string;
+  writeFileSync(join(folder, "package.json"), JSON.stringify({ name: "consumer", private: true, type: "module" }));
+  run(folder, "npm", "install", "--offline", "--no-audit", "--no-fund", "--ignore-scripts", `./${packed}`);
+  assert.equal(existsSync(join(folder, "node_modules/abstract-level")), false, "it is optional");
+  give("abstract-level", folder);
+  give("@types/node", folder);
+  const program = readFileSync(join(root, "examples/level.mjs"), "utf8");
+  writeFileSync(join(folder, "main.mjs"), program);
+  assert.match(run(folder, process.execPath, "--no-warnings", "main.mjs"), /^tides A table of tides\n/);
+  writeFileSync(join(folder, "types.mts"), `
+    import { NacreLevel } from "nacre/level";
+    import type { AbstractLevel } from "abstract-level";
+    const level = new NacreLevel<string, { n: number }>("types", { valueEncoding: "json", durability: "relaxed", createIfMissing: true });
+    await level.put("a", { n: 1 }, { sync: true });
+    // @ts-expect-error a value of another type
+    await level.put("a", "1");
+    // @ts-expect-error an unknown level of durability
+    new NacreLevel("types", { durability: "nearly" });
+    const n: number | undefined = (await level.get("a"))?.n;
+    await level.batch([{ type: "put", key: "b", value: { n: 2 } }], { sync: true });
+    await level.batch().del("b").write();
+    for await (const [key, value] of level.iterator({ gt: "a", reverse: true, limit: 5 })) { key.length; value.n.toFixed(); }
+    const keys: string[] = await level.sublevel("s").keys().all();
+    const any: AbstractLevel<string | Uint8Array, string, { n: number }> = level;
+    await using snapshot = any.snapshot();
+    export { n, keys, snapshot };
+  `);
+  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({
+    compilerOptions: {
+      target: "ES2022", lib: ["ES2022", "ESNext.Disposable", "DOM"], module: "NodeNext", strict: true, noEmit: true, types: ["node"],
+      exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true, skipLibCheck: false,
+    },
+    include: ["types.mts"],
+  }));
+  run(folder, join(root, "node_modules/.bin/tsc"), "-p", "tsconfig.json");
 });
 
 test("types: a program checks strictly, and nothing of ours is any but values of a Kv", () => {
