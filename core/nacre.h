@@ -142,7 +142,7 @@ typedef enum nacre_mode {
     NACRE_READWRITE = 0, /* created when missing */
     NACRE_EXISTING = 1,  /* NACRE_NOT_FOUND when missing */
     NACRE_CREATE = 2,    /* NACRE_EXISTS when there */
-    NACRE_READ = 3,      /* only reads; NACRE_NOT_FOUND when missing */
+    NACRE_READ = 3,      /* only reads, also beside a writer (nacre_refresh); NACRE_NOT_FOUND when missing */
 } nacre_mode;
 
 typedef enum nacre_durability {
@@ -459,6 +459,13 @@ void nacre_hits_free(nacre_hits *hits);
 
 NACRE_CHECKED nacre_status nacre_flush(nacre_db *db);      /* everything acknowledged is synced */
 NACRE_CHECKED nacre_status nacre_checkpoint(nacre_db *db); /* memtables become segments, logs are emptied */
+
+/* Opened with NACRE_READ: moves to the newest committed state. What a writer committed
+ * before this call is seen by the calls after it; snapshots and cursors keep what they
+ * see. On failure the handle stays where it was. NACRE_BUSY: a writer changes the
+ * database faster than it can be read; try again. A handle that writes is always at the
+ * newest state: NACRE_OK, and nothing is done. */
+NACRE_CHECKED nacre_status nacre_refresh(nacre_db *db);
 
 /* Does at most about `bytes` of maintenance; *more says whether any is left. */
 NACRE_CHECKED nacre_status nacre_step(nacre_db *db, uint64_t bytes, bool *more);

@@ -1,5 +1,5 @@
 /* vfs.h - files, as the core sees them: a struct of verbs over a small fixed set
- * of names (NAME, NAME-wal0, NAME-wal1, NAME-lock).
+ * of names (NAME, NAME-wal0, NAME-wal1, NAME-lock and what lies beside it).
  *
  * 1. A read or write is whole, or it is a failure: counts are compared inside.
  * 2. Bytes written are on the device only after sync of that file returned
@@ -21,6 +21,20 @@ enum {
     VFS_CREATE = 2,    /* reading and writing; made when missing */
 };
 
+/* Told of each generation that a reader pins; UINT64_MAX: of all there are. */
+typedef void (*VfsPinVisit)(void *self, uint64_t generation);
+
+/* Readers of the same database in other places (processes): what they read stays until
+ * they give it back. `name` is NAME-lock; the rules are those of host/lock_format.h, 16 to 20. */
+typedef struct VfsReaders {
+    NACRE_CHECKED nacre_status (*open)(void *self, const char *name, bool break_it, VfsFile **readers);
+    void (*close)(VfsFile *readers); /* every pin must be given back */
+    /* *pin NULL: a new pin; else that one is moved to `generation`. */
+    NACRE_CHECKED nacre_status (*pin)(VfsFile *readers, uint64_t generation, VfsFile **pin);
+    void (*unpin)(VfsFile *readers, VfsFile *pin);
+    NACRE_CHECKED nacre_status (*list)(VfsFile *readers, VfsPinVisit visit, void *self);
+} VfsReaders;
+
 typedef struct Vfs {
     void *self;
     NACRE_CHECKED nacre_status (*open)(void *self, const char *name, int how, VfsFile **file);
@@ -33,6 +47,7 @@ typedef struct Vfs {
     /* Takes the writer's lock `name`. NACRE_BUSY: a living process has it. */
     NACRE_CHECKED nacre_status (*lock)(void *self, const char *name, bool break_it, VfsFile **lock);
     void (*unlock)(void *self, VfsFile *lock);
+    const VfsReaders *readers; /* NULL: nobody else can read these files */
     uint64_t (*now_ms)(void *self); /* since 1970 */
     void (*random)(void *self, void *into, size_t size);
     /* Text of the last failure, naming file and cause; borrowed until the next call. */

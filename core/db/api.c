@@ -149,6 +149,12 @@ nacre_status nacre_flush(nacre_db *db) {
     return log_sync(db); /* whatever the level */
 }
 
+nacre_status nacre_refresh(nacre_db *db) {
+    if (!db) return NACRE_INVALID_ARGUMENT;
+    db_call(db);
+    return db_refresh(db);
+}
+
 nacre_status nacre_checkpoint(nacre_db *db) {
     if (!db) return NACRE_INVALID_ARGUMENT;
     db_call(db);

@@ -151,20 +151,80 @@ static nacre_status catalog_load_row(Db *db, const RowView *row) {
     return NACRE_OK;
 }
 
+/* The tables of the catalog, while they are read anew. */
+typedef struct CatalogTables {
+    Membrane **membranes, **by_id;
+    size_t membrane_count, membranes_capacity, by_id_count, by_id_capacity, dropped_count, dropped_capacity;
+    uint32_t *dropped_ids, next_membrane;
+} CatalogTables;
+
+static CatalogTables catalog_take(Db *db) {
+    CatalogTables t = {db->membranes,      db->by_id,         db->membrane_count, db->membranes_capacity,
+                       db->by_id_count,    db->by_id_capacity, db->dropped_count, db->dropped_capacity,
+                       db->dropped_ids,    db->next_membrane};
+    db->membranes = db->by_id = NULL;
+    db->membrane_count = db->membranes_capacity = db->by_id_count = db->by_id_capacity = 0;
+    db->dropped_count = db->dropped_capacity = 0;
+    db->dropped_ids = NULL;
+    return t;
+}
+
+static void catalog_give(Db *db, const CatalogTables *t) {
+    db->membranes = t->membranes, db->by_id = t->by_id, db->dropped_ids = t->dropped_ids;
+    db->membrane_count = t->membrane_count, db->membranes_capacity = t->membranes_capacity;
+    db->by_id_count = t->by_id_count, db->by_id_capacity = t->by_id_capacity;
+    db->dropped_count = t->dropped_count, db->dropped_capacity = t->dropped_capacity;
+    db->next_membrane = t->next_membrane;
+}
+
+static void catalog_free_tables(Db *db, CatalogTables *t) {
+    env_free(&db->env, t->membranes, t->membranes_capacity * sizeof(Membrane *));
+    env_free(&db->env, t->by_id, t->by_id_capacity * sizeof(Membrane *));
+    env_free(&db->env, t->dropped_ids, t->dropped_capacity * sizeof(uint32_t));
+}
+
+/* Handles that callers hold go on to stand for their membrane, under its name of now; those
+ * of membranes that are gone say so. */
+static void catalog_keep_handles(Db *db, const CatalogTables *before) {
+    for (size_t i = 0; i < before->membrane_count; i++) {
+        Membrane *known = before->membranes[i], *read = catalog_by_id(db, known->id);
+        if (!read) {
+            known->dropped = true;
+            known->next_dropped = db->dropped;
+            db->dropped = known;
+            continue;
+        }
+        bool found;
+        db->membranes[catalog_place(db, membrane_name(read), &found)] = known;
+        db->by_id[known->id] = known;
+        char *name = known->name;
+        size_t size = known->name_size;
+        known->name = read->name, known->name_size = read->name_size;
+        read->name = name, read->name_size = size;
+        membrane_free(db, read);
+    }
+}
+
 nacre_status catalog_load(Db *db) {
     Cursor *cursor = NULL;
     RowView row;
+    CatalogTables before = catalog_take(db);
     db->catalog = (Membrane){.db = db, .name = "catalog", .name_size = 7};
     db->catalog.schema.kind = NACRE_KV;
     db->next_membrane = 1;
-    TRY(cursor_open(&db->catalog, NULL, (KeyRange){{NULL, 0}, {NULL, 0}}, &cursor));
-    nacre_status status;
-    while ((status = cursor_next(cursor, &row)) == NACRE_OK) {
-        status = catalog_load_row(db, &row);
-        if (status != NACRE_OK) break;
-    }
+    nacre_status status = cursor_open(&db->catalog, NULL, (KeyRange){{NULL, 0}, {NULL, 0}}, &cursor);
+    while (status == NACRE_OK && (status = cursor_next(cursor, &row)) == NACRE_OK) status = catalog_load_row(db, &row);
     cursor_close(cursor);
-    return status == NACRE_NOT_FOUND ? NACRE_OK : status;
+    if (status != NACRE_NOT_FOUND) {
+        CatalogTables failed = catalog_take(db);
+        for (size_t i = 0; i < failed.membrane_count; i++) membrane_free(db, failed.membranes[i]);
+        catalog_free_tables(db, &failed);
+        catalog_give(db, &before);
+        return status;
+    }
+    catalog_keep_handles(db, &before);
+    catalog_free_tables(db, &before);
+    return NACRE_OK;
 }
 
 void catalog_clear(Db *db) {

@@ -33,6 +33,8 @@ void commit_recount(Db *db) {
         extent_map_mark(map, &db->durable[i].superblock.manifest, marks[i]);
     }
     for (const Version *v = db->versions; v; v = v->older) version_mark(v, map, EXTENT_PINNED);
+    for (size_t i = 0; i < db->held_count; i++)
+        extent_map_mark(map, &db->held[i].state.superblock.manifest, EXTENT_PINNED);
     for (int i = 0; i < JOB_COUNT; i++) {
         const Job *job = &db->jobs[i];
         for (size_t s = 0; s < job->finished_count; s++)
@@ -82,9 +84,22 @@ static nacre_status commit_check_epoch(Db *db) {
     return NACRE_OK;
 }
 
+/* The superblock `next`, of `version`, is durable: state moves after success. The one before
+ * the last is free now, unless a reader in another process pins it. */
+static void commit_move(Db *db, const Superblock *next, Version *version) {
+    if (db->readers && db->durable[1].version) held_add(db, &db->durable[1], NULL);
+    superblock_clear(&db->env, &db->durable[1].superblock);
+    version_release(db->durable[1].version);
+    db->durable[1] = db->durable[0];
+    db->durable[0] = (Durable){*next, version};
+    version_retain(version);
+    held_ask(db);
+}
+
 nacre_status commit_version(Db *db, Version *version, uint64_t flushed_lsn) {
     Env *env = &db->env;
     nacre_status status = state_writable(db);
+    if (status == NACRE_OK) status = held_reserve(db);
     Superblock next = {.flags = db->loose ? SUPERBLOCK_LOOSE : 0,
                        .generation = db->durable[0].superblock.generation + 1,
                        .epoch = db->epoch,
@@ -115,12 +130,7 @@ nacre_status commit_version(Db *db, Version *version, uint64_t flushed_lsn) {
         version_release(version);
         return state_poison(db, status);
     }
-    /* State moves after success. */
-    superblock_clear(env, &db->durable[1].superblock);
-    version_release(db->durable[1].version);
-    db->durable[1] = db->durable[0];
-    db->durable[0] = (Durable){next, version};
-    version_retain(version);
+    commit_move(db, &next, version);
     version_release(db->version);
     db->version = version;
     db->counters.commits++;
@@ -143,6 +153,7 @@ nacre_status commit_in_place(Db *db) {
     next.flags = db->loose ? SUPERBLOCK_LOOSE : 0;
     next.epoch = db->epoch;
     next.synced_lsn = db->synced_lsn;
+    TRY(held_reserve(db));
     uint8_t *bytes = env_alloc(env, (size_t)now->manifest_size);
     if (!bytes) return NACRE_RESOURCE_EXHAUSTED;
     nacre_status status = data_read(&db->data, &now->manifest, 0, bytes, (size_t)now->manifest_size);
@@ -163,11 +174,7 @@ nacre_status commit_in_place(Db *db) {
         superblock_clear(env, &next);
         return status;
     }
-    superblock_clear(env, &db->durable[1].superblock);
-    version_release(db->durable[1].version);
-    db->durable[1] = db->durable[0];
-    db->durable[0] = (Durable){next, db->version};
-    version_retain(db->version);
+    commit_move(db, &next, db->version);
     commit_recount(db);
     return NACRE_OK;
 }

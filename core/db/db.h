@@ -157,6 +157,9 @@ const Hit *hits_at(const Hits *hits, uint32_t index);
 void hits_free(Hits *hits);
 
 /* ---- keeping house ---- */
+/* Opened for reading: moves to the newest committed state; snapshots and cursors keep
+ * theirs. Else nothing is to be done. */
+NACRE_CHECKED nacre_status db_refresh(Db *db);
 NACRE_CHECKED nacre_status db_checkpoint(Db *db);
 NACRE_CHECKED nacre_status db_step(Db *db, uint64_t bytes, bool *more);
 NACRE_CHECKED nacre_status db_compact(Db *db, nacre_compact_report *report);

@@ -69,7 +69,7 @@ static nacre_status open_exists(Db *db, bool *exists) {
     return NACRE_OK;
 }
 
-static nacre_status open_files(Db *db) {
+nacre_status state_open_files(Db *db) {
     const Vfs *vfs = db->env.vfs;
     bool exists = false, may_create = db->options.mode == NACRE_READWRITE || db->options.mode == NACRE_CREATE;
     TRY(open_exists(db, &exists));
@@ -130,7 +130,9 @@ static nacre_status open_all(Db *db, const char *path) {
     db->merge_inputs_max = (size_t)(db->options.memory / MERGE_INPUT_MEMORY);
     if (db->merge_inputs_max > MERGE_INPUTS_MAX) db->merge_inputs_max = MERGE_INPUTS_MAX;
     db->loose = db->options.durability != NACRE_STRICT;
-    TRY(open_files(db));
+    if (db->readonly) return reader_open(db);
+    TRY(state_open_files(db));
+    held_open(db);
     return recover(db);
 }
 
@@ -149,6 +151,8 @@ static void open_undo(Db *db) {
         version_release(db->durable[i].version);
         superblock_clear(env, &db->durable[i].superblock);
     }
+    reader_close(db);
+    held_close(db);
     ASSERT(db->versions == NULL);
     if (db->cache.table) cache_clear(&db->cache);
     env->reclaim = NULL;
@@ -237,6 +241,7 @@ void db_call(Db *db) {
     cache_unpin(&db->cache, db->borrowed);
     db->borrowed = NULL;
     db->now_ms = 0;
+    if (db->readonly && db->held_count) held_drop_unread(db);
     if (db->unsynced_since_ms && !db->poisoned) { /* relaxed: due at the next call */
         uint64_t now = db->env.vfs->now_ms(db->env.vfs->self);
         if (now - db->unsynced_since_ms >= db->options.relaxed_ms) {

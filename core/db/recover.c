@@ -191,6 +191,7 @@ static nacre_status recover_frame(Db *db, const Wal *log, Memtable *table, const
             if (flags & RECORD_EXPIRES) value = span_of(value.data + 8, value.size - 8);
             if ((flags & RECORD_VECTOR) && (value.size < 4 || get_u32(value.data) > value.size - 4))
                 return recover_damage(db, log, at, "record: vector");
+            if (get_u32_be(record_key(record).data) == 0) db->catalog_moved = true;
             if (lsn - table->base_lsn > UINT32_MAX || !memtable_insert(table, (uint32_t)at, (uint32_t)(lsn - table->base_lsn)))
                 return recover_damage(db, log, at, "record: key");
             at += (size_t)record_bytes;
@@ -280,7 +281,7 @@ static nacre_status recover_logs(Db *db, LogEnd ends[2], int *newer) {
     TRY(recover_log(db, older, &table, &ends[older]));
     /* Also without rows, when its LSNs are above the segments': the newer log follows them, so
      * it may be reset only after a flush has brought flushed lsn up to them. */
-    if (table->record_count > 0 || db->last_lsn > db->durable[0].superblock.flushed_lsn) {
+    if (table->record_count > 0 || db->readonly || db->last_lsn > db->durable[0].superblock.flushed_lsn) {
         db->frozen = table;
     } else {
         memtable_release(table);
@@ -299,6 +300,43 @@ static nacre_status recover_logs(Db *db, LogEnd ends[2], int *newer) {
                         "%s: rows up to %llu were durable, but segments and logs end with %llu", db->name,
                         (unsigned long long)synced, (unsigned long long)db->last_lsn);
     return NACRE_OK;
+}
+
+/* Indexes what has come to one log since it was read into `table`. */
+static nacre_status recover_follow_log(Db *db, Memtable *table, bool *done) {
+    Wal *log = &db->logs[table->log];
+    uint64_t size = 0;
+    TRY(wal_size(log, &size));
+    *done = size >= log->end && size <= table->capacity && size <= UINT32_MAX;
+    if (!*done || size == log->end) return NACRE_OK;
+    TRY(wal_read_from(log, log->end, table->arena + log->end, (size_t)(size - log->end)));
+    WalReader reader = wal_reader(log, span_of(table->arena, (size_t)size), db->last_lsn);
+    reader.at = (size_t)log->end;
+    reader.salt = log->salt;
+    reader.begun = true; /* whatever came before: the next frame follows last_lsn */
+    nacre_status status = NACRE_OK;
+    for (WalFrame frame; (status = wal_next(&reader, &frame)) == NACRE_OK;) {
+        if (frame.kind == FRAME_BATCHES) TRY(recover_frame(db, log, table, &frame));
+        db->last_lsn = table->last_lsn = frame.lsn;
+        db->replayed_frames++;
+        table->used = log->end = reader.at;
+        log->salt = reader.salt;
+    }
+    if (reader.synced > db->synced_lsn) db->synced_lsn = reader.synced;
+    if (status != NACRE_NOT_FOUND) return status;
+    *done = reader.at == size;
+    return NACRE_OK;
+}
+
+nacre_status recover_follow(Db *db, bool *done) {
+    db->catalog_moved = false;
+    /* What the other log may begin with, once this one has ended, follows its last frame. */
+    if (db->frozen && db->logs[db->active->log].end == 0) {
+        TRY(recover_follow_log(db, db->frozen, done));
+        if (!*done) return NACRE_OK;
+    }
+    TRY(recover_follow_log(db, db->active, done));
+    return db->catalog_moved ? catalog_load(db) : NACRE_OK;
 }
 
 /* After an unclean end: cuts the log, and leaves a gap of LSNs, so that none that
@@ -368,7 +406,7 @@ static nacre_status recover_existing(Db *db, Slots *slots, bool creating) {
         db->fallback = true;
         recover_note(db, slots->state[0] != SLOT_VALID ? "superblock 0 is damaged" : "superblock 1 is damaged");
     }
-    TRY(recover_previous(db, slots));
+    if (!db->readonly) TRY(recover_previous(db, slots));
     commit_recount(db);
     if (creating && !db->readonly) {
         TRY(recover_check_logs(db));
@@ -379,8 +417,8 @@ static nacre_status recover_existing(Db *db, Slots *slots, bool creating) {
     int newer = 0;
     TRY(recover_logs(db, ends, &newer));
     if (db->torn_bytes) recover_note(db, "the log ended in a write that was never acknowledged; it was cut");
-    TRY(catalog_load(db)); /* the last that may find damage: nothing was written before */
     if (db->readonly) return NACRE_OK;
+    TRY(catalog_load(db)); /* the last that may find damage: nothing was written before */
     recover_stir(db);
     for (int i = 0; i < 2; i++) TRY(wal_mend(&db->logs[i]));
     if (db->fallback) TRY(data_sync(&db->data)); /* a spoiled slot must not come back when extents are used again */

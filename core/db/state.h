@@ -56,6 +56,21 @@ typedef struct Durable {
 
 typedef enum JobKind { JOB_NONE = 0, JOB_FLUSH, JOB_MERGE } JobKind;
 
+/* An earlier state that somebody reads: in a reader one of its own, with its pin; in a
+ * writer one that a reader elsewhere pins. */
+typedef struct Held {
+    Durable state;
+    VfsFile *pin; /* NULL in a writer */
+    bool wanted;  /* seen in the last list of pins */
+} Held;
+
+/* What can be seen of the files without reading them whole: has a writer been at work? */
+typedef struct Sight {
+    bool valid[2];          /* superblocks */
+    uint64_t generation[2];
+    uint64_t sequence[2], salt[2], log_size[2], file_size;
+} Sight;
+
 /* Work under way, done in steps (maintain.c). All state is here, none on a stack. */
 typedef struct Job {
     JobKind kind;
@@ -109,6 +124,12 @@ struct nacre_db {
     SegmentIo io;
     const Kernels *kernels;
     Durable durable[2]; /* 0: newest superblock; 1: the one before */
+    VfsFile *readers;   /* where readers pin what they read; NULL: there are none, or unseen */
+    Held *held;
+    size_t held_count, held_capacity;
+    VfsFile *pin;       /* of a reader: holds durable[0]; NULL: nothing does */
+    Sight sight;        /* of a reader: when it read what it shows */
+    bool catalog_moved; /* of a reader: a batch with rows of membrane 0 was replayed */
     uint64_t epoch;
     uint8_t database_id[16];
 
@@ -168,6 +189,8 @@ const Snapshot *state_view(Db *db, const Snapshot *snapshot);
 /* NACRE_READONLY, or NACRE_IO when poisoned. */
 NACRE_CHECKED nacre_status state_writable(Db *db);
 nacre_status state_poison(Db *db, nacre_status status); /* returns status */
+/* open.c: takes the lock and opens the files, as the mode says. */
+NACRE_CHECKED nacre_status state_open_files(Db *db);
 uint64_t state_random(Db *db);
 
 /* One key in a view, newest first. NACRE_NOT_FOUND also for a deletion or an expired row. *pin holds what
@@ -234,6 +257,24 @@ NACRE_CHECKED nacre_status log_release(Db *db);
  * is the last one found, or NULL; *size becomes the record's. A lifetime in it becomes a time. */
 NACRE_CHECKED nacre_status write_check_record(Db *db, uint8_t *at, size_t left, Membrane **membrane,
                                               size_t *size);
+/* held.c: states besides `durable` whose extents stay. */
+/* Opens db->readers; where that cannot be, there are no other readers. */
+void held_open(Db *db);
+void held_close(Db *db);
+/* Room for one more, so that held_add cannot fail. */
+NACRE_CHECKED nacre_status held_reserve(Db *db);
+/* Takes `state` (and `pin`). */
+void held_add(Db *db, Durable *state, VfsFile *pin);
+/* Of a writer, after a superblock was written: lets go what no reader pins. */
+void held_ask(Db *db);
+/* Of a reader: lets go what no snapshot or cursor of its own reads. */
+void held_drop_unread(Db *db);
+
+/* reader.c: opening for reading, beside a writer or without one. */
+NACRE_CHECKED nacre_status reader_open(Db *db);
+void reader_close(Db *db);
+/* Has no writer changed anything since this state was read? */
+bool reader_is_current(Db *db);
 
 /* maintain.c */
 NACRE_CHECKED nacre_status maintain_freeze(Db *db); /* active becomes frozen; its flush begins */
@@ -256,6 +297,8 @@ BlockLayout catalog_layout(const void *db, uint32_t membrane); /* of SegmentIo *
 
 /* recover.c */
 NACRE_CHECKED nacre_status recover(Db *db);
+/* Of a reader: indexes what was appended to the active log since. *done: all that there was. */
+NACRE_CHECKED nacre_status recover_follow(Db *db, bool *done);
 /* Do the logs say no more than that a database was being made? */
 NACRE_CHECKED nacre_status recover_unfinished(const Db *db, bool *unfinished);
 

@@ -31,7 +31,7 @@ nacre_status env_fail(Env *env, nacre_status code, const char *format, ...) {
     va_start(args, format);
     vsnprintf(env->error.text, sizeof env->error.text, format, args);
     va_end(args);
-    return code;
+    return env->judge ? env->judge(env->judge_self, code) : code;
 }
 
 nacre_status env_fail_vfs(Env *env, nacre_status code, const char *what) {

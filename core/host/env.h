@@ -18,6 +18,10 @@ typedef struct Env {
     void (*reclaim)(void *self, uint64_t size);
     void *reclaim_self;
     nacre_error error;      /* of the call under way; the first cause wins */
+    /* Asked about each failure that was written down; may write it anew, and answers its
+     * status. NULL: it is as it is. */
+    nacre_status (*judge)(void *self, nacre_status code);
+    void *judge_self;
 } Env;
 
 void env_init(Env *env, const Vfs *vfs, const nacre_allocator *allocator, uint64_t budget);

@@ -13,7 +13,7 @@
 
 #include "base/span.h"
 #include "base/status.h"
-#include "host/lock_format.h"
+#include "host/holder.h"
 #include "host/vfs_posix.h"
 
 #include <dirent.h>
@@ -24,7 +24,6 @@
 #include <time.h>
 #include <unistd.h>
 #if !defined(__wasi__)
-#include <signal.h>
 #include <sys/file.h>
 #endif
 
@@ -34,29 +33,15 @@ enum { LOCK_CALM = 0 };
 enum { LOCK_CALM = O_NONBLOCK | O_NOCTTY };
 #endif
 
-#define LOCK_NUMBER_MAX ((UINT64_C(1) << 53) - 1)
-
 enum {
-    LOCK_STAT_MAX = 1024,
     LOCK_SUFFIX_MAX = 1 + LOCK_SHORT_DIGITS + 1 + 2 + 1,
     LOCK_NAME_SHOWN = 160, /* of a longer name the end is shown */
 };
 
-typedef enum LockState { LOCK_WHOLE, LOCK_NOT_WHOLE, LOCK_OTHER_VERSION } LockState;
-
-/* What a lock file says. */
-typedef struct LockHolder {
-    LockState state;
-    uint64_t pid, start;
-    char boot[LOCK_BOOT_MAX + 1];
-    char token[LOCK_TOKEN_DIGITS + 1]; /* zeros where it is not whole */
-    char host[LOCK_HOST_MAX + 1];
-} LockHolder;
-
 struct LockFile {
     int folder; /* AT_FDCWD where it cannot be opened */
     int fd;     /* natively with the advisory lock; -1 */
-    LockHolder self;
+    Holder self;
     size_t alloc_size;
     char *name, *temporary, *claim; /* relative to the folder; they follow the struct */
     const char *full_name;          /* the caller's: good while the lock is being taken */
@@ -66,75 +51,15 @@ struct LockFile {
     char names[];
 };
 
-/* ---- What the operating system knows of processes ---- */
+/* ---- Advisory locks, where there are any ---- */
 
 #if defined(__wasi__)
-static void lock_self(LockHolder *self) { strcpy(self->host, "wasi"); /* (4) */ }
-static bool lock_process_is_dead(const LockHolder *holder, const LockHolder *self) {
-    (void)holder, (void)self;
-    return false; /* (5b) */
-}
 static bool lock_advise(int fd) {
     (void)fd;
     return true;
 }
 static void lock_private(int fd) { (void)fd; }
-static uint64_t lock_process(void) { return 0; }
 #else
-
-static size_t lock_read_text(const char *path, char *into, size_t size) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return 0;
-    ssize_t got = read(fd, into, size - 1);
-    close(fd);
-    into[got > 0 ? got : 0] = '\0';
-    return got > 0 ? (size_t)got : 0;
-}
-
-/* The fields that (3) and (5d) speak of. False: cannot be read. */
-static bool lock_process_fields(const char *path, uint64_t *pid, char *state, uint64_t *threads,
-                                uint64_t *start) {
-    char text[LOCK_STAT_MAX];
-    if (!lock_read_text(path, text, sizeof text)) return false;
-    unsigned long long first = 0, count = 0, began = 0;
-    const char *at = strrchr(text, ')');
-    if (!at || sscanf(text, "%llu", &first) != 1) return false;
-    if (sscanf(at + 1,
-               " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu %*s %llu",
-               state, &count, &began) != 3)
-        return false;
-    *pid = first, *threads = count, *start = began;
-    return true;
-}
-
-static void lock_self(LockHolder *self) {
-    strcpy(self->host, "native");
-    self->pid = (uint64_t)getpid();
-    uint64_t pid = 0, threads = 0, start = 0;
-    char state = 0;
-    if (lock_process_fields("/proc//self/stat", &pid, &state, &threads, &start) && pid == self->pid)
-        self->start = start; /* (3) */
-    char boot[LOCK_BOOT_MAX + 2];
-    size_t size = lock_read_text("/proc/sys/kernel/random/boot_id", boot, sizeof boot);
-    if (size && boot[size - 1] == '\n') boot[--size] = '\0';
-    if (size && size <= LOCK_BOOT_MAX && strspn(boot, "0123456789abcdef-") == size)
-        memcpy(self->boot, boot, size + 1);
-}
-
-/* (5c), (5d) */
-static bool lock_process_is_dead(const LockHolder *holder, const LockHolder *self) {
-    if (holder->pid > INT32_MAX) return true;
-    if (kill((pid_t)holder->pid, 0) != 0 && errno == ESRCH) return true;
-    if (self->start == 0) return false; /* /proc is not ours */
-    char path[48];
-    snprintf(path, sizeof path, "/proc//%llu/stat", (unsigned long long)holder->pid);
-    uint64_t pid = 0, threads = 0, start = 0;
-    char state = 0;
-    if (!lock_process_fields(path, &pid, &state, &threads, &start)) return false;
-    if ((state == 'Z' || state == 'X') && threads <= 1) return true;
-    return holder->start != 0 && holder->start != start;
-}
-
 /* False: another process has the advisory lock. Where there are none: true. */
 static bool lock_advise(int fd) {
     while (flock(fd, LOCK_EX | LOCK_NB) != 0)
@@ -143,83 +68,8 @@ static bool lock_advise(int fd) {
 }
 
 static void lock_private(int fd) { (void)fchmod(fd, 0600); }
-static uint64_t lock_process(void) { return (uint64_t)getpid(); }
 #endif
 
-static bool lock_known(const char *boot) { return strcmp(boot, "-") != 0; }
-
-/* (5) */
-static bool lock_is_alive(const LockHolder *holder, const LockHolder *self) {
-    if (holder->state == LOCK_NOT_WHOLE) return false;
-    if (holder->state == LOCK_OTHER_VERSION) return true; /* (2) */
-    if (lock_known(holder->boot) && lock_known(self->boot) &&
-        strcmp(holder->boot, self->boot) != 0)
-        return false;
-    return holder->pid == 0 || !lock_process_is_dead(holder, self);
-}
-
-/* ---- The text ---- */
-
-static size_t lock_print(const LockHolder *h, char *text) {
-    int size = snprintf(text, LOCK_TEXT_MAX,
-                        LOCK_MAGIC LOCK_VERSION
-                        "\npid %llu\nstart %llu\nboot %s\ntoken %s\nhost %s\nend\n",
-                        (unsigned long long)h->pid, (unsigned long long)h->start, h->boot,
-                        h->token, h->host);
-    ASSERT(size > 0 && size < LOCK_TEXT_MAX);
-    return (size_t)size;
-}
-
-/* One line "label value\n": moves *at behind it. False: it is not there so. */
-static bool lock_parse_line(const char **at, const char *label, const char *alphabet, char *value,
-                            size_t size_max) {
-    size_t label_size = strlen(label);
-    if (strncmp(*at, label, label_size) != 0) return false;
-    const char *from = *at + label_size;
-    size_t size = strspn(from, alphabet);
-    if (size == 0 || size > size_max || from[size] != '\n') return false;
-    memcpy(value, from, size);
-    value[size] = '\0';
-    *at = from + size + 1;
-    return true;
-}
-
-static bool lock_parse_number(const char **at, const char *label, uint64_t *number) {
-    char digits[17];
-    if (!lock_parse_line(at, label, "0123456789", digits, 16)) return false;
-    if (digits[0] == '0' && digits[1]) return false;
-    uint64_t n = 0;
-    for (const char *d = digits; *d; d++) n = n * 10 + (uint64_t)(*d - '0');
-    *number = n;
-    return n <= LOCK_NUMBER_MAX;
-}
-
-static bool lock_parse_lines(const char *text, LockHolder *h) {
-    const char *at = text;
-    char version[8];
-    return lock_parse_line(&at, LOCK_MAGIC, "0123456789", version, sizeof version - 1) &&
-           strcmp(version, LOCK_VERSION) == 0 && lock_parse_number(&at, "pid ", &h->pid) &&
-           lock_parse_number(&at, "start ", &h->start) &&
-           lock_parse_line(&at, "boot ", "0123456789abcdef-", h->boot, LOCK_BOOT_MAX) &&
-           lock_parse_line(&at, "token ", "0123456789abcdef", h->token, LOCK_TOKEN_DIGITS) &&
-           strlen(h->token) == LOCK_TOKEN_DIGITS &&
-           lock_parse_line(&at, "host ", "abcdefghijklmnopqrstuvwxyz", h->host, LOCK_HOST_MAX) &&
-           strcmp(at, "end\n") == 0;
-}
-
-/* (1), (2). `text` ends with a zero that is not of the file. */
-static LockHolder lock_parse(const char *text, size_t size) {
-    LockHolder h = {.state = LOCK_WHOLE};
-    if (size <= LOCK_TEXT_MAX && strlen(text) == size && lock_parse_lines(text, &h)) return h;
-    h = (LockHolder){.state = LOCK_NOT_WHOLE, .boot = "-"};
-    memset(h.token, '0', LOCK_TOKEN_DIGITS);
-    const char *at = text;
-    char version[8];
-    if (lock_parse_line(&at, LOCK_MAGIC, "0123456789", version, sizeof version - 1) &&
-        strcmp(version, LOCK_VERSION) != 0)
-        h.state = LOCK_OTHER_VERSION;
-    return h;
-}
 
 /* ---- Failing in words ---- */
 
@@ -235,8 +85,8 @@ static nacre_status lock_busy(LockFile *lock, const char *why) {
     return NACRE_BUSY;
 }
 
-static nacre_status lock_busy_by(LockFile *lock, const LockHolder *by) {
-    if (by->state == LOCK_OTHER_VERSION)
+static nacre_status lock_busy_by(LockFile *lock, const Holder *by) {
+    if (by->state == HOLDER_OTHER_VERSION)
         return lock_busy(lock, "held, says a lock of another version; break it if nobody has it");
     if (by->pid == 0)
         return lock_busy(lock, "held by a program without a process id; break the lock if it is "
@@ -251,7 +101,7 @@ static nacre_status lock_busy_by(LockFile *lock, const LockHolder *by) {
 /* ---- Reading, putting ---- */
 
 /* Reads lock file `name` as it is now. Its descriptor goes to *fd where asked for. */
-static nacre_status lock_read_once(LockFile *lock, const char *name, LockHolder *holder, int *fd) {
+static nacre_status lock_read_once(LockFile *lock, const char *name, Holder *holder, int *fd) {
     char text[LOCK_TEXT_MAX + 2];
     int flags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | LOCK_CALM;
     int file = openat(lock->folder, name, flags);
@@ -271,7 +121,7 @@ static nacre_status lock_read_once(LockFile *lock, const char *name, LockHolder 
     }
     if (status == NACRE_OK) {
         text[size] = '\0';
-        *holder = lock_parse(text, size);
+        *holder = holder_parse(text, size, false);
     }
     if (fd && status == NACRE_OK) *fd = file;
     else close(file);
@@ -279,10 +129,10 @@ static nacre_status lock_read_once(LockFile *lock, const char *name, LockHolder 
 }
 
 /* "Read" of lock_format.h: a file that is not whole is given time to become so. */
-static nacre_status lock_read(LockFile *lock, const char *name, LockHolder *holder, int *fd) {
+static nacre_status lock_read(LockFile *lock, const char *name, Holder *holder, int *fd) {
     for (int waited = 0;; waited += LOCK_WAIT_STEP_MS) {
         TRY(lock_read_once(lock, name, holder, fd));
-        if (holder->state != LOCK_NOT_WHOLE || waited >= LOCK_WAIT_MS) return NACRE_OK;
+        if (holder->state != HOLDER_NOT_WHOLE || waited >= LOCK_WAIT_MS) return NACRE_OK;
         if (fd) close(*fd), *fd = -1;
         struct timespec step = {0, LOCK_WAIT_STEP_MS * 1000000L};
         (void)nanosleep(&step, NULL);
@@ -292,7 +142,7 @@ static nacre_status lock_read(LockFile *lock, const char *name, LockHolder *hold
 /* Makes file `name` with our text. *fd is left open; on failure nothing is left. */
 static nacre_status lock_write(LockFile *lock, const char *name, int *fd) {
     char text[LOCK_TEXT_MAX];
-    size_t size = lock_print(&lock->self, text);
+    size_t size = holder_print(&lock->self, text);
     int file = openat(lock->folder, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (file < 0) return lock_fail(lock, "create", name, errno);
     lock_private(file);
@@ -328,13 +178,13 @@ static nacre_status lock_put(LockFile *lock, const char *name, int *fd) {
     return NACRE_OK;
 }
 
-static bool lock_is_ours(const LockFile *lock, const LockHolder *holder) {
-    return holder->state == LOCK_WHOLE && strcmp(holder->token, lock->self.token) == 0;
+static bool lock_is_ours(const LockFile *lock, const Holder *holder) {
+    return holder->state == HOLDER_WHOLE && strcmp(holder->token, lock->self.token) == 0;
 }
 
 /* After putting or replacing: our token must stand there (7), (11). */
 static nacre_status lock_confirm(LockFile *lock) {
-    LockHolder now;
+    Holder now;
     nacre_status status = lock_read(lock, lock->name, &now, NULL);
     if (status == NACRE_OK && lock_is_ours(lock, &now)) return NACRE_OK;
     if (status == NACRE_OK || status == NACRE_NOT_FOUND)
@@ -389,19 +239,19 @@ static nacre_status lock_claim(LockFile *lock, const char *token, int *number) {
             return NACRE_OK;
         }
         if (status != NACRE_EXISTS) return status;
-        LockHolder claimer;
+        Holder claimer;
         TRY(lock_read(lock, lock->claim, &claimer, NULL));
-        if (!lock->break_it && lock_is_alive(&claimer, &lock->self))
+        if (!lock->break_it && holder_is_alive(&claimer, &lock->self))
             return lock_busy_by(lock, &claimer);
     }
     return lock_busy(lock, "too many dead claims on it");
 }
 
 /* (9)-(11): replaces the dead lock. NACRE_NOT_FOUND: it changed, look again. */
-static nacre_status lock_replace(LockFile *lock, const LockHolder *dead) {
+static nacre_status lock_replace(LockFile *lock, const Holder *dead) {
     int number = 0;
     TRY(lock_claim(lock, dead->token, &number));
-    LockHolder now;
+    Holder now;
     nacre_status status = lock_read(lock, lock->name, &now, NULL);
     if (status == NACRE_OK && strcmp(now.token, dead->token) != 0) status = NACRE_NOT_FOUND;
     if (status == NACRE_OK &&
@@ -418,11 +268,11 @@ static nacre_status lock_replace(LockFile *lock, const LockHolder *dead) {
 
 /* (8): there is a lock. NACRE_NOT_FOUND: gone or changed, try again. */
 static nacre_status lock_take_over(LockFile *lock) {
-    LockHolder holder;
+    Holder holder;
     int fd = -1;
     nacre_status status = NACRE_OK;
     TRY_OUT(lock_read(lock, lock->name, &holder, &fd));
-    if (!lock->break_it && lock_is_alive(&holder, &lock->self))
+    if (!lock->break_it && holder_is_alive(&holder, &lock->self))
         TRY_OUT(lock_busy_by(lock, &holder));
     if (!lock->break_it && !lock_advise(fd))
         TRY_OUT(lock_busy(lock, "another process holds the advisory lock on it"));
@@ -492,10 +342,7 @@ nacre_status lock_file_take(const nacre_allocator *allocator, const char *name,
     }
     lock->break_it = break_it;
     lock->message = message, lock->message_size = message_size;
-    lock->self = (LockHolder){.state = LOCK_WHOLE, .boot = "-"};
-    lock_self(&lock->self);
-    for (int i = 0; i < LOCK_TOKEN_DIGITS; i++)
-        lock->self.token[i] = "0123456789abcdef"[token[i / 2] >> (i % 2 ? 0 : 4) & 15];
+    holder_self(&lock->self, token);
     snprintf(lock->temporary, strlen(lock->name) + LOCK_SUFFIX_MAX, "%s.%.*s", lock->name,
              LOCK_SHORT_DIGITS, lock->self.token);
 
@@ -517,8 +364,8 @@ void lock_file_release(const nacre_allocator *allocator, LockFile *lock) {
     if (!lock) return;
     char nobody[1];
     lock->message = nobody, lock->message_size = sizeof nobody;
-    LockHolder now;
-    if (lock_process() == lock->self.pid && /* not a forked child of the holder */
+    Holder now;
+    if (holder_process() == lock->self.pid && /* not a forked child of the holder */
         lock_read_once(lock, lock->name, &now, NULL) == NACRE_OK && lock_is_ours(lock, &now))
         (void)unlinkat(lock->folder, lock->name, 0);
     lock_free(allocator, lock);

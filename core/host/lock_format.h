@@ -1,4 +1,4 @@
-/* lock_format.h - NAME-lock: who writes. Text, so that native code, Node and a
+/* lock_format.h - NAME-lock: who writes; and who reads. Text, so that native code, Node and a
  * person read the same thing. The JavaScript twin follows this page to the letter.
  *
  *     nacre-lock 1\n                                     magic and version
@@ -22,11 +22,13 @@
  *     user-mode emulator qemu answers for its own /proc/PID/stat itself, with another
  *     start than others see. So is 5d to be read.)
  *     boot: /proc/sys/kernel/random/boot_id without its line feed. Else "-".
- *  4. host wasi has no process ids: pid 0, start 0, boot "-".
+ *  4. host wasi has no process ids: pid 0, start 0, boot "-". A WASI host that has one
+ *     tells it in the environment: NACRE_PROCESS is the lines pid, start, boot and host of
+ *     the picture. (Node's does.)
  *
  * Who is alive (the answers are tried in this order)
  *  5. a. boot known in the file and to us, and not equal -> dead.
- *     b. pid 0, or we have no process ids (wasi) -> alive.
+ *     b. pid 0, or we have no process ids (WebAssembly) -> alive.
  *     c. pid above 2^31 - 1, or kill(pid, 0) says ESRCH -> dead. (EPERM is alive.)
  *     d. our own start is known, and /proc//PID/stat can be read:
  *        state (first field after the last ')') Z or X, and number of threads (the
@@ -70,6 +72,30 @@
  * 15. Giving back: read NAME-lock; our token (and process id) stands there -> remove
  *     it. Something else or nothing -> leave it alone.
  *
+ * Readers. NAME-lock is the writer's; a reader has a file of its own for each state that
+ * it reads, a *pin*, in the same form with another first line and one line more:
+ *
+ *     nacre-reader 1\n
+ *     pid ... start ... boot ... token ... host ...      as above
+ *     generation 17\n                                    of the superblock that it reads
+ *     end\n
+ *
+ * 16. T is a token of its own. The text is written to NAME-lock.rSHORT.new (O_CREAT|O_EXCL,
+ *     0600) and renamed to NAME-lock.rSHORT, so that a pin is whole from its first moment;
+ *     another generation is pinned in the same way over it. Whoever reads no more removes it.
+ * 17. The reader then reads the superblocks again. Where the newest is of its generation or
+ *     the next, the pin holds; else it pins the newest, and looks again.
+ * 18. The writer lists the folder after each superblock that it wrote, and before it uses
+ *     anything again that only older generations reference: of what a pin names it uses
+ *     nothing. (So a reader that came too late for generation G finds G + 2 at least in 17.)
+ *     Pins and .new files that are dead (5) or not whole it removes; an owner who finds
+ *     its .new gone begins again. A pin of another version, or one that cannot be read,
+ *     holds all generations.
+ * 19. Where a reader can make no files (a folder it may not write to, a full disk) it reads
+ *     without a pin, and what it reads may be gone any time: it notices by the checksums.
+ *     So it is with a pin of a generation that a writer, opening later, does not find.
+ * 20. break_it also removes pins without a process id.
+ *
  * Why two takers cannot both win: putting is exclusive, and claims of S are removed
  * only when NAME-lock has ceased to be S (11), for good, as tokens never come back.
  * So who made claim K after seeing claims 1 .. K-1 dead, and then still finds S (10),
@@ -89,7 +115,9 @@
 #define HOST_LOCK_FORMAT_H
 
 #define LOCK_MAGIC "nacre-lock "
+#define LOCK_READER_MAGIC "nacre-reader "
 #define LOCK_VERSION "1"
+#define LOCK_PROCESS "NACRE_PROCESS"
 
 enum {
     LOCK_TEXT_MAX = 512,

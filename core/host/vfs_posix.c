@@ -7,7 +7,7 @@
  *    created the file may have been killed before it did.
  *
  * The folder is opened together with the file, so that a later chdir is harmless.
- * Only this file and lock_file.c ask which platform it is. */
+ * Only this file, lock_file.c, pin_file.c and holder.c ask which platform it is. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -19,6 +19,7 @@
 #include "base/span.h"
 #include "base/status.h"
 #include "host/lock_file.h"
+#include "host/pin_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -286,6 +287,32 @@ static void vfs_posix_unlock(void *self, VfsFile *lock) {
     lock_file_release(&((VfsPosix *)self)->allocator, (LockFile *)lock);
 }
 
+static nacre_status vfs_posix_readers_open(void *self, const char *name, bool break_it, VfsFile **readers) {
+    VfsPosix *p = self;
+    PinFolder *folder = NULL;
+    TRY(pin_folder_open(&p->allocator, name, break_it, p->message, sizeof p->message, &folder));
+    *readers = (VfsFile *)folder;
+    return NACRE_OK;
+}
+
+static void vfs_posix_readers_close(VfsFile *readers) { pin_folder_close((PinFolder *)readers); }
+
+static nacre_status vfs_posix_pin(VfsFile *readers, uint64_t generation, VfsFile **pin) {
+    PinFile *file = (PinFile *)*pin;
+    TRY(pin_file_put((PinFolder *)readers, generation, &file));
+    *pin = (VfsFile *)file;
+    return NACRE_OK;
+}
+
+static void vfs_posix_unpin(VfsFile *readers, VfsFile *pin) { pin_file_remove((PinFolder *)readers, (PinFile *)pin); }
+
+static nacre_status vfs_posix_pins(VfsFile *readers, VfsPinVisit visit, void *self) {
+    return pin_folder_list((PinFolder *)readers, visit, self);
+}
+
+static const VfsReaders vfs_posix_readers = {vfs_posix_readers_open, vfs_posix_readers_close, vfs_posix_pin,
+                                             vfs_posix_unpin, vfs_posix_pins};
+
 uint64_t vfs_posix_now_ms(void *self) {
     struct timespec now = {0};
     (void)self;
@@ -339,6 +366,7 @@ nacre_status vfs_posix_create(const nacre_allocator *allocator, Vfs **vfs) {
                 .close = vfs_posix_close,
                 .lock = vfs_posix_lock,
                 .unlock = vfs_posix_unlock,
+                .readers = &vfs_posix_readers,
                 .now_ms = vfs_posix_now_ms,
                 .random = vfs_posix_random,
                 .message = vfs_posix_message,

@@ -169,11 +169,13 @@ nacre_status wal_size(const Wal *wal, uint64_t *size) {
     return NACRE_OK;
 }
 
-nacre_status wal_read(const Wal *wal, uint8_t *into, size_t size) {
+nacre_status wal_read_from(const Wal *wal, uint64_t offset, uint8_t *into, size_t size) {
     if (size == 0) return NACRE_OK;
-    nacre_status status = wal->env->vfs->read(wal->file, WAL_HEAD, into, size);
+    nacre_status status = wal->env->vfs->read(wal->file, WAL_HEAD + offset, into, size);
     return status == NACRE_OK ? NACRE_OK : env_fail_vfs(wal->env, status, "log");
 }
+
+nacre_status wal_read(const Wal *wal, uint8_t *into, size_t size) { return wal_read_from(wal, 0, into, size); }
 
 WalReader wal_reader(const Wal *wal, Span bytes, uint64_t known_lsn) {
     return (WalReader){.wal = wal, .bytes = bytes, .salt = wal->header.salt, .last_lsn = known_lsn};

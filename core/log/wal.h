@@ -52,6 +52,7 @@ NACRE_CHECKED nacre_status wal_sync(Wal *wal);
 /* Bytes of frames in the file, torn ones included. */
 NACRE_CHECKED nacre_status wal_size(const Wal *wal, uint64_t *size);
 NACRE_CHECKED nacre_status wal_read(const Wal *wal, uint8_t *into, size_t size);
+NACRE_CHECKED nacre_status wal_read_from(const Wal *wal, uint64_t offset, uint8_t *into, size_t size);
 
 /* Walks the frames of a log that was read into memory. */
 typedef struct WalReader {

@@ -58,6 +58,29 @@ size_t version_find_run(const Version *version, uint64_t id) {
     return at;
 }
 
+static bool segment_same_place(const Segment *a, const Segment *b) {
+    bool same = a->id == b->id;
+    for (int k = 0; k < STREAM_COUNT && same; k++) {
+        const ExtentList *x = &a->streams[k].extents, *y = &b->streams[k].extents;
+        same = x->count == y->count && (x->count == 0 || memcmp(x->items, y->items, x->count * sizeof *x->items) == 0);
+    }
+    return same;
+}
+
+Segment *version_find_segment(const Version *version, const Segment *segment) {
+    for (size_t i = 0; i < version->count; i++) {
+        const Run *run = &version->runs[i];
+        size_t low = 0, high = run->count;
+        while (low < high) { /* the first that does not end before it begins */
+            size_t middle = low + (high - low) / 2;
+            if (span_compare(segment_last_key(run->segments[middle]), segment_first_key(segment)) < 0) low = middle + 1;
+            else high = middle;
+        }
+        if (low < run->count && segment_same_place(run->segments[low], segment)) return run->segments[low];
+    }
+    return NULL;
+}
+
 nacre_status run_append(Env *env, Run *run, Segment *segment) {
     void *segments = run->segments;
     TRY(env_grow(env, &segments, &run->capacity, run->count + 1, sizeof *run->segments));

@@ -34,6 +34,8 @@ NACRE_CHECKED nacre_status version_insert_run(Version *version, size_t at, uint6
 void version_remove_run(Version *version, size_t at);
 /* Index of the run, or count. */
 size_t version_find_run(const Version *version, uint64_t id);
+/* The segment of `version` that is the same as this one, in the same place; NULL: none is. */
+Segment *version_find_segment(const Version *version, const Segment *segment);
 /* Takes another reference on the segment. */
 NACRE_CHECKED nacre_status run_append(Env *env, Run *run, Segment *segment);
 /* Hides keys <= above, and drops the segments that are wholly below. */

@@ -104,8 +104,8 @@ static void law_written_as_said(void) {
     REQUIRE(file != NULL);
     size_t size = fread(text, 1, sizeof text - 1, file);
     fclose(file);
-    LockHolder holder = lock_parse(text, size);
-    CHECK(holder.state == LOCK_WHOLE);
+    Holder holder = holder_parse(text, size, false);
+    CHECK(holder.state == HOLDER_WHOLE);
     CHECK(strncmp(text, "nacre-lock 1\npid ", 17) == 0);
     CHECK(strcmp(text + size - 5, "\nend\n") == 0);
 #if defined(__wasi__)
@@ -204,26 +204,26 @@ static void what_cannot_be_a_lock_is_said(void) { each_kind(law_no_folder); }
 static void parsing_takes_only_the_format(void) {
     static const struct {
         const char *text;
-        LockState state;
+        HolderState state;
     } rows[] = {
-        {"nacre-lock 1\npid 1\nstart 0\nboot -\ntoken 00112233445566778899aabbccddeeff\nhost x\nend\n", LOCK_WHOLE},
-        {"nacre-lock 1\npid 9007199254740991\nstart 0\nboot -\ntoken 00112233445566778899aabbccddeeff\nhost x\nend\n", LOCK_WHOLE},
-        {"nacre-lock 1\npid 9007199254740992\nstart 0\nboot -\ntoken 00112233445566778899aabbccddeeff\nhost x\nend\n", LOCK_NOT_WHOLE},
-        {"nacre-lock 1\npid 1\nstart 0\nboot -\ntoken 00112233445566778899AABBCCDDEEFF\nhost x\nend\n", LOCK_NOT_WHOLE},
-        {"nacre-lock 1\npid 1\nstart 0\nboot -\ntoken 00112233445566778899aabbccddeef\nhost x\nend\n", LOCK_NOT_WHOLE},
-        {"nacre-lock 1\npid -1\nstart 0\nboot -\ntoken 00112233445566778899aabbccddeeff\nhost x\nend\n", LOCK_NOT_WHOLE},
-        {"nacre-lock 1\npid 1\nstart 00\nboot -\ntoken 00112233445566778899aabbccddeeff\nhost x\nend\n", LOCK_NOT_WHOLE},
-        {"nacre-lock 1\npid 1\nstart 0\nboot \ntoken 00112233445566778899aabbccddeeff\nhost x\nend\n", LOCK_NOT_WHOLE},
-        {"nacre-lock 1\npid 1\nstart 0\nboot -\ntoken 00112233445566778899aabbccddeeff\nhost X\nend\n", LOCK_NOT_WHOLE},
-        {"nacre-lock 1\npid 1\nstart 0\nboot -\ntoken 00112233445566778899aabbccddeeff\nhost x\nend", LOCK_NOT_WHOLE},
-        {"nacre-lock 1\nstart 0\npid 1\nboot -\ntoken 00112233445566778899aabbccddeeff\nhost x\nend\n", LOCK_NOT_WHOLE},
-        {"nacre-lock 12\n", LOCK_OTHER_VERSION},
-        {"nacre-lock 12", LOCK_NOT_WHOLE},
-        {"nacre-lock \n", LOCK_NOT_WHOLE},
-        {"", LOCK_NOT_WHOLE},
+        {"nacre-lock 1\npid 1\nstart 0\nboot -\ntoken 00112233445566778899aabbccddeeff\nhost x\nend\n", HOLDER_WHOLE},
+        {"nacre-lock 1\npid 9007199254740991\nstart 0\nboot -\ntoken 00112233445566778899aabbccddeeff\nhost x\nend\n", HOLDER_WHOLE},
+        {"nacre-lock 1\npid 9007199254740992\nstart 0\nboot -\ntoken 00112233445566778899aabbccddeeff\nhost x\nend\n", HOLDER_NOT_WHOLE},
+        {"nacre-lock 1\npid 1\nstart 0\nboot -\ntoken 00112233445566778899AABBCCDDEEFF\nhost x\nend\n", HOLDER_NOT_WHOLE},
+        {"nacre-lock 1\npid 1\nstart 0\nboot -\ntoken 00112233445566778899aabbccddeef\nhost x\nend\n", HOLDER_NOT_WHOLE},
+        {"nacre-lock 1\npid -1\nstart 0\nboot -\ntoken 00112233445566778899aabbccddeeff\nhost x\nend\n", HOLDER_NOT_WHOLE},
+        {"nacre-lock 1\npid 1\nstart 00\nboot -\ntoken 00112233445566778899aabbccddeeff\nhost x\nend\n", HOLDER_NOT_WHOLE},
+        {"nacre-lock 1\npid 1\nstart 0\nboot \ntoken 00112233445566778899aabbccddeeff\nhost x\nend\n", HOLDER_NOT_WHOLE},
+        {"nacre-lock 1\npid 1\nstart 0\nboot -\ntoken 00112233445566778899aabbccddeeff\nhost X\nend\n", HOLDER_NOT_WHOLE},
+        {"nacre-lock 1\npid 1\nstart 0\nboot -\ntoken 00112233445566778899aabbccddeeff\nhost x\nend", HOLDER_NOT_WHOLE},
+        {"nacre-lock 1\nstart 0\npid 1\nboot -\ntoken 00112233445566778899aabbccddeeff\nhost x\nend\n", HOLDER_NOT_WHOLE},
+        {"nacre-lock 12\n", HOLDER_OTHER_VERSION},
+        {"nacre-lock 12", HOLDER_NOT_WHOLE},
+        {"nacre-lock \n", HOLDER_NOT_WHOLE},
+        {"", HOLDER_NOT_WHOLE},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        LockHolder h = lock_parse(rows[i].text, strlen(rows[i].text));
+        Holder h = holder_parse(rows[i].text, strlen(rows[i].text), false);
         if (!CHECK(h.state == rows[i].state)) printf("    row %zu\n", i);
         CHECK_EQ(strlen(h.token), LOCK_TOKEN_DIGITS);
     }
@@ -314,8 +314,8 @@ static void law_same_process(void) {
 static void opening_twice_in_one_process_is_busy(void) { each_kind(law_same_process); }
 
 static void law_identity(void) {
-    LockHolder us = {.boot = "-"};
-    lock_self(&us);
+    Holder us;
+    holder_self(&us, (const uint8_t[HOLDER_TOKEN_SIZE]){0});
     bool proc = us.start != 0;
     const char *other = "00000000-1111-2222-3333-444444444444";
     const struct {
@@ -326,7 +326,7 @@ static void law_identity(void) {
         {us.pid, us.start, us.boot, "node", true},
         {us.pid, us.start + 1, us.boot, "node", !proc}, /* the number was given anew */
         {us.pid, 0, us.boot, "node", true},
-        {us.pid, us.start, other, "node", !lock_known(us.boot)}, /* before the last boot */
+        {us.pid, us.start, other, "node", strcmp(us.boot, "-") == 0}, /* before the last boot */
         {us.pid, us.start, "-", "native", true},
         {us.pid, us.start + 1, "-", "native", !proc},
         {1, 0, us.boot, "native", true},

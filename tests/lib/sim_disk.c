@@ -50,8 +50,16 @@ typedef struct SimHandle {
     bool writable, lock;
 } SimHandle;
 
+/* A pin of a reader; the disk itself stands for the folder that they are in. */
+typedef struct SimPin {
+    uint64_t generation;
+    struct SimPin *next;
+} SimPin;
+
 struct SimDisk {
     Vfs vfs;
+    SimPin *pins;
+    bool no_pins;
     SimFile *files;
     size_t file_count, file_capacity;
     uint64_t order;
@@ -470,6 +478,64 @@ static void sim_unlock(void *self, VfsFile *lock) {
     if (lock) sim_handle_free((SimHandle *)lock);
 }
 
+static nacre_status sim_readers_open(void *self, const char *name, bool break_it, VfsFile **readers) {
+    SimDisk *disk = self;
+    (void)break_it;
+    if (disk->no_pins) return sim_fail(disk, NACRE_PERMISSION, name, "no place for pins, as ordered");
+    *readers = self;
+    return NACRE_OK;
+}
+
+static void sim_readers_close(VfsFile *readers) { (void)readers; }
+
+static nacre_status sim_pin(VfsFile *readers, uint64_t generation, VfsFile **pin) {
+    SimDisk *disk = (SimDisk *)readers;
+    if (disk->off) return sim_fail(disk, NACRE_IO, "pin", "no power");
+    SimPin *p = (SimPin *)*pin;
+    if (!p) {
+        p = sim_realloc(NULL, sizeof *p);
+        p->next = disk->pins;
+        disk->pins = p;
+    }
+    p->generation = generation;
+    *pin = (VfsFile *)p;
+    return NACRE_OK;
+}
+
+static void sim_unpin(VfsFile *readers, VfsFile *pin) {
+    SimDisk *disk = (SimDisk *)readers;
+    SimPin **at = &disk->pins;
+    while (*at && *at != (SimPin *)pin) at = &(*at)->next;
+    if (!*at) return; /* a crash has forgotten it */
+    *at = (*at)->next;
+    free(pin);
+}
+
+static nacre_status sim_pins(VfsFile *readers, VfsPinVisit visit, void *self) {
+    SimDisk *disk = (SimDisk *)readers;
+    if (disk->off) return sim_fail(disk, NACRE_IO, "pins", "no power");
+    for (SimPin *p = disk->pins; p; p = p->next) visit(self, p->generation);
+    return NACRE_OK;
+}
+
+static const VfsReaders sim_readers = {sim_readers_open, sim_readers_close, sim_pin, sim_unpin, sim_pins};
+
+static void sim_forget_pins(SimDisk *disk) {
+    while (disk->pins) {
+        SimPin *next = disk->pins->next;
+        free(disk->pins);
+        disk->pins = next;
+    }
+}
+
+size_t sim_disk_pins(const SimDisk *disk) {
+    size_t count = 0;
+    for (SimPin *p = disk->pins; p; p = p->next) count++;
+    return count;
+}
+
+void sim_disk_no_pins(SimDisk *disk) { disk->no_pins = true; }
+
 static uint64_t sim_now_ms(void *self) { return ((SimDisk *)self)->clock; }
 
 static void sim_random_verb(void *self, void *into, size_t size) {
@@ -496,6 +562,7 @@ SimDisk *sim_disk_new(uint64_t seed) {
                 .close = sim_close,
                 .lock = sim_lock,
                 .unlock = sim_unlock,
+                .readers = &sim_readers,
                 .now_ms = sim_now_ms,
                 .random = sim_random_verb,
                 .message = sim_message},
@@ -516,6 +583,7 @@ static void sim_forget_log(SimDisk *disk) {
 void sim_disk_free(SimDisk *disk) {
     if (!disk) return;
     while (disk->handles) sim_handle_free(disk->handles);
+    sim_forget_pins(disk);
     sim_forget_log(disk);
     for (size_t i = 0; i < disk->file_count; i++) {
         SimFile *file = &disk->files[i];
@@ -792,6 +860,7 @@ void sim_disk_crash(SimDisk *disk, SimCrash policy, uint64_t seed) {
         sim_image_copy(&file->durable, &file->image);
         disk->used += file->image.size;
     }
+    sim_forget_pins(disk);
     disk->life++;
     disk->off = false;
     disk->off_at = SIZE_MAX;

@@ -23,7 +23,7 @@
  * 4. A file whose creation did not arrive is gone, with all its writes.
  * 5. After a crash every old handle answers NACRE_IO; close still frees it.
  *
- * Lock and unlock are no operations; a crash forgets locks. Ordinary malloc; out of
+ * Lock and unlock are no operations, nor are pins; a crash forgets both. Ordinary malloc; out of
  * memory aborts. */
 #ifndef TESTS_SIM_DISK_H
 #define TESTS_SIM_DISK_H
@@ -80,6 +80,12 @@ void sim_disk_copy(const SimDisk *from, SimDisk *into);
  * into `into` stopped, if that was not later. The recording must have begun on an
  * empty disk (sim_disk_new) and not have crashed; failed operations are replayed as what they left. */
 void sim_disk_replay(const SimDisk *recording, size_t operations, SimDisk *into);
+
+/* ---- Readers ---- */
+
+size_t sim_disk_pins(const SimDisk *disk);
+/* From now on there is no place for pins, as in a folder that may only be read. */
+void sim_disk_no_pins(SimDisk *disk);
 
 /* ---- Power ---- */
 
