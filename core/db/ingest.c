@@ -42,6 +42,13 @@ static nacre_status ingest_refuse(const Ingest *ingest) {
     return env_fail(&ingest->db->env, NACRE_MISUSE, "%s: an earlier failure left rows unfinished; abort", ingest->db->name);
 }
 
+/* Bit by bit: the commit then waits for the rest only. */
+static nacre_status ingest_sync(Db *db) {
+    if (db->data.unsynced < SYNC_BYTES) return NACRE_OK;
+    nacre_status status = data_sync(&db->data);
+    return status == NACRE_OK ? NACRE_OK : state_poison(db, status);
+}
+
 static nacre_status ingest_end_segment(Ingest *ingest) {
     Db *db = ingest->db;
     Segment *segment = NULL;
@@ -53,10 +60,7 @@ static nacre_status ingest_end_segment(Ingest *ingest) {
     ingest->writing = false;
     nacre_status status = run_append(&db->env, &ingest->version->runs[0], segment);
     segment_release(segment);
-    if (status == NACRE_OK && db->data.unsynced >= SYNC_BYTES) {
-        status = data_sync(&db->data); /* bit by bit: the commit waits for the rest only */
-        if (status != NACRE_OK) return state_poison(db, status);
-    }
+    if (status == NACRE_OK) status = ingest_sync(db);
     ingest->failed = status != NACRE_OK;
     return status;
 }
@@ -70,28 +74,66 @@ static nacre_status ingest_room(Db *db) {
                     db->name, (unsigned long long)db->options.database_size);
 }
 
-nacre_status ingest_add(Ingest *ingest, const Entry *entry) {
+/* A segment to write into. */
+static nacre_status ingest_writer(Ingest *ingest) {
     Db *db = ingest->db;
     ASSERT(ingest->version && ingest->version->count > 0);
     if (ingest->failed) return ingest_refuse(ingest);
-    ingest->failed = true; /* until the row is there: none is left out */
-    if (!ingest->writing) {
-        TRY(state_writable(db));
-        TRY(ingest_room(db));
-        segment_writer_init(&ingest->writer, &db->io, &db->map, db->ids.next_segment++);
-        ingest->writing = true;
+    ingest->failed = true; /* until what was asked for is done: nothing is left out */
+    if (ingest->writing) return NACRE_OK;
+    TRY(state_writable(db));
+    TRY(ingest_room(db));
+    segment_writer_init(&ingest->writer, &db->io, &db->map, db->ids.next_segment++);
+    ingest->writing = true;
+    return NACRE_OK;
+}
+
+/* A segment that is one large value is taken over as it is. */
+static nacre_status ingest_adopt(Ingest *ingest, Segment *segment) {
+    TRY(ingest_own(ingest));
+    return run_append(&ingest->db->env, &ingest->version->runs[0], segment);
+}
+
+static nacre_status ingest_row(Ingest *ingest, const Entry *entry) {
+    Db *db = ingest->db;
+    bool solo = entry_is_solo(entry), streamed = (entry->flags & ENTRY_BLOB) && !entry->segment;
+    if (solo && !streamed) {
+        TRY(ingest_end_segment(ingest));
+        if (entry->segment && segment_is_solo(entry->segment) && entry->blob.pieces)
+            return ingest_adopt(ingest, entry->segment);
     }
+    TRY(ingest_writer(ingest));
+    TRY(segment_writer_add(&ingest->writer, entry));
+    ingest->failed = false;
+    bool full = segment_writer_size(&ingest->writer) >= db->segment_size || ingest->writer.rows >= db->segment_rows;
+    return solo || full ? ingest_end_segment(ingest) : NACRE_OK;
+}
+
+nacre_status ingest_add(Ingest *ingest, const Entry *entry) {
+    Db *db = ingest->db;
     db->map.reserve = db->reserve;
-    nacre_status status = segment_writer_add(&ingest->writer, entry);
-    ingest->failed = status != NACRE_OK;
-    if (!ingest->failed &&
-        (segment_writer_size(&ingest->writer) >= db->segment_size || ingest->writer.rows >= db->segment_rows))
-        status = ingest_end_segment(ingest);
+    nacre_status status = ingest_row(ingest, entry);
     db->map.reserve = 0;
     TRY(status);
     ingest->bytes += entry->key.size - 4 + entry->value.size + entry->vector.size;
     if (entry->flags & ENTRY_BLOB) ingest->bytes += entry->blob.size;
     return NACRE_OK;
+}
+
+static nacre_status ingest_stream_bytes(Ingest *ingest, Span bytes) {
+    Db *db = ingest->db;
+    if (ingest->writing && ingest->writer.rows > 0) TRY(ingest_end_segment(ingest));
+    TRY(ingest_writer(ingest));
+    TRY(segment_writer_stream(&ingest->writer, bytes));
+    ingest->failed = false;
+    return ingest_sync(db);
+}
+
+nacre_status ingest_stream(Ingest *ingest, Span bytes) {
+    ingest->db->map.reserve = ingest->db->reserve;
+    nacre_status status = ingest_stream_bytes(ingest, bytes);
+    ingest->db->map.reserve = 0;
+    return status;
 }
 
 nacre_status ingest_end_run(Ingest *ingest) {

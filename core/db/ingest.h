@@ -33,6 +33,9 @@ NACRE_CHECKED nacre_status ingest_new_run(Ingest *ingest);
 /* Keys rise within a run. A failure leaves the run unfinished: only ingest_drop_runs and
  * ingest_free may follow. */
 NACRE_CHECKED nacre_status ingest_add(Ingest *ingest, const Entry *entry);
+/* The next bytes of a large value. The row that has it is added after all of them: with
+ * ENTRY_BLOB | ENTRY_PIECES, the value's size in blob, and no segment. */
+NACRE_CHECKED nacre_status ingest_stream(Ingest *ingest, Span bytes);
 /* Closes the segment under way, so that the version shows all that was added. A run of no
  * rows is taken out again. */
 NACRE_CHECKED nacre_status ingest_end_run(Ingest *ingest);

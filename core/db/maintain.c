@@ -133,16 +133,42 @@ static nacre_status job_remember_key(Db *db, Job *job, Span key) {
     return NACRE_OK;
 }
 
+/* A value so large has a segment to itself (segment_format.h, rule 10). Where it has one already
+ * that is taken over as it is: *written says whether anything was copied. */
+static nacre_status job_solo_row(Db *db, Job *job, const Entry *entry, bool *written) {
+    TRY(job_close_segment(db, job));
+    *written = !(entry->segment && segment_is_solo(entry->segment) && entry->blob.pieces);
+    if (*written) {
+        segment_writer_init(&job->writer, &db->io, &db->map, db->ids.next_segment++);
+        job->writing = true;
+        TRY(segment_writer_add(&job->writer, entry));
+        return job_close_segment(db, job);
+    }
+    void *finished = job->finished;
+    TRY(env_grow(&db->env, &finished, &job->finished_capacity, job->finished_count + 1, sizeof(Segment *)));
+    job->finished = finished;
+    job->finished[job->finished_count++] = entry->segment;
+    segment_retain(entry->segment);
+    return NACRE_OK;
+}
+
 static nacre_status job_row(Db *db, Job *job, uint64_t *work) {
     Entry entry;
     merge_entry(&job->merge, &entry);
     *work += entry.key.size + entry.value.size + entry.vector.size + 16;
-    if (entry.flags & ENTRY_BLOB) *work += entry.blob.size;
+    if ((entry.flags & ENTRY_BLOB) && !segment_is_solo(entry.segment)) *work += entry.blob.size;
     if ((entry.flags & ENTRY_VECTOR) && entry.segment) {
         const Membrane *membrane = catalog_by_id(db, get_u32_be(entry.key.data));
         *work += membrane ? (uint64_t)membrane->schema.dimensions * 4 : 0;
     }
     if (job_keeps(db, job, &entry)) {
+        if (entry_is_solo(&entry)) {
+            bool written = false;
+            TRY(job_remember_key(db, job, entry.key));
+            TRY(job_solo_row(db, job, &entry, &written));
+            TRY(merge_next(&job->merge));
+            return written && job->kind == JOB_MERGE ? merge_commit(db, job) : NACRE_OK;
+        }
         if (!job->writing) {
             segment_writer_init(&job->writer, &db->io, &db->map, db->ids.next_segment++);
             job->writing = true;
@@ -304,6 +330,14 @@ static nacre_status merge_resume(Db *db, Job *job, bool *resumed) {
     return NACRE_OK;
 }
 
+/* Bytes that merging a run would copy. */
+static uint64_t run_cost(const Run *run) {
+    uint64_t bytes = 0;
+    for (size_t s = 0; s < run->count; s++)
+        if (!segment_is_solo(run->segments[s])) bytes += segment_bytes(run->segments[s]);
+    return bytes;
+}
+
 /* How a merge of runs [first, first + *count) is to go: into the next tier, or with all
  * that is older into the last level. */
 static void merge_plan(Db *db, size_t *first, size_t *count, uint32_t *tier, double *rate) {
@@ -311,10 +345,10 @@ static void merge_plan(Db *db, size_t *first, size_t *count, uint32_t *tier, dou
     uint64_t upper = 0, last = 0, input = 0;
     bool idle = true;
     for (size_t i = 0; i < version->count; i++)
-        *(version->runs[i].tier == TIER_LAST ? &last : &upper) += run_bytes(&version->runs[i]);
+        *(version->runs[i].tier == TIER_LAST ? &last : &upper) += run_cost(&version->runs[i]);
     for (size_t i = *first; i < version->count; i++) {
         idle &= !maintain_busy(db, version->runs[i].id);
-        input += run_bytes(&version->runs[i]);
+        input += run_cost(&version->runs[i]);
     }
     *tier = version->runs[*first].tier + 1;
     if (*tier >= TIER_LAST) *tier = TIER_LAST - 1;

@@ -169,9 +169,11 @@ nacre_status row_load(Db *db, uint32_t membrane, const Entry *entry, bool want_v
     row->expires = entry->flags & ENTRY_EXPIRES ? entry->expires : 0;
     if (entry->flags & ENTRY_BLOB) {
         void *memory = *blob;
-        if (entry->blob.size > entry->segment->streams[STREAM_BLOBS].size)
-            return env_fail(&db->env, NACRE_CORRUPT, "%s: segment %llu: a value of %llu bytes", db->name,
-                            (unsigned long long)entry->segment->id, (unsigned long long)entry->blob.size);
+        TRY(segment_check_blob(entry->segment, &entry->blob));
+        if (entry->blob.size > LIMIT_VALUE_SIZE)
+            return env_fail(&db->env, NACRE_RESOURCE_EXHAUSTED,
+                            "a value of %llu bytes, at most %d are read at once: read it as a stream",
+                            (unsigned long long)entry->blob.size, LIMIT_VALUE_SIZE);
         TRY(env_grow(&db->env, &memory, blob_capacity, (size_t)entry->blob.size, 1));
         *blob = memory;
         TRY(segment_read_blob(entry->segment, entry->blob, *blob));

@@ -49,6 +49,7 @@ static const char *block_check_rows(const Block *block, uint32_t size) {
         if (from > to || to > size) return "value offsets";
         uint32_t flags = block->flags[i], need = block_head_size(flags);
         if (flags & ~ENTRY_FLAGS_KNOWN) return "flags of a later version";
+        if ((flags & ENTRY_PIECES) && !(flags & ENTRY_BLOB)) return "pieces of no blob";
         if (to - from < need || ((flags & ENTRY_BLOB) && to - from != need)) return "value size";
         if ((flags & ENTRY_DELETE) && (flags != ENTRY_DELETE || from != to)) return "deleted row with a value";
     }
@@ -65,7 +66,8 @@ const char *block_open(Block *block, const uint8_t *data, size_t pages_size, uin
         if (size < BLOCK_LONG_HEAD || n != 1) return "long row";
         uint32_t flags = data[BLOCK_HEAD], key = get_u32(data + BLOCK_HEAD + 4), value = get_u32(data + BLOCK_HEAD + 8);
         uint32_t need = block_head_size(flags);
-        if ((flags & ~ENTRY_FLAGS_KNOWN) || (uint64_t)BLOCK_LONG_HEAD + key + value != size || value < need)
+        if ((flags & ~ENTRY_FLAGS_KNOWN) || ((flags & ENTRY_PIECES) && !(flags & ENTRY_BLOB)) ||
+            (uint64_t)BLOCK_LONG_HEAD + key + value != size || value < need)
             return "long row";
         if ((flags & ENTRY_DELETE) && (flags != ENTRY_DELETE || value != 0)) return "deleted row with a value";
         if ((flags & ENTRY_BLOB) && value != need) return "long row";

@@ -11,6 +11,7 @@ struct Segment;
 
 typedef struct BlobRef {
     uint64_t offset, size, checksum;
+    bool pieces; /* ENTRY_PIECES */
 } BlobRef;
 
 typedef struct Entry {
@@ -23,6 +24,11 @@ typedef struct Entry {
     uint64_t expires; /* ENTRY_EXPIRES: milliseconds since 1970 */
     struct Segment *segment; /* which blob and slot belong to; NULL: a memtable */
 } Entry;
+
+/* Does its value make it a row that has a segment to itself (segment_format.h, rule 10)? */
+static inline bool entry_is_solo(const Entry *entry) {
+    return (entry->flags & ENTRY_BLOB ? entry->blob.size : entry->value.size) >= SOLO_BYTES;
+}
 
 /* Rows in the order of keys, deletions included. Bytes of the current row are
  * borrowed until the iterator moves. `valid` false: it stands nowhere. */

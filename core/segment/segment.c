@@ -248,7 +248,8 @@ void segment_entry(Segment *segment, const Block *block, uint32_t row, Entry *en
         value = span_of(value.data + 4, value.size - 4);
     }
     if (entry->flags & ENTRY_BLOB) {
-        entry->blob = (BlobRef){get_u64(value.data), get_u64(value.data + 8), get_u64(value.data + 16)};
+        entry->blob = (BlobRef){get_u64(value.data), get_u64(value.data + 8), get_u64(value.data + 16),
+                                (entry->flags & ENTRY_PIECES) != 0};
         value = (Span){NULL, 0};
     }
     entry->value = value;
@@ -281,13 +282,62 @@ nacre_status segment_get(Segment *segment, Span key, uint64_t hash, Entry *entry
 
 /* ---- blobs and vectors ---- */
 
-nacre_status segment_read_blob(Segment *segment, BlobRef blob, uint8_t *into) {
-    if (blob.size > SIZE_MAX) return segment_corrupt(segment, "a value larger than memory");
-    TRY(data_read(segment->io->data, &segment->streams[STREAM_BLOBS].extents, blob.offset, into, (size_t)blob.size));
-    if (checksum64(blob.size, into, (size_t)blob.size) == blob.checksum) return NACRE_OK;
+static nacre_status segment_blob_corrupt(const Segment *segment, const BlobRef *blob, uint64_t at) {
     return env_fail(segment->io->env, NACRE_CORRUPT, "%s: segment %llu: value of %llu bytes at %llu: checksum",
-                    segment->io->data->name, (unsigned long long)segment->id, (unsigned long long)blob.size,
-                    (unsigned long long)blob.offset);
+                    segment->io->data->name, (unsigned long long)segment->id, (unsigned long long)blob->size,
+                    (unsigned long long)(blob->offset + at));
+}
+
+static uint64_t blob_table_size(const BlobRef *blob) { return blob->pieces ? 8 * piece_count_of(blob->size) : 0; }
+
+nacre_status segment_check_blob(const Segment *segment, const BlobRef *blob) {
+    uint64_t end = segment->streams[STREAM_BLOBS].size;
+    if (blob->offset <= end && blob->size <= end - blob->offset &&
+        blob_table_size(blob) <= end - blob->offset - blob->size)
+        return NACRE_OK;
+    return segment_corrupt(segment, "a row refers to a value that is not there");
+}
+
+nacre_status segment_blob_table(Segment *segment, const BlobRef *blob, uint8_t **table, size_t *capacity) {
+    TRY(segment_check_blob(segment, blob));
+    uint64_t size = blob_table_size(blob);
+    void *memory = *table;
+    if (size > UINT32_MAX / 2) return segment_corrupt(segment, "a value larger than memory");
+    TRY(env_grow(segment->io->env, &memory, capacity, (size_t)size + 1, 1));
+    *table = memory;
+    TRY(data_read(segment->io->data, &segment->streams[STREAM_BLOBS].extents, blob->offset + blob->size, *table,
+                  (size_t)size));
+    if (checksum64(blob->size, *table, (size_t)size) == blob->checksum) return NACRE_OK;
+    return segment_blob_corrupt(segment, blob, blob->size);
+}
+
+nacre_status segment_blob_piece(Segment *segment, const BlobRef *blob, const uint8_t *table, uint64_t index,
+                                uint8_t *into) {
+    uint64_t at = index * PIECE_SIZE, left = blob->size - at;
+    ASSERT(at < blob->size);
+    size_t size = left < PIECE_SIZE ? (size_t)left : PIECE_SIZE;
+    TRY(data_read(segment->io->data, &segment->streams[STREAM_BLOBS].extents, blob->offset + at, into, size));
+    if (checksum64(index, into, size) == get_u64(table + 8 * (size_t)index)) return NACRE_OK;
+    return segment_blob_corrupt(segment, blob, at);
+}
+
+static nacre_status segment_read_pieces(Segment *segment, const BlobRef *blob, uint8_t *into) {
+    uint8_t *table = NULL;
+    size_t capacity = 0;
+    nacre_status status = segment_blob_table(segment, blob, &table, &capacity);
+    for (uint64_t i = 0; i < piece_count_of(blob->size) && status == NACRE_OK; i++)
+        status = segment_blob_piece(segment, blob, table, i, into + i * PIECE_SIZE);
+    env_free(segment->io->env, table, capacity);
+    return status;
+}
+
+nacre_status segment_read_blob(Segment *segment, BlobRef blob, uint8_t *into) {
+    TRY(segment_check_blob(segment, &blob));
+    if (blob.size > SIZE_MAX / 2) return segment_corrupt(segment, "a value larger than memory");
+    if (blob.pieces) return segment_read_pieces(segment, &blob, into);
+    TRY(data_read(segment->io->data, &segment->streams[STREAM_BLOBS].extents, blob.offset, into, (size_t)blob.size));
+    return checksum64(blob.size, into, (size_t)blob.size) == blob.checksum ? NACRE_OK
+                                                                           : segment_blob_corrupt(segment, &blob, 0);
 }
 
 /* Reads whole units from `first` on, `size` bytes, and checks each. */
@@ -394,6 +444,25 @@ static nacre_status segment_check_status(SegmentCheck *check, nacre_status statu
     return NACRE_OK;
 }
 
+/* Every byte of a value that lies apart; one of pieces, piece by piece. */
+static nacre_status segment_check_value(SegmentCheck *check, const BlobRef *blob) {
+    Segment *segment = check->segment;
+    Env *env = segment->io->env;
+    if (segment_check_blob(segment, blob) != NACRE_OK) return segment_check_status(check, NACRE_CORRUPT, blob->offset);
+    size_t size = blob->pieces ? PIECE_SIZE : (size_t)blob->size, table_capacity = 0;
+    uint8_t *bytes = env_alloc(env, size), *table = NULL;
+    if (!bytes) return NACRE_RESOURCE_EXHAUSTED;
+    nacre_status status = blob->pieces ? segment_blob_table(segment, blob, &table, &table_capacity)
+                                       : segment_read_blob(segment, *blob, bytes);
+    status = segment_check_status(check, status, blob->offset);
+    for (uint64_t i = 0; table_capacity && i < piece_count_of(blob->size) && status == NACRE_OK; i++)
+        status = segment_check_status(check, segment_blob_piece(segment, blob, table, i, bytes),
+                                      blob->offset + i * PIECE_SIZE);
+    env_free(env, bytes, size);
+    env_free(env, table, table_capacity);
+    return status;
+}
+
 static nacre_status segment_check_row(SegmentCheck *check, const Block *block, uint32_t row) {
     Segment *segment = check->segment;
     Span suffix = block_suffix(block, row);
@@ -410,18 +479,7 @@ static nacre_status segment_check_row(SegmentCheck *check, const Block *block, u
         segment_report(check, check->rows, "the filter denies a key that is there");
     Entry entry = {.key = key};
     segment_entry(segment, block, row, &entry);
-    if (entry.flags & ENTRY_BLOB) {
-        uint64_t end = segment->streams[STREAM_BLOBS].size;
-        if (entry.blob.offset > end || entry.blob.size > end - entry.blob.offset) {
-            segment_report(check, entry.blob.offset, "a row refers to a value that is not there");
-        } else {
-            uint8_t *blob = env_alloc(segment->io->env, (size_t)entry.blob.size);
-            if (!blob) return NACRE_RESOURCE_EXHAUSTED;
-            nacre_status status = segment_read_blob(segment, entry.blob, blob);
-            env_free(segment->io->env, blob, (size_t)entry.blob.size);
-            TRY(segment_check_status(check, status, entry.blob.offset));
-        }
-    }
+    if (entry.flags & ENTRY_BLOB) TRY(segment_check_value(check, &entry.blob));
     if (entry.flags & ENTRY_VECTOR) {
         Section section;
         if (size < 4 || !segment_find_section(segment, get_u32_be(key.data), &section) ||

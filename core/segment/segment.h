@@ -71,6 +71,10 @@ void segment_release(Segment *segment);
 static inline Span segment_first_key(const Segment *s) { return span_of(s->first_key, s->first_key_size); }
 static inline Span segment_last_key(const Segment *s) { return span_of(s->last_key, s->last_key_size); }
 uint64_t segment_bytes(const Segment *segment); /* of extents */
+/* One row, and a value that makes it stand alone (segment_format.h, rule 10). */
+static inline bool segment_is_solo(const Segment *s) {
+    return s->rows == 1 && s->streams[STREAM_BLOBS].size >= SOLO_BYTES;
+}
 
 /* Makes segment->meta readable until the pin is given back by cache_unpin. */
 NACRE_CHECKED nacre_status segment_pin_meta(Segment *segment, CacheEntry **pin);
@@ -95,6 +99,14 @@ NACRE_CHECKED nacre_status segment_get(Segment *segment, Span key, uint64_t hash
 /* Fills entry's flags, value, slot and blob from row `row`; key is the caller's. */
 void segment_entry(Segment *segment, const Block *block, uint32_t row, Entry *entry);
 
+/* A blob's bytes, and the checksums of its pieces, lie within the stream. */
+NACRE_CHECKED nacre_status segment_check_blob(const Segment *segment, const BlobRef *blob);
+/* The checksums of a blob's pieces, checked, into a buffer that grows. */
+NACRE_CHECKED nacre_status segment_blob_table(Segment *segment, const BlobRef *blob, uint8_t **table,
+                                              size_t *capacity);
+/* One piece of it, checked: PIECE_SIZE bytes, or what is left of the last one. */
+NACRE_CHECKED nacre_status segment_blob_piece(Segment *segment, const BlobRef *blob, const uint8_t *table,
+                                              uint64_t index, uint8_t *into);
 /* Reads a whole blob and checks it. `into` has blob.size bytes. */
 NACRE_CHECKED nacre_status segment_read_blob(Segment *segment, BlobRef blob, uint8_t *into);
 /* For scans: an extent of the vectors at once, through the cache; *size bytes of it are

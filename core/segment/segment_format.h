@@ -49,8 +49,12 @@
  *    section.first_slot vectors into its section. first_slot of a block: the next slot
  *    where it begins. Each membrane has a section; without vectors its stride,
  *    slot_count and offset are 0.
- *
  * 9. expiry: milliseconds since 1970, from which on the row is as if deleted; below 2^63.
+ * 10. A blob of SOLO_BYTES or more is ENTRY_PIECES: behind its bytes stand checksums u64 of
+ *    its pieces (256 KiB each, the last one shorter), each seeded with the piece's number,
+ *    and the checksum of its reference is over those. So a part of it can be read and
+ *    checked without the rest. Its row is alone in its segment: merges take that segment
+ *    over as it is (db/maintain.c). Of version 2; before, no blob had pieces.
  *
  * Why whole rows in one page: one read per get is the whole budget (columns apart cost
  * a block each). Why vectors apart: a scan reads nothing else. */
@@ -82,13 +86,16 @@ enum {
     VECTOR_UNIT = 16384,
     VECTOR_ALIGN = 16,
     FILTER_BLOCK = 32,
+    PIECE_SIZE = 256 << 10,
+    SOLO_BYTES = 1 << 20,
 };
 
 #define ENTRY_DELETE 0x01u
 #define ENTRY_VECTOR 0x02u
 #define ENTRY_BLOB 0x04u
 #define ENTRY_EXPIRES 0x08u
-#define ENTRY_FLAGS_KNOWN 0x0fu
+#define ENTRY_PIECES 0x10u
+#define ENTRY_FLAGS_KNOWN 0x1fu
 
 /* Seed of a checksum: what the bytes are (rule 3). */
 static inline uint64_t place_seed(uint64_t segment, uint32_t stream, uint64_t number) {
@@ -101,6 +108,9 @@ static inline uint64_t fence_of(Span key, size_t prefix) {
     for (size_t i = 0; i < 8; i++) fence = fence << 8 | (prefix + i < key.size ? key.data[prefix + i] : 0);
     return fence;
 }
+
+/* Rule 10. */
+static inline uint64_t piece_count_of(uint64_t size) { return (size + PIECE_SIZE - 1) / PIECE_SIZE; }
 
 static inline uint8_t fingerprint_of(uint64_t hash) { return (uint8_t)(hash >> 32); }
 

@@ -242,19 +242,86 @@ static nacre_status writer_add_vector(SegmentWriter *w, const Entry *entry, Sect
     return stream_append(w, STREAM_VECTORS, vector);
 }
 
-static nacre_status writer_add_blob(SegmentWriter *w, const Entry *entry, BlobRef *blob) {
-    *blob = entry->blob;
-    blob->offset = w->streams[STREAM_BLOBS].stream.size;
-    if (!(entry->flags & ENTRY_BLOB)) {
-        blob->size = entry->value.size;
-        blob->checksum = checksum64(blob->size, entry->value.data, entry->value.size);
-        return stream_append(w, STREAM_BLOBS, entry->value);
+/* The piece gathered, to its stream; its checksum, to the table. */
+static nacre_status writer_end_piece(SegmentWriter *w) {
+    if (w->piece_used == 0) return NACRE_OK;
+    TRY(writer_grow(w, &w->checksums, &w->checksums_capacity, 8 * (w->piece_count + 1)));
+    put_u64(w->checksums + 8 * w->piece_count, checksum64(w->piece_count, w->piece, w->piece_used));
+    w->piece_count++;
+    w->value_size += w->piece_used;
+    TRY(stream_append(w, STREAM_BLOBS, span_of(w->piece, w->piece_used)));
+    w->piece_used = 0;
+    return NACRE_OK;
+}
+
+nacre_status segment_writer_stream(SegmentWriter *w, Span bytes) {
+    if (!w->piece && !(w->piece = env_alloc(w->io->env, PIECE_SIZE))) return NACRE_RESOURCE_EXHAUSTED;
+    while (bytes.size > 0) {
+        size_t part = PIECE_SIZE - w->piece_used < bytes.size ? PIECE_SIZE - w->piece_used : bytes.size;
+        memcpy(w->piece + w->piece_used, bytes.data, part);
+        w->piece_used += part;
+        bytes.data += part, bytes.size -= part;
+        if (w->piece_used == PIECE_SIZE) TRY(writer_end_piece(w));
     }
-    uint8_t *bytes = env_alloc(w->io->env, (size_t)entry->blob.size);
-    if (!bytes) return NACRE_RESOURCE_EXHAUSTED;
-    nacre_status status = segment_read_blob(entry->segment, entry->blob, bytes);
-    if (status == NACRE_OK) status = stream_append(w, STREAM_BLOBS, span_of(bytes, (size_t)entry->blob.size));
-    env_free(w->io->env, bytes, (size_t)entry->blob.size);
+    return NACRE_OK;
+}
+
+/* All of the value was streamed: the table goes behind it. */
+static nacre_status writer_end_value(SegmentWriter *w, BlobRef *blob) {
+    TRY(writer_end_piece(w));
+    uint64_t size = w->value_size;
+    *blob = (BlobRef){.offset = w->streams[STREAM_BLOBS].stream.size - size, .size = size, .pieces = true};
+    blob->checksum = checksum64(size, w->checksums, 8 * w->piece_count);
+    TRY(stream_append(w, STREAM_BLOBS, span_of(w->checksums, 8 * w->piece_count)));
+    w->value_size = w->piece_count = 0;
+    return NACRE_OK;
+}
+
+/* From another segment, where it has pieces: one after the other. */
+static nacre_status writer_copy_pieces(SegmentWriter *w, const Entry *entry) {
+    uint8_t *piece = env_alloc(w->io->env, PIECE_SIZE), *table = NULL;
+    size_t capacity = 0;
+    if (!piece) return NACRE_RESOURCE_EXHAUSTED;
+    nacre_status status = segment_blob_table(entry->segment, &entry->blob, &table, &capacity);
+    for (uint64_t i = 0; i < piece_count_of(entry->blob.size) && status == NACRE_OK; i++) {
+        uint64_t left = entry->blob.size - i * PIECE_SIZE;
+        status = segment_blob_piece(entry->segment, &entry->blob, table, i, piece);
+        if (status == NACRE_OK)
+            status = segment_writer_stream(w, span_of(piece, left < PIECE_SIZE ? (size_t)left : PIECE_SIZE));
+    }
+    env_free(w->io->env, piece, PIECE_SIZE);
+    env_free(w->io->env, table, capacity);
+    return status;
+}
+
+static nacre_status writer_add_blob(SegmentWriter *w, const Entry *entry, BlobRef *blob) {
+    bool pieces = entry_is_solo(entry);
+    if ((entry->flags & ENTRY_BLOB) && !entry->segment) return writer_end_value(w, blob);
+    if ((entry->flags & ENTRY_BLOB) && entry->blob.pieces) {
+        TRY(writer_copy_pieces(w, entry));
+        return writer_end_value(w, blob);
+    }
+    uint8_t *bytes = NULL;
+    size_t size = entry->value.size;
+    nacre_status status = NACRE_OK;
+    if (entry->flags & ENTRY_BLOB) {
+        TRY(segment_check_blob(entry->segment, &entry->blob));
+        if (entry->blob.size > SIZE_MAX / 2)
+            return env_fail(w->io->env, NACRE_CORRUPT, "%s: a value larger than memory", w->io->data->name);
+        size = (size_t)entry->blob.size;
+        if (!(bytes = env_alloc(w->io->env, size))) return NACRE_RESOURCE_EXHAUSTED;
+        status = segment_read_blob(entry->segment, entry->blob, bytes);
+    }
+    Span value = span_of(bytes ? bytes : entry->value.data, size);
+    if (status == NACRE_OK && pieces) {
+        status = segment_writer_stream(w, value);
+        if (status == NACRE_OK) status = writer_end_value(w, blob);
+    } else if (status == NACRE_OK) {
+        *blob = (BlobRef){.offset = w->streams[STREAM_BLOBS].stream.size, .size = size};
+        blob->checksum = entry->flags & ENTRY_BLOB ? entry->blob.checksum : checksum64(size, value.data, size);
+        status = stream_append(w, STREAM_BLOBS, value);
+    }
+    env_free(w->io->env, bytes, size);
     return status;
 }
 
@@ -298,7 +365,7 @@ nacre_status segment_writer_add(SegmentWriter *w, const Entry *entry) {
     if ((entry->flags & ENTRY_BLOB) || value.size > w->layout.size / 4) {
         BlobRef blob;
         TRY(writer_add_blob(w, entry, &blob));
-        flags |= ENTRY_BLOB;
+        flags |= blob.pieces ? ENTRY_BLOB | ENTRY_PIECES : ENTRY_BLOB;
         bw_u64(&b, blob.offset);
         bw_u64(&b, blob.size);
         bw_u64(&b, blob.checksum);
@@ -476,5 +543,7 @@ void segment_writer_clear(SegmentWriter *w) {
     env_free(env, w->first_key, w->first_key_capacity);
     env_free(env, w->last_key, w->last_key_capacity);
     env_free(env, w->scratch, w->scratch_capacity);
+    env_free(env, w->piece, PIECE_SIZE);
+    env_free(env, w->checksums, w->checksums_capacity);
     *w = (SegmentWriter){0};
 }

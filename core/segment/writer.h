@@ -37,12 +37,20 @@ typedef struct SegmentWriter {
     size_t sections_capacity;
     uint8_t *first_key, *last_key;
     size_t first_key_size, first_key_capacity, last_key_size, last_key_capacity;
-    uint8_t *scratch; /* a vector or a piece of a blob on its way */
+    uint8_t *scratch; /* a vector on its way */
     size_t scratch_capacity;
+    /* the value of pieces under way */
+    uint8_t *piece; /* PIECE_SIZE bytes, made at first use */
+    size_t piece_used, piece_count, checksums_capacity;
+    uint64_t value_size;
+    uint8_t *checksums; /* of its pieces, as they are stored */
 } SegmentWriter;
 
 void segment_writer_init(SegmentWriter *writer, SegmentIo *io, ExtentMap *map, uint64_t id);
 
+/* The next bytes of a value of pieces. The row that has it is added after all of them: with
+ * ENTRY_BLOB | ENTRY_PIECES and no segment. */
+NACRE_CHECKED nacre_status segment_writer_stream(SegmentWriter *writer, Span bytes);
 /* Keys rise. After a failure only segment_writer_clear may follow. */
 NACRE_CHECKED nacre_status segment_writer_add(SegmentWriter *writer, const Entry *entry);
 uint64_t segment_writer_size(const SegmentWriter *writer); /* bytes so far, about */
