@@ -136,6 +136,9 @@ typedef struct nacre_batch nacre_batch;
 typedef struct nacre_transaction nacre_transaction;
 typedef struct nacre_hits nacre_hits;
 typedef struct nacre_bulk nacre_bulk;
+typedef struct nacre_value_writer nacre_value_writer;
+typedef struct nacre_value_reader nacre_value_reader;
+typedef struct nacre_view nacre_view;
 struct Vfs; /* core/base/vfs.h, for those who bring their own files */
 
 typedef enum nacre_mode {
@@ -319,6 +322,15 @@ typedef struct nacre_row {
 NACRE_CHECKED nacre_status nacre_get(nacre_membrane *membrane, const nacre_snapshot *snapshot,
                                      const nacre_value *key, nacre_row *row);
 
+/* As nacre_get, but the row stays readable until nacre_view_release, whatever is written,
+ * compacted or dropped meanwhile (nacre_close releases what is left). Bytes of a row in
+ * memory are not copied. What views hold counts in the budget: stats tell how many there
+ * are. */
+NACRE_CHECKED nacre_status nacre_get_pinned(nacre_membrane *membrane, const nacre_snapshot *snapshot,
+                                            const nacre_value *key, nacre_view **view);
+const nacre_row *nacre_view_row(const nacre_view *view); /* borrowed until the release */
+void nacre_view_release(nacre_view *view);               /* NULL is fine */
+
 /* Rows in a range: any bounds, and a prefix of a text or bytes key; all of them hold. */
 typedef struct nacre_range {
     size_t struct_size;
@@ -349,6 +361,31 @@ NACRE_CHECKED nacre_status nacre_batch_delete(nacre_batch *batch, nacre_membrane
                                               const nacre_value *key);
 NACRE_CHECKED nacre_status nacre_batch_commit(nacre_batch *batch); /* the batch is gone whatever is returned */
 void nacre_batch_abort(nacre_batch *batch);                        /* rolls back; NULL is fine */
+
+/* ---- Large values: up to 4 GiB, in pieces ----
+ *
+ * Of key-value membranes of NACRE_BYTES (else NACRE_UNSUPPORTED). Neither side holds more
+ * than a MiB of the value. nacre_get of one beyond value_size_max answers
+ * NACRE_RESOURCE_EXHAUSTED; counting and keys do not touch values. */
+
+/* `options` may be NULL. Nobody sees the value before nacre_value_finish. */
+NACRE_CHECKED nacre_status nacre_value_begin(nacre_membrane *membrane, const nacre_value *key,
+                                             const nacre_put_options *options, nacre_value_writer **writer);
+/* The next bytes of it. Beyond 4 GiB in all: NACRE_INVALID_ARGUMENT. After a failure only an
+ * abort does anything. */
+NACRE_CHECKED nacre_status nacre_value_append(nacre_value_writer *writer, const void *data, size_t size);
+/* Puts it. The writer is gone whatever is returned; a failure has changed nothing. */
+NACRE_CHECKED nacre_status nacre_value_finish(nacre_value_writer *writer);
+void nacre_value_abort(nacre_value_writer *writer); /* NULL is fine */
+
+/* The value of the snapshot's state (NULL: the newest), readable until it is closed, whatever
+ * happens to the row meanwhile. NACRE_NOT_FOUND: no such row. */
+NACRE_CHECKED nacre_status nacre_value_open(nacre_membrane *membrane, const nacre_snapshot *snapshot,
+                                            const nacre_value *key, nacre_value_reader **reader);
+uint64_t nacre_value_size(const nacre_value_reader *reader);
+/* Bytes [offset, offset + size) into the caller's memory, checked; all of them or a failure. */
+NACRE_CHECKED nacre_status nacre_value_read(nacre_value_reader *reader, uint64_t offset, void *into, size_t size);
+void nacre_value_close(nacre_value_reader *reader); /* NULL is fine */
 
 /* ---- Bulk loads ----
  *

@@ -7,6 +7,7 @@
  *                                          number, 1 for a boolean), before escapes
  *   LIMIT_KEY_ENCODED_SIZE   128 KiB + 32  what keycode_format.h makes of such a key at most
  *   LIMIT_VALUE_SIZE         256 MiB       a value, or a whole encoded row, through put
+ *   LIMIT_STREAM_SIZE        4 GiB         a value written as a stream
  *   LIMIT_NAME_SIZE          255           bytes of a name; UTF-8, no control characters, no
  *                                          "/" or "\", not "." or ".."
  *   LIMIT_DIMENSIONS         16 384        a vector is at most 64 KiB
@@ -39,6 +40,7 @@ enum {
     LIMIT_JSON_DEPTH = 1000,
 };
 
+#define LIMIT_STREAM_SIZE (INT64_C(4) << 30)
 #define LIMIT_TIMESTAMP_MS INT64_C(8640000000000000)
 
 #endif

@@ -35,6 +35,7 @@ static void api_state_free(Db *db) {
         case API_BATCH: api_batch_free((nacre_batch *)handle); break;
         case API_HITS: api_hits_free((nacre_hits *)handle); break;
         case API_BULK: api_bulk_free((nacre_bulk *)handle); break;
+        case API_VIEW: api_view_free((nacre_view *)handle); break;
         }
     }
     api_row_clear(env, &api->row);

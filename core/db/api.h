@@ -20,7 +20,7 @@ typedef struct ApiRow {
     size_t values_capacity, room_capacity, vector_capacity;
 } ApiRow;
 
-typedef enum ApiKind { API_CURSOR, API_BATCH, API_HITS, API_BULK } ApiKind;
+typedef enum ApiKind { API_CURSOR, API_BATCH, API_HITS, API_BULK, API_VIEW } ApiKind;
 
 typedef struct ApiHandle {
     ApiKind kind;
@@ -82,6 +82,9 @@ typedef struct ApiRecord {
 NACRE_CHECKED nacre_status api_measure_put(const Membrane *membrane, const nacre_value *key,
                                            const float *vector, const nacre_value *fields,
                                            const nacre_put_options *options, ApiRecord *record);
+/* The time at which a row put so ends, as record_format.h has it; 0: never. */
+NACRE_CHECKED nacre_status api_expiry(const Membrane *membrane, const nacre_put_options *options,
+                                      uint64_t *expiry);
 NACRE_CHECKED nacre_status api_measure_delete(const Membrane *membrane, const nacre_value *key,
                                               ApiRecord *record);
 void api_write_record(const ApiRecord *record, uint8_t *at);
@@ -91,5 +94,6 @@ void api_cursor_free(nacre_cursor *cursor);
 void api_batch_free(nacre_batch *batch);
 void api_hits_free(nacre_hits *hits);
 void api_bulk_free(nacre_bulk *bulk);
+void api_view_free(nacre_view *view);
 
 #endif

@@ -183,7 +183,7 @@ void api_range_clear(Env *env, ApiRange *range) {
 
 /* ---- records ---- */
 
-static nacre_status api_expiry(const Membrane *membrane, const nacre_put_options *options, uint64_t *expiry) {
+nacre_status api_expiry(const Membrane *membrane, const nacre_put_options *options, uint64_t *expiry) {
     Env *env = &membrane->db->env;
     uint64_t ttl = membrane->schema.ttl_ms;
     if (options && options->struct_size != sizeof *options)

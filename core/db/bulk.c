@@ -1,12 +1,11 @@
 /* bulk.c - rows of one membrane in the order of their keys, checked and handed to an ingest.
  * Knows nothing of how they become visible. */
 #include "db/ingest.h"
-#include "db/keycode.h"
+#include "db/keytext.h"
 #include "db/state.h"
 #include "memtable/mem_iter.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 
 struct Bulk {
     Membrane *membrane;
@@ -31,40 +30,13 @@ nacre_status bulk_begin(Membrane *membrane, Bulk **out) {
     return NACRE_OK;
 }
 
-/* One part of a key, cut to a length that fits into a message. */
-static int bulk_name_part(const nacre_value *value, char *at, size_t size) {
-    const uint8_t *bytes = value->bytes.data;
-    int shown = value->bytes.size < 40 ? (int)value->bytes.size : 40, used = 0;
-    switch (value->type) {
-    case NACRE_TEXT: return snprintf(at, size, "\"%.*s\"%s", shown, (const char *)bytes, shown == 40 ? "..." : "");
-    case NACRE_REAL: return snprintf(at, size, "%.17g", value->real);
-    case NACRE_BYTES:
-        used = snprintf(at, size, "0x");
-        for (int i = 0; i < shown && i < 20 && (size_t)used + 3 < size; i++)
-            used += snprintf(at + used, size - (size_t)used, "%02x", bytes[i]);
-        return used;
-    default: return snprintf(at, size, "%" PRId64, value->integer);
-    }
-}
-
 static nacre_status bulk_refuse_order(const Bulk *bulk, Span key) {
     const Membrane *membrane = bulk->membrane;
     Env *env = &membrane->db->env;
-    nacre_value values[NACRE_KEY_PARTS_MAX];
-    char text[160];
-    size_t used = 0;
-    uint8_t *room = env_alloc(env, key.size);
-    if (!room) return NACRE_RESOURCE_EXHAUSTED;
-    if (key_decode(&membrane->schema, span_of(key.data + 4, key.size - 4), values, room))
-        for (uint32_t i = 0; i < membrane->schema.key_count && used + 1 < sizeof text; i++) {
-            if (i > 0) used += (size_t)snprintf(text + used, sizeof text - used, ", ");
-            if (used < sizeof text) used += (size_t)bulk_name_part(&values[i], text + used, sizeof text - used);
-        }
-    nacre_status status = env_fail(env, NACRE_INVALID_ARGUMENT, "%s: bulk load: key %.*s of row %" PRIu64
-                                   " is not above the one before it", membrane->name,
-                                   (int)(used < sizeof text ? used : sizeof text - 1), text, bulk->rows);
-    env_free(env, room, key.size);
-    return status;
+    char text[KEY_TEXT_SIZE];
+    key_text(env, &membrane->schema, span_of(key.data + 4, key.size - 4), text);
+    return env_fail(env, NACRE_INVALID_ARGUMENT, "%s: bulk load: key %s of row %" PRIu64
+                    " is not above the one before it", membrane->name, text, bulk->rows);
 }
 
 static nacre_status bulk_row(Bulk *bulk, const uint8_t *record) {

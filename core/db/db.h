@@ -22,6 +22,9 @@ typedef struct nacre_transaction Transaction;
 typedef struct Cursor Cursor;
 typedef struct Hits Hits;
 typedef struct Bulk Bulk;
+typedef struct nacre_value_writer ValueWriter;
+typedef struct nacre_value_reader ValueReader;
+typedef struct PinnedRow PinnedRow;
 
 /* ---- open, close ---- */
 NACRE_CHECKED nacre_status db_open(const char *path, const nacre_options *options, Db **db, nacre_error *error);
@@ -74,6 +77,29 @@ NACRE_CHECKED nacre_status bulk_commit(Bulk *bulk, uint64_t *rows);
 void bulk_abort(Bulk *bulk); /* NULL is fine */
 Membrane *bulk_membrane(const Bulk *bulk);
 
+/* ---- large values: written and read in pieces, of key-value membranes of bytes ---- */
+
+/* `expiry` as in a record (record_format.h); 0: none. NACRE_UNSUPPORTED: not of bytes. Values
+ * up to SOLO_BYTES are gathered and put; others go past the log, as a bulk load does. */
+NACRE_CHECKED nacre_status value_writer_open(Membrane *membrane, Span key, uint64_t expiry, ValueWriter **writer);
+/* Beyond LIMIT_STREAM_SIZE: NACRE_INVALID_ARGUMENT. After a failure only an abort may follow. */
+NACRE_CHECKED nacre_status value_writer_append(ValueWriter *writer, Span bytes);
+/* The value is there, durable as the level says; the writer is gone whatever is returned. A
+ * failure has changed nothing. */
+NACRE_CHECKED nacre_status value_writer_finish(ValueWriter *writer);
+void value_writer_abort(ValueWriter *writer); /* NULL is fine */
+
+/* A value of the snapshot's state, readable until it is closed, whatever is written or
+ * compacted meanwhile. */
+NACRE_CHECKED nacre_status value_reader_open(Membrane *membrane, const Snapshot *snapshot, Span key,
+                                             ValueReader **reader);
+uint64_t value_reader_size(const ValueReader *reader);
+/* Bytes [offset, offset + size) of it, all of them checked. NACRE_INVALID_ARGUMENT: not inside. */
+NACRE_CHECKED nacre_status value_reader_read(ValueReader *reader, uint64_t offset, uint8_t *into, size_t size);
+void value_reader_close(ValueReader *reader); /* NULL is fine */
+Db *value_writer_db(const ValueWriter *writer);
+Db *value_reader_db(const ValueReader *reader);
+
 /* ---- reading ---- */
 typedef struct RowView {
     Span key;    /* encoded, without the membrane's id */
@@ -85,6 +111,13 @@ typedef struct RowView {
 NACRE_CHECKED nacre_status db_get(Membrane *membrane, const Snapshot *snapshot, Span key, RowView *row);
 /* As db_get, but only says whether the row is there. */
 NACRE_CHECKED nacre_status db_has(Membrane *membrane, const Snapshot *snapshot, Span key);
+
+/* As db_get, but what *row shows stays until pinned_release, whatever happens to the database
+ * meanwhile; only closing it ends all of them. Nothing is copied of a row that lies in a
+ * memtable or a block, but its key. */
+NACRE_CHECKED nacre_status pinned_get(Membrane *membrane, const Snapshot *snapshot, Span key, PinnedRow **pinned);
+const RowView *pinned_row(const PinnedRow *pinned);
+void pinned_release(PinnedRow *pinned); /* NULL is fine */
 
 NACRE_CHECKED nacre_status snapshot_open(Db *db, Snapshot **snapshot);
 void snapshot_release(Snapshot *snapshot);

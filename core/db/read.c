@@ -191,7 +191,7 @@ nacre_status row_load(Db *db, uint32_t membrane, const Entry *entry, bool want_v
 }
 
 /* A key of up to 128 KiB with its membrane: on the stack when small. */
-static nacre_status read_entry(Membrane *membrane, const Snapshot *snapshot, Span key, Entry *entry,
+nacre_status read_entry(Membrane *membrane, const Snapshot *snapshot, Span key, Entry *entry,
                                CacheEntry **pin) {
     Db *db = membrane->db;
     TRY(membrane_check(membrane));

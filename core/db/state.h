@@ -148,6 +148,10 @@ struct nacre_db {
 
     uint64_t reserved, reserved_records; /* by db_reserve */
     Job jobs[JOB_COUNT];
+    PinnedRow *pinned;
+    uint32_t pinned_count;
+    ValueReader *value_readers;
+    ValueWriter *value_writers;
     struct Ingest *ingests; /* rows on their way past the log (ingest.h) */
     bool half_covered;      /* the older superblock does not know the last ingest */
     nacre_error maintenance_error; /* of work that no caller asked for; code 0: none */
@@ -213,6 +217,10 @@ NACRE_CHECKED nacre_status view_merge(Db *db, const Snapshot *view, Merge *merge
 /* Value and vector of an entry, loaded into the buffers given. */
 NACRE_CHECKED nacre_status row_load(Db *db, uint32_t membrane, const Entry *entry, bool want_vector, uint8_t **blob,
                                     size_t *blob_capacity, uint8_t **vector, size_t *vector_capacity, RowView *row);
+
+/* The row of a key without its membrane; the key that *entry had is gone. *pin as view_get. */
+NACRE_CHECKED nacre_status read_entry(Membrane *membrane, const Snapshot *snapshot, Span key, Entry *entry,
+                                      CacheEntry **pin);
 
 /* Milliseconds since 1970, asked once in a call: in WebAssembly it is one into the host. */
 static inline uint64_t state_now(Db *db) {
@@ -301,6 +309,10 @@ NACRE_CHECKED nacre_status recover(Db *db);
 NACRE_CHECKED nacre_status recover_follow(Db *db, bool *done);
 /* Do the logs say no more than that a database was being made? */
 NACRE_CHECKED nacre_status recover_unfinished(const Db *db, bool *unfinished);
+
+/* value.c, pinned.c */
+void values_close(Db *db);
+void pinned_release_all(Db *db);
 
 /* cursor.c */
 void cursors_close(Db *db);

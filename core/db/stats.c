@@ -64,7 +64,7 @@ nacre_status db_stats(Db *db, Span *json) {
         ",\"fallback\":%s%s%s%s},\"file\":{\"size\":%" PRIu64 ",\"live\":%" PRIu64 ",\"free\":%" PRIu64
         ",\"log\":%" PRIu64 "},\"memory\":{\"total\":%" PRIu64 ",\"budget\":%" PRIu64 ",\"memtables\":%" PRIu64
         ",\"cache\":%" PRIu64 ",\"files\":%" PRIu64 ",\"other\":%" PRIu64 "},\"segments\":%" PRIu64
-        ",\"snapshots\":%" PRIu32 ",\"oldestSnapshotMs\":%s,\"writeAmplification\":%.3f,\"syncs\":%" PRIu64
+        ",\"snapshots\":%" PRIu32 ",\"views\":%" PRIu32 ",\"oldestSnapshotMs\":%s,\"writeAmplification\":%.3f,\"syncs\":%" PRIu64
         ",\"maintenance\":\"%s\",\"kernels\":\"%s\",\"counters\":{\"puts\":%" PRIu64 ",\"deletes\":%" PRIu64
         ",\"gets\":%" PRIu64 ",\"searches\":%" PRIu64 ",\"commits\":%" PRIu64 ",\"flushes\":%" PRIu64
         ",\"merges\":%" PRIu64 ",\"stalls\":%" PRIu64 ",\"ingests\":%" PRIu64 ",\"logSyncs\":%" PRIu64 ",\"dataSyncs\":%" PRIu64
@@ -74,7 +74,7 @@ nacre_status db_stats(Db *db, Span *json) {
         db->last_lsn, db->replayed_frames, db->torn_bytes, db->fallback ? "true" : "false",
         message[0] ? ",\"message\":\"" : "", message, message[0] ? "\"" : "", size, live,
         size > used ? size - used : 0, log, memory.total, db->options.memory, memory.memtables, memory.cache,
-        memory.files, memory.other, version_segments(db->version), db->snapshot_count, oldest,
+        memory.files, memory.other, version_segments(db->version), db->snapshot_count, db->pinned_count, oldest,
         user ? (double)written / (double)user : 0.0, c->log_syncs + db->data.syncs, maintenance, db->kernels->name,
         c->puts, c->deletes, c->gets, c->searches, c->commits, c->flushes, c->merges, c->stalls, c->ingests, c->log_syncs,
         db->data.syncs, c->user_bytes, c->log_bytes, db->data.written, c->vectors_scored, c->rows_checked,

@@ -206,26 +206,38 @@ static nacre_status row_then(Db *db, const Snapshot *view, Span key, RowThen *th
     then->entry.key = key;
     if (!(then->entry.flags & ENTRY_VECTOR)) return NACRE_OK;
     Entry vector = then->entry;
-    vector.flags &= ~ENTRY_BLOB; /* its value is compared by checksum, and not loaded */
+    vector.flags &= ~(ENTRY_BLOB | ENTRY_PIECES); /* its value is compared by checksum, and not loaded */
     return row_load(db, get_u32_be(key.data), &vector, true, NULL, NULL, &then->vector, &then->vector_capacity,
                     &then->row);
 }
 
-/* Equal sizes and checksums: equal values (rule 3 of segment_format.h). */
-static BlobRef row_then_value(const RowThen *then) {
+/* What the reference to a value of pieces says (rule 10 of segment_format.h). */
+static uint64_t pieces_checksum(Span value) {
+    uint8_t table[8 * (LIMIT_VALUE_SIZE / PIECE_SIZE)]; /* of a value that was put whole */
+    size_t count = 0;
+    for (size_t at = 0; at < value.size; at += PIECE_SIZE, count++)
+        put_u64(table + 8 * count,
+                checksum64(count, value.data + at, value.size - at < PIECE_SIZE ? value.size - at : PIECE_SIZE));
+    return checksum64(value.size, table, 8 * count);
+}
+
+/* Equal sizes and checksums: equal values (rules 3 and 10 of segment_format.h). */
+static BlobRef row_then_value(const RowThen *then, bool pieces) {
     if (then->entry.flags & ENTRY_BLOB) return then->entry.blob;
     Span value = then->entry.value;
-    return (BlobRef){.size = value.size, .checksum = checksum64(value.size, value.data, value.size)};
+    uint64_t checksum = pieces ? pieces_checksum(value) : checksum64(value.size, value.data, value.size);
+    return (BlobRef){.size = value.size, .checksum = checksum};
 }
 
 static bool rows_then_differ(const RowThen *a, const RowThen *b) {
     if (a->present != b->present) return true;
     if (!a->present) return false;
-    if ((a->entry.flags ^ b->entry.flags) & ~ENTRY_BLOB) return true;
+    if ((a->entry.flags ^ b->entry.flags) & ~(ENTRY_BLOB | ENTRY_PIECES)) return true;
     if ((a->entry.flags & ENTRY_EXPIRES) && a->entry.expires != b->entry.expires) return true;
     if (!span_eq(a->row.vector, b->row.vector)) return true;
     if (!((a->entry.flags | b->entry.flags) & ENTRY_BLOB)) return !span_eq(a->entry.value, b->entry.value);
-    BlobRef x = row_then_value(a), y = row_then_value(b);
+    bool pieces = (a->entry.flags | b->entry.flags) & ENTRY_PIECES;
+    BlobRef x = row_then_value(a, pieces), y = row_then_value(b, pieces);
     return x.size != y.size || x.checksum != y.checksum;
 }
 

@@ -9,6 +9,9 @@ const ENTRY_DELETE = 1;
 const ENTRY_VECTOR = 2;
 const ENTRY_BLOB = 4;
 const ENTRY_EXPIRES = 8;
+const ENTRY_PIECES = 16;
+const PIECE = 256 * 1024;
+const SOLO = 1024 * 1024;
 const UNIT = 16384;
 
 export interface Section {
@@ -182,7 +185,7 @@ export function readSegment(file: Uint8Array, ref: SegmentRef): { rows: Row[]; f
     const { key, flags } = entry;
     expect(rows.length === 0 || compare(last, key) < 0, "keys rise");
     expect(filterHas(meta.filter, xxh3(key)), "the filter has every key");
-    expect(flags <= 15 && (flags & ENTRY_DELETE) === 0 || flags === ENTRY_DELETE, () => `flags ${flags}`);
+    expect(flags <= 31 && ((flags & ENTRY_PIECES) === 0 || (flags & ENTRY_BLOB) !== 0) && (flags & ENTRY_DELETE) === 0 || flags === ENTRY_DELETE, () => `flags ${flags}`);
     const membrane = new Reader(key).u32be();
     counts.set(membrane, (counts.get(membrane) ?? 0) + 1);
     const r = new Reader(entry.value);
@@ -209,8 +212,21 @@ export function readSegment(file: Uint8Array, ref: SegmentRef): { rows: Row[]; f
       const checksum = blob.u64();
       blob.end("reference to a blob");
       value = blobStream.slice(offset, offset + size);
-      expect(xxh3(value, BigInt(size)) === checksum, "blob: checksum");
       blobAt += size;
+      expect((flags & ENTRY_PIECES) === 0 || size >= SOLO, "blob: pieces only where it is large");
+      if (flags & ENTRY_PIECES) {
+        const table = blobStream.slice(blobAt, blobAt + 8 * Math.ceil(size / PIECE));
+        const sums = new Reader(table);
+        for (let i = 0; i * PIECE < size; i++) {
+          expect(sums.u64() === xxh3(value.subarray(i * PIECE, (i + 1) * PIECE), BigInt(i)), () => `blob: checksum of piece ${i}`);
+        }
+        sums.end("checksums of pieces");
+        expect(xxh3(table, BigInt(size)) === checksum, "blob: checksum of its pieces");
+        expect(ref.rows === 1, "a row of pieces is alone in its segment");
+        blobAt += table.length;
+      } else {
+        expect(xxh3(value, BigInt(size)) === checksum, "blob: checksum");
+      }
       facts.blobs++;
     } else {
       expect(value.length <= (ref.pageSize >= 4096 ? ref.pageSize : 65536) / 4, "a value longer than a quarter of a block is a blob");
