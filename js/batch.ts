@@ -32,13 +32,16 @@ class Puts {
     const { session, shape } = (target as Shaped)[SHAPE];
     if (session.store !== this.session.store) throw invalid(`batch: ${target.name} belongs to another database`);
     session.writing(shape.membrane);
+    if (session.scope !== this.session.scope) {
+      throw invalid(`batch: ${target.name} was opened ${session.scope === undefined ? "outside of this transaction" : "in a transaction, and this batch is outside of it"}`);
+    }
     return shape;
   }
 
   #byName(name: string): Shape {
     let shape = this.#named.get(name);
     if (shape === undefined || shape.membrane.dropped || shape.membrane.name !== name) {
-      const membrane = this.session.store.openMembrane(name, undefined);
+      const membrane = this.session.store.openMembrane(name, undefined, this.session.scope);
       if (membrane === undefined) throw new NacreError("NOT_FOUND", `batch: there is no membrane ${JSON.stringify(name)}`);
       if (membrane.schema.kind === "table") throw new NacreError("UNSUPPORTED", `batch: ${JSON.stringify(name)} is a table, and these are not supported yet`);
       const handle = membrane.schema.kind === "kv" ? new KvSync(this.session, membrane) : new CollectionSync(this.session, membrane);
@@ -107,7 +110,7 @@ export class BatchSync {
 
   /** Once. What is refused here has changed nothing. */
   commit(): void {
-    this.#puts.session.store.commit(this.#puts.end());
+    this.#puts.session.submit(this.#puts.end());
   }
 }
 
@@ -136,6 +139,6 @@ export class Batch {
 
   /** Once. What is refused here has changed nothing. */
   async commit(): Promise<void> {
-    return this.#puts.session.store.enqueue(this.#puts.end(), undefined);
+    return this.#puts.session.submitSoon(this.#puts.end(), undefined);
   }
 }

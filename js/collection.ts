@@ -307,13 +307,13 @@ export class CollectionSync<F = Record<string, unknown>, K extends Key = Key> im
 
   /** The number of records removed; a filter is required. */
   deleteWhere(where: Where<F>): number {
-    return this.remove(this.filterRequired(where), true);
+    return this.#session.remove(this.#membrane, NONE, NONE, this.filterRequired(where));
   }
 
   /** The number of records removed: all. */
   clear(...none: never[]): number {
     this.checkClear(none);
-    return this.remove(NONE, true);
+    return this.#session.remove(this.#membrane, NONE, NONE, NONE);
   }
 
   /** @internal */
@@ -328,15 +328,6 @@ export class CollectionSync<F = Record<string, unknown>, K extends Key = Key> im
     const filter = this.#shape.where(where, what);
     if (Object.keys(where).length === 0) throw invalid(`${what} needs a filter with a test; clear() removes all`);
     return filter;
-  }
-
-  /** @internal */
-  remove(filter: Uint8Array, sync: boolean): number {
-    const store = this.#session.writing(this.#membrane);
-    store.apply();
-    const removed = store.engine.clear(this.#membrane.pointer, NONE, NONE, filter, sync);
-    store.written();
-    return removed;
   }
 
   count(where?: Where<F>): number {
@@ -517,14 +508,13 @@ export class Collection<F = Record<string, unknown>, K extends Key = Key> implem
 
   /** The number of records removed; a filter is required. */
   async deleteWhere(where: Where<F>): Promise<number> {
-    const filter = this.#sync.filterRequired(where);
-    return this.#session.store.synced(this.#sync.remove(filter, false));
+    return this.#session.removeSoon(this.#membrane, NONE, NONE, this.#sync.filterRequired(where));
   }
 
   /** The number of records removed: all. */
   async clear(...none: never[]): Promise<number> {
     this.#sync.checkClear(none);
-    return this.#session.store.synced(this.#sync.remove(NONE, false));
+    return this.#session.removeSoon(this.#membrane, NONE, NONE, NONE);
   }
 
   async count(where?: Where<F>): Promise<number> {

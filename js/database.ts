@@ -3,14 +3,17 @@ import { Collection } from "./collection.ts";
 import { disposes } from "./dispose.ts";
 import type { Key } from "./keys.ts";
 import { Kv } from "./kv.ts";
+import { openCollection, openKv } from "./membrane.ts";
 import { readCompact, readMembranes, readStats, readVerify } from "./report.ts";
 import type { CompactReport, MembraneInfo, Stats, VerifyReport } from "./report.ts";
 import type { CollectionSchema, KvSchema } from "./schema.ts";
 import { Snapshot } from "./snapshot.ts";
 import { Session } from "./store.ts";
 import type { Store } from "./store.ts";
-import { checkCompact, checkVerify, openCollection, openKv } from "./sync.ts";
+import { checkCompact, checkVerify } from "./sync.ts";
 import type { VerifyOptions } from "./sync.ts";
+import { transact } from "./transaction.ts";
+import type { Transaction, TransactionOptions } from "./transaction.ts";
 
 /**
  * A database.
@@ -59,6 +62,17 @@ export class Database {
 
   batch(): Batch {
     return new Batch(this.#session);
+  }
+
+  /**
+   * Runs a body in a transaction: one state of the database and its own writes are what it
+   * reads; committed together when it returns, undone when it throws, and what it throws is the
+   * rejection. CONFLICT: somebody else has changed a row that it has written, and nothing is
+   * applied. A second transaction waits its turn, so a body must not await one that it has begun
+   * on the database: inside, there is `tx.transaction`.
+   */
+  async transaction<T>(body: (tx: Transaction) => Promise<T> | T, options?: TransactionOptions): Promise<T> {
+    return transact(this.#session, body, options);
   }
 
   async snapshot(): Promise<Snapshot> {

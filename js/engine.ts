@@ -1,4 +1,4 @@
-import { ABI, ANSWER, INPUT, STATUS } from "./abi.gen.ts";
+import { ABI, ANSWER, BATCH, INPUT, STATUS } from "./abi.gen.ts";
 import type { Exports } from "./abi.gen.ts";
 import { invalid, NacreError, shown, statusError } from "./errors.ts";
 import { Heap } from "./heap.ts";
@@ -369,6 +369,58 @@ export class Engine {
       throw this.#trapped(error);
     }
     if (status !== OK) throw this.#failure(status);
+  }
+
+  // ---- Transactions: one at a time ----
+
+  /** The address of the transaction, and that of a snapshot with its writes, for reads. */
+  transactionBegin(): { pointer: number; view: number } {
+    this.#call((exports, self) => exports.abi_tx_begin(self));
+    const pointer = this.answerPointer;
+    return { pointer, view: this.#ask((exports, self) => exports.abi_tx_view(self, pointer)) >>> 0 };
+  }
+
+  /** Writes the records that stand in `records` from `start` to `end`: all of them, or none. */
+  transactionWrite(transaction: number, records: Uint8Array, start: number, end: number, count: number): void {
+    const size = BATCH.HEAD + end - start;
+    this.#call((exports, self) => exports.abi_tx_reserve(self, transaction, size, count));
+    const at = this.answerPointer;
+    this.heap.view.setUint32(at, size, true);
+    this.heap.view.setUint32(at + 4, count, true);
+    this.heap.view.setFloat64(at + 8, 0);
+    this.heap.u8.set(records.subarray(start, end), at + BATCH.HEAD);
+    this.#call((exports, self) => exports.abi_tx_write(self, transaction, size));
+  }
+
+  /** NUMBER: rows removed. */
+  transactionClear(transaction: number, membrane: number, low: Uint8Array, high: Uint8Array, filter: Uint8Array): number {
+    this.#put(low, high, filter);
+    this.#call((exports, self) => exports.abi_tx_clear(self, transaction, membrane, low.length, high.length, filter.length));
+    return this.#number(ANSWER.NUMBER);
+  }
+
+  transactionSavepoint(transaction: number): number {
+    this.#call((exports, self) => exports.abi_tx_savepoint(self, transaction));
+    return this.#number(ANSWER.NUMBER);
+  }
+
+  /** Undoes what was written since; the savepoint stays. */
+  transactionRollbackTo(transaction: number, savepoint: number): void {
+    this.#call((exports, self) => exports.abi_tx_rollback_to(self, transaction, savepoint));
+  }
+
+  /** Forgets the savepoint. */
+  transactionRelease(transaction: number, savepoint: number): void {
+    this.#call((exports, self) => exports.abi_tx_release(self, transaction, savepoint));
+  }
+
+  /** It is gone then, committed and as durable as the level says, or refused. */
+  transactionCommit(transaction: number): void {
+    this.#call((exports, self) => exports.abi_tx_commit(self, transaction, 1));
+  }
+
+  transactionRollback(transaction: number): void {
+    this.#ask((exports, self) => (exports.abi_tx_rollback(self, transaction), OK));
   }
 
   /** Makes durable what is committed, as the level asks. */

@@ -4,6 +4,7 @@ export { Collection, CollectionSync } from "./collection.ts";
 export type {
   Columns, FieldsIn, Hit, Include, RecordIn, RecordOut, RecordPart, RecordsOptions, SearchOptions,
 } from "./collection.ts";
+export type { LongCall } from "./cutoff.ts";
 export { Database } from "./database.ts";
 export type { WasmModule, WasmSource } from "./engine.ts";
 export { NacreError } from "./errors.ts";
@@ -18,4 +19,6 @@ export { Snapshot, SnapshotSync } from "./snapshot.ts";
 export type { Durability } from "./store.ts";
 export { DatabaseSync } from "./sync.ts";
 export type { VerifyOptions } from "./sync.ts";
+export { Transaction, TransactionSync } from "./transaction.ts";
+export type { TransactionOptions, TransactionSyncOptions } from "./transaction.ts";
 export type { Test, Where } from "./where.ts";

@@ -153,12 +153,8 @@ export class KvSync<V = any, K extends Key = Key> implements Shaped {
   /** The number of rows removed; without a range, all. */
   clear(range?: KeyRange<K>): number {
     const bounds = this.#bounds(range, "clear");
-    const store = this.#session.writing(this.#membrane);
-    if (bounds.empty) return 0;
-    store.apply();
-    const removed = store.engine.clear(this.#membrane.pointer, bounds.low, bounds.high, NONE, true);
-    store.written();
-    return removed;
+    this.#session.writing(this.#membrane);
+    return bounds.empty ? 0 : this.#session.remove(this.#membrane, bounds.low, bounds.high, NONE);
   }
 
   /** Counts by going through the keys: milliseconds per 10 000 rows. */
@@ -276,10 +272,8 @@ export class Kv<V = any, K extends Key = Key> implements Shaped {
   /** The number of rows removed; without a range, all. */
   async clear(range?: KeyRange<K>): Promise<number> {
     const bounds = this.#membrane.keys.bounds(range, `${this.#membrane.name}: clear`);
-    const store = this.#session.writing(this.#membrane);
-    if (bounds.empty) return 0;
-    store.apply();
-    return store.synced(store.engine.clear(this.#membrane.pointer, bounds.low, bounds.high, NONE, false));
+    this.#session.writing(this.#membrane);
+    return bounds.empty ? 0 : this.#session.removeSoon(this.#membrane, bounds.low, bounds.high, NONE);
   }
 
   /** Counts by going through the keys: milliseconds per 10 000 rows. */

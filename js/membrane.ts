@@ -1,8 +1,9 @@
 import { PAGE } from "./abi.gen.ts";
-import { NacreError } from "./errors.ts";
+import { NacreError, shown } from "./errors.ts";
 import { KeyCodec } from "./keys.ts";
 import type { Bounds } from "./keys.ts";
 import { readU32 } from "./rows.ts";
+import { collectionSchema, kvSchema, KV_DEFAULT } from "./schema.ts";
 import type { Schema } from "./schema.ts";
 import type { Session } from "./store.ts";
 import type { Writer } from "./writer.ts";
@@ -14,6 +15,8 @@ export class Membrane {
   readonly schema: Schema;
   readonly keys: KeyCodec;
   name: string;
+  /** The transaction that has created it, while nobody else has opened it. */
+  maker: object | undefined;
   readonly #of: Membrane | undefined;
   #dropped = false;
 
@@ -55,6 +58,20 @@ export class Membrane {
     const { engine } = session.store;
     return this.keys.encode(key, engine.heap.u8, engine.input) - engine.input;
   }
+}
+
+/** Opens or creates a key-value membrane. */
+export function openKv(session: Session, name: unknown, schema: unknown): Membrane {
+  session.check();
+  const checked = schema === undefined ? undefined : kvSchema(schema, `kv ${shown(name)}`);
+  return session.open("kv", name, checked, KV_DEFAULT);
+}
+
+/** Opens or creates a vector collection. */
+export function openCollection(session: Session, name: unknown, schema: unknown): Membrane {
+  session.check();
+  const checked = schema === undefined ? undefined : collectionSchema(schema, `collection ${shown(name)}`);
+  return session.open("collection", name, checked, undefined);
 }
 
 /** How batches write to a membrane, whatever its kind. */

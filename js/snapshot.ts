@@ -2,9 +2,9 @@ import { disposes } from "./dispose.ts";
 import { Collection, CollectionSync } from "./collection.ts";
 import type { Key } from "./keys.ts";
 import { Kv, KvSync } from "./kv.ts";
+import { openCollection, openKv } from "./membrane.ts";
 import { readMembranes } from "./report.ts";
 import type { MembraneInfo } from "./report.ts";
-import { collectionSchema, kvSchema } from "./schema.ts";
 import type { CollectionSchema, KvSchema } from "./schema.ts";
 import { Session } from "./store.ts";
 
@@ -18,18 +18,16 @@ export class SnapshotSync {
   constructor(parent: Session) {
     const { engine } = parent.reading();
     const { pointer, sequence } = engine.snapshotOpen();
-    this.#session = new Session(parent.store, true, parent, pointer);
+    this.#session = new Session(parent.store, true, "the snapshot is released", parent, pointer);
     this.sequence = BigInt(sequence);
   }
 
   kv<V = any, K extends Key = Key>(name: string, schema?: KvSchema): KvSync<V, K> {
-    const checked = schema === undefined ? undefined : kvSchema(schema, `kv ${name}`);
-    return new KvSync<V, K>(this.#session, this.#session.open("kv", name, checked, undefined));
+    return new KvSync<V, K>(this.#session, openKv(this.#session, name, schema));
   }
 
   collection<F = Record<string, unknown>, K extends Key = Key>(name: string, schema?: CollectionSchema<F>): CollectionSync<F, K> {
-    const checked = schema === undefined ? undefined : collectionSchema(schema, `collection ${name}`);
-    return new CollectionSync<F, K>(this.#session, this.#session.open("collection", name, checked, undefined));
+    return new CollectionSync<F, K>(this.#session, openCollection(this.#session, name, schema));
   }
 
   membranes(): MembraneInfo[] {
@@ -60,13 +58,11 @@ export class Snapshot {
   }
 
   async kv<V = any, K extends Key = Key>(name: string, schema?: KvSchema): Promise<Kv<V, K>> {
-    const checked = schema === undefined ? undefined : kvSchema(schema, `kv ${name}`);
-    return new Kv<V, K>(this.#sync.session, this.#sync.session.open("kv", name, checked, undefined));
+    return new Kv<V, K>(this.#sync.session, openKv(this.#sync.session, name, schema));
   }
 
   async collection<F = Record<string, unknown>, K extends Key = Key>(name: string, schema?: CollectionSchema<F>): Promise<Collection<F, K>> {
-    const checked = schema === undefined ? undefined : collectionSchema(schema, `collection ${name}`);
-    return new Collection<F, K>(this.#sync.session, this.#sync.session.open("collection", name, checked, undefined));
+    return new Collection<F, K>(this.#sync.session, openCollection(this.#sync.session, name, schema));
   }
 
   async membranes(): Promise<MembraneInfo[]> {

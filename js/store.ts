@@ -5,6 +5,7 @@ import { Membrane } from "./membrane.ts";
 import type { Schema } from "./schema.ts";
 import { decodeSchema, encodeSchema } from "./schema.ts";
 import { nameBytes } from "./text.ts";
+import { Turns } from "./turns.ts";
 import { Writer, Writers } from "./writer.ts";
 
 export type Durability = "strict" | "relaxed" | "none";
@@ -78,6 +79,8 @@ export class Store {
   readonly memory: number;
   readonly readonly: boolean;
   readonly writers = new Writers();
+  /** One transaction at a time. */
+  readonly turns = new Turns();
   readonly #membranes = new Map<number, Membrane>();
   readonly #onClose: () => void;
   #queue = new Writer();
@@ -225,6 +228,12 @@ export class Store {
     }, IDLE_MS);
   }
 
+  /** A transaction was committed, as durable as the level says. */
+  committed(): void {
+    this.written();
+    this.#stepWhenIdle();
+  }
+
   /** Something was written: "relaxed" promises a sync soon. */
   written(): void {
     if (this.durability !== "relaxed" || this.#timer !== undefined) return;
@@ -251,11 +260,14 @@ export class Store {
   }
 
   /** With a schema it is created when missing; without one, undefined says that it is. */
-  openMembrane(name: string, schema: Schema | undefined): Membrane | undefined {
+  openMembrane(name: string, schema: Schema | undefined, scope?: object): Membrane | undefined {
     this.apply();
     const bytes = nameBytes(name, "membrane", LIMIT.NAME_SIZE);
     const raw = this.engine.membraneOpen(bytes, schema === undefined ? undefined : encodeSchema(schema));
-    return raw === undefined ? undefined : this.#membrane(raw);
+    if (raw === undefined) return undefined;
+    const membrane = this.#membrane(raw);
+    if (membrane.maker !== scope) membrane.maker = undefined;
+    return membrane;
   }
 
   membraneNames(): Membrane[] {
@@ -286,8 +298,8 @@ export class Store {
 }
 
 /**
- * What a handle may do: a database handle's own, or a snapshot's. Handles of membranes
- * belong to the session that they were opened in.
+ * What a handle may do: a database handle's own, a snapshot's, or a transaction's. Handles
+ * of membranes belong to the session that they were opened in.
  */
 export class Session {
   readonly store: Store;
@@ -295,12 +307,16 @@ export class Session {
   readonly snapshot: number;
   readonly #parent: Session | undefined;
   readonly #readonly: boolean;
+  readonly #ended: string;
+  readonly #atClose = new Set<() => void>();
   #closed = false;
 
-  constructor(store: Store, readonly: boolean, parent?: Session, snapshot = 0) {
+  /** @param ended What is said of calls after `close`. */
+  constructor(store: Store, readonly: boolean, ended = "closed", parent?: Session, snapshot = 0) {
     this.store = store;
     this.snapshot = snapshot;
     this.#readonly = readonly;
+    this.#ended = ended;
     this.#parent = parent;
   }
 
@@ -312,26 +328,37 @@ export class Session {
   close(): boolean {
     const open = !this.closed;
     this.#closed = true;
+    for (const run of this.#atClose) run();
+    this.#atClose.clear();
     return open;
+  }
+
+  /** Runs `run` when this is closed, until the function that it gives is called. */
+  atClose(run: () => void): () => void {
+    this.#atClose.add(run);
+    return () => void this.#atClose.delete(run);
   }
 
   check(): void {
     if (!this.#closed && this.#parent === undefined) return;
     if (this.#parent !== undefined) this.#parent.check();
-    if (this.#closed) {
-      throw new NacreError("CLOSED", this.#parent === undefined ? `${this.store.name}: closed` : `${this.store.name}: the snapshot is released`);
-    }
+    if (this.#closed) throw new NacreError("CLOSED", `${this.store.name}: ${this.#ended}`);
   }
 
   get readonly(): boolean {
     return this.#readonly;
   }
 
+  /** The transaction that it belongs to. */
+  get scope(): object | undefined {
+    return undefined;
+  }
+
   /** Before a read: what was written before it is there. */
   reading(membrane?: Membrane): Store {
     this.check();
     if (membrane !== undefined && membrane.dropped) throw membrane.gone();
-    this.store.apply();
+    this.flush();
     return this.store;
   }
 
@@ -349,33 +376,70 @@ export class Session {
 
   /** Commits the records that `fill` writes, as one batch. */
   commit(membrane: Membrane, fill: (writer: Writer) => void): void {
-    const store = this.writing(membrane);
-    const writer = store.writers.take();
+    const { writers } = this.writing(membrane);
+    const writer = writers.take();
     try {
       writer.batchBegin();
       fill(writer);
       writer.batchEnd();
       this.writing(membrane); // `fill` may have run the caller's code
-      store.commit(writer);
+      this.submit(writer);
     } finally {
-      store.writers.give(writer);
+      writers.give(writer);
     }
   }
 
   /** Queues the records that `fill` writes, as one batch. */
   enqueue<T>(membrane: Membrane, value: T, fill: (writer: Writer) => void): Promise<T> {
-    const store = this.writing(membrane);
-    const writer = store.writers.take();
+    const { writers } = this.writing(membrane);
+    const writer = writers.take();
     try {
       writer.batchBegin();
       fill(writer);
       writer.batchEnd();
       this.writing(membrane);
-      return store.enqueue(writer, value);
+      return this.submitSoon(writer, value);
     } finally {
-      store.writers.give(writer);
+      writers.give(writer);
     }
   }
+
+  // ---- Where writes go: a transaction's session has its own way for these five ----
+
+  /** What is written and on its way is there for the next read. */
+  flush(): void {
+    this.store.apply();
+  }
+
+  /** A batch is done when this returns. */
+  submit(writer: Writer): void {
+    this.store.commit(writer);
+  }
+
+  /** A batch is done when this resolves, with `value`. */
+  submitSoon<T>(writer: Writer, value: T): Promise<T> {
+    return this.store.enqueue(writer, value);
+  }
+
+  /** Removes the rows of a range that match a filter; gives their number. */
+  remove(membrane: Membrane, low: Uint8Array, high: Uint8Array, filter: Uint8Array): number {
+    return this.#remove(membrane, low, high, filter, true);
+  }
+
+  async removeSoon(membrane: Membrane, low: Uint8Array, high: Uint8Array, filter: Uint8Array): Promise<number> {
+    return this.store.synced(this.#remove(membrane, low, high, filter, false));
+  }
+
+  #remove(membrane: Membrane, low: Uint8Array, high: Uint8Array, filter: Uint8Array, sync: boolean): number {
+    const store = this.writing(membrane);
+    this.flush();
+    const removed = store.engine.clear(membrane.pointer, low, high, filter, sync);
+    store.written();
+    return removed;
+  }
+
+  /** A membrane was missing, and is there now. */
+  created(_membrane: Membrane): void {}
 
   /** Opens a membrane of a kind: with a schema as it says; without one as it is, or as `fallback` says. */
   open(kind: Schema["kind"], name: unknown, schema: Schema | undefined, fallback: Schema | undefined): Membrane {
@@ -383,16 +447,17 @@ export class Session {
     nameBytes(name, kind, LIMIT.NAME_SIZE);
     const label = name as string;
     const { store } = this;
-    let membrane = store.openMembrane(label, undefined);
+    let membrane = store.openMembrane(label, undefined, this.scope);
     if (membrane === undefined) {
       const wanted = schema ?? fallback;
       if (this.#readonly) throw new NacreError("NOT_FOUND", `there is no membrane ${JSON.stringify(label)}`);
       if (wanted === undefined) throw invalid(`${kind} ${JSON.stringify(label)}: it is not there yet, and to create it needs vector: { dimensions }`);
-      membrane = store.openMembrane(label, wanted);
+      membrane = store.openMembrane(label, wanted, this.scope);
+      if (membrane !== undefined) this.created(membrane);
     } else if (membrane.schema.kind !== kind) {
       throw new NacreError("WRONG_KIND", `${JSON.stringify(label)} is a ${membrane.schema.kind}, not a ${kind}`);
     } else if (schema !== undefined) {
-      membrane = store.openMembrane(label, schema); // SCHEMA_MISMATCH names the difference
+      membrane = store.openMembrane(label, schema, this.scope); // SCHEMA_MISMATCH names the difference
     }
     if (membrane === undefined) throw new NacreError("INTERNAL", `${kind} ${JSON.stringify(label)} was not created`);
     return membrane;

@@ -4,32 +4,19 @@ import { disposes } from "./dispose.ts";
 import { checkOptions, invalid, NacreError, shown } from "./errors.ts";
 import type { Key } from "./keys.ts";
 import { KvSync } from "./kv.ts";
-import type { Membrane } from "./membrane.ts";
+import { openCollection, openKv } from "./membrane.ts";
 import { readCompact, readMembranes, readStats, readVerify } from "./report.ts";
 import type { CompactReport, MembraneInfo, Stats, VerifyReport } from "./report.ts";
-import { collectionSchema, kvSchema, KV_DEFAULT } from "./schema.ts";
 import type { CollectionSchema, KvSchema } from "./schema.ts";
 import { SnapshotSync } from "./snapshot.ts";
 import { Session } from "./store.ts";
 import type { Store } from "./store.ts";
+import { transactSync } from "./transaction.ts";
+import type { TransactionSync, TransactionSyncOptions } from "./transaction.ts";
 
 export interface VerifyOptions {
   /** Reads every byte. */
   deep?: boolean | undefined;
-}
-
-/** Opens or creates a key-value membrane. */
-export function openKv(session: Session, name: unknown, schema: unknown): Membrane {
-  session.check();
-  const checked = schema === undefined ? undefined : kvSchema(schema, `kv ${shown(name)}`);
-  return session.open("kv", name, checked, KV_DEFAULT);
-}
-
-/** Opens or creates a vector collection. */
-export function openCollection(session: Session, name: unknown, schema: unknown): Membrane {
-  session.check();
-  const checked = schema === undefined ? undefined : collectionSchema(schema, `collection ${shown(name)}`);
-  return session.open("collection", name, checked, undefined);
 }
 
 /** The options of verify(), checked. */
@@ -89,6 +76,15 @@ export class DatabaseSync {
 
   batch(): BatchSync {
     return new BatchSync(this.#session);
+  }
+
+  /**
+   * Runs a body in a transaction: one state of the database and its own writes are what it
+   * reads; committed together when it returns, undone when it throws. CONFLICT: somebody else
+   * has changed a row that it has written. BUSY: another transaction is open.
+   */
+  transaction<T>(body: (tx: TransactionSync) => T, options?: TransactionSyncOptions): T {
+    return transactSync(this.#session, body, options);
   }
 
   snapshot(): SnapshotSync {

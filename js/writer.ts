@@ -106,6 +106,34 @@ export class Writer {
     this.at += other.at;
   }
 
+  /** Appends the records of another's batch to those that stand here without a head. */
+  appendRecords(other: Writer): void {
+    const size = other.at - BATCH.HEAD;
+    this.ensure(size);
+    this.bytes.set(other.bytes.subarray(BATCH.HEAD, other.at), this.at);
+    this.at += size;
+    this.#count += other.#count;
+  }
+
+  /** The records of its batch in pieces of at most `size` bytes, or of one record. */
+  *slices(size: number): Generator<{ start: number; end: number; count: number }, void, undefined> {
+    const words = this.#words;
+    let start: number = BATCH.HEAD, end = start, count = 0;
+    while (end < this.at) {
+      const word = end >>> 2;
+      const keySize = (words[word] as number) & RECORD.KEY_SIZE_MAX, valueSize = words[word + 1] as number;
+      const next = end + ((RECORD.HEAD + keySize + valueSize + 3) & ~3);
+      if (count > 0 && next - start > size) {
+        yield { start, end, count };
+        start = end;
+        count = 0;
+      }
+      end = next;
+      count++;
+    }
+    if (count > 0) yield { start, end, count };
+  }
+
   clear(): void {
     this.at = 0;
     this.#count = 0;

@@ -89,7 +89,7 @@ test("types: a program checks strictly, and nothing of ours is any but values of
   mkdirSync(join(folder, "node_modules"));
   const text = `
     import { open, openSync, NacreError } from "nacre";
-    import type { Collection, Hit, Kv, Stats, Where } from "nacre";
+    import type { Collection, Hit, Kv, Stats, Transaction, Where } from "nacre";
     await using db = await open(":memory:", { durability: "relaxed", memory: 64 * 2 ** 20 });
     const kv: Kv<{ n: number }> = await db.kv<{ n: number }>("s", { key: ["text", "integer"], value: "json" });
     await kv.put(["a", 1], { n: 1 });
@@ -110,8 +110,16 @@ test("types: a program checks strictly, and nothing of ours is any but values of
     const sync = openSync(":memory:");
     const got: number | undefined = sync.kv<number>("x").get("a");
     sync.batch().put("x", "a", 1).put(sync.kv<number>("x"), "b", 2).delete("x", "a").commit();
+    const n: number = await db.transaction(async (tx: Transaction) => {
+      const s: Kv<{ n: number }> = await tx.kv<{ n: number }>("s");
+      await tx.transaction(async (inner) => (await inner.collection<Note>("n")).deleteWhere({ year: { lt: 1 } }));
+      return (await s.get(["a", 1]))?.n ?? 0;
+    }, { retries: 3, signal: AbortSignal.timeout(1000), timeoutMs: 1000 });
+    // @ts-expect-error an unknown option
+    await db.transaction(() => n, { retry: 3 });
+    const total: number = sync.transaction((tx) => (tx.kv<number>("x").get("a") ?? 0) + 1, { retries: 1 });
     try { sync.close(); } catch (error) { if (error instanceof NacreError && error.code === "CLOSED") console.log(error.details); }
-    export { title, stats, got };
+    export { title, stats, got, n, total };
   `;
   writeFileSync(join(folder, "main.mts"), text);
   writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({

@@ -70,7 +70,7 @@ describe("README", () => {
   });
 
   const reference = readme.slice(readme.indexOf("<!-- reference -->"), readme.indexOf("## Limits"));
-  for (const name of ["Database", "Kv", "Collection", "Batch", "Snapshot"] as const) {
+  for (const name of ["Database", "Kv", "Collection", "Batch", "Transaction", "Snapshot"] as const) {
     test(`reference: ${name} has these methods and no others, and its synchronous twin has them`, () => {
       const row = reference.split("\n").find((line) => line.startsWith(`| \`${name}\` |`)) ?? "";
       const listed = [...(row.split("|")[2] ?? "").matchAll(/`(\w+)`/g)].map(([, method]) => method as string);
