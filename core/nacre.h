@@ -139,6 +139,7 @@ typedef struct nacre_bulk nacre_bulk;
 typedef struct nacre_value_writer nacre_value_writer;
 typedef struct nacre_value_reader nacre_value_reader;
 typedef struct nacre_view nacre_view;
+typedef struct nacre_changes nacre_changes;
 struct Vfs; /* core/base/vfs.h, for those who bring their own files */
 
 typedef enum nacre_mode {
@@ -181,6 +182,7 @@ typedef struct nacre_options {
     uint32_t filter_bits;   /* bits per key of the segments' key filters; UINT32_MAX: no filters */
     uint32_t relaxed_ms;
     uint64_t seed;          /* of everything random; 0: from the host */
+    uint64_t changes_size;  /* bytes of changes to keep for nacre_changes; 0: those that the logs still hold */
     nacre_allocator allocator; /* alloc NULL: malloc */
     const struct Vfs *vfs;     /* NULL: the host's files; ":memory:" never touches them */
 } nacre_options;
@@ -491,6 +493,75 @@ uint32_t nacre_hits_count(const nacre_hits *hits);
 /* `row` (fields and key; vector too) is borrowed until nacre_hits_free. */
 NACRE_CHECKED nacre_status nacre_hits_at(nacre_hits *hits, uint32_t index, float *distance, nacre_row *row);
 void nacre_hits_free(nacre_hits *hits);
+
+/* ---- Changes: what was committed, in its order ----
+ *
+ *     nacre_changes *changes = NULL;
+ *     nacre_change change;
+ *     nacre_changes_open(db, since, &changes);
+ *     while (nacre_changes_next(changes, &change) == NACRE_OK && change.kind != NACRE_CHANGE_NONE)
+ *         since = ...change...;
+ *
+ * Each commit has a sequence, which rises for ever; all changes of one batch share it, and
+ * are in the order of the batch. `since` gives those of later sequences: keep the sequence
+ * of the last batch that you have dealt with whole, and go on from there after a restart.
+ * Only what is acknowledged is shown: nothing that was refused or rolled back.
+ *
+ * How far back one can go: without the option changes_size as far as the two logs hold it,
+ * which a checkpoint empties. With it a flush puts what it takes out of the logs into an
+ * archive of at least so many bytes, once there are so many, and one log more at most. A
+ * session without the option drops the archive at its first flush.
+ *
+ * Left out: rows of a membrane that was dropped since (the drop is a change), and rows
+ * whose time to live has ended (nobody wrote anything then). Names are the present ones. */
+
+typedef enum nacre_change_kind {
+    NACRE_CHANGE_NONE = 0,   /* nothing newer for now; ask again later */
+    NACRE_CHANGE_PUT = 1,
+    NACRE_CHANGE_DELETE = 2,
+    NACRE_CHANGE_LOAD = 3,   /* rows of `membrane` came in bulk: read it to know them */
+    NACRE_CHANGE_CREATE = 4, /* of a membrane */
+    NACRE_CHANGE_DROP = 5,
+    NACRE_CHANGE_RENAME = 6,
+} nacre_change_kind;
+
+typedef struct nacre_change {
+    nacre_change_kind kind;
+    uint32_t index;           /* rises within the batch */
+    uint64_t sequence;        /* of the batch. NONE: all up to it was given */
+    nacre_membrane *membrane; /* NULL for a drop, and for one that was dropped since */
+    const char *name, *from;  /* of the membrane; `from`: before a rename */
+    nacre_row row;            /* PUT; DELETE: the key alone, field_count 0 */
+} nacre_change;
+
+#define NACRE_CHANGES_OLDEST UINT64_MAX    /* as far back as is kept */
+#define NACRE_CHANGES_NOW (UINT64_MAX - 1) /* what is committed from now on */
+
+/* The least `since` that can be given, and the sequence of the last acknowledged commit. */
+NACRE_CHECKED nacre_status nacre_changes_bounds(nacre_db *db, uint64_t *oldest, uint64_t *newest);
+
+/* NACRE_NOT_FOUND: changes after `since` are not all kept any more (nacre_changes_bounds
+ * tells from where on they are). NACRE_INVALID_ARGUMENT: `since` is in the future. */
+NACRE_CHECKED nacre_status nacre_changes_open(nacre_db *db, uint64_t since, nacre_changes **changes);
+
+/* The next change; everything in it is borrowed until the next call on the database.
+ * NACRE_NOT_FOUND: this reader was too slow, and what it would show is not kept any more. */
+NACRE_CHECKED nacre_status nacre_changes_next(nacre_changes *changes, nacre_change *change);
+void nacre_changes_close(nacre_changes *changes);
+
+/* What has been acknowledged since the hook was called last: usually one commit. Rows of the
+ * catalog (a membrane made, dropped, renamed) count as well. */
+typedef struct nacre_commit_info {
+    uint64_t sequence; /* of the last one */
+    uint64_t puts, deletes;
+} nacre_commit_info;
+
+typedef void nacre_commit_hook(void *self, const nacre_commit_info *commit);
+
+/* Calls `hook` at the end of each call that commits, when the commit is visible and as
+ * durable as the level says: never for what was refused or rolled back. One hook at a time;
+ * NULL: none. It may not use the database: calls answer NACRE_MISUSE and do nothing. */
+NACRE_CHECKED nacre_status nacre_on_commit(nacre_db *db, nacre_commit_hook *hook, void *self);
 
 /* ---- Keeping house ---- */
 

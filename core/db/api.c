@@ -36,6 +36,7 @@ static void api_state_free(Db *db) {
         case API_HITS: api_hits_free((nacre_hits *)handle); break;
         case API_BULK: api_bulk_free((nacre_bulk *)handle); break;
         case API_VIEW: api_view_free((nacre_view *)handle); break;
+        case API_CHANGES: api_changes_free((nacre_changes *)handle); break;
         }
     }
     api_row_clear(env, &api->row);
@@ -48,9 +49,15 @@ nacre_status api_null(Db *db, const char *what) {
     return env_fail(&db->env, NACRE_INVALID_ARGUMENT, "%s: NULL", what);
 }
 
+nacre_status api_enter(Db *db) {
+    if (db->in_hook) return env_fail(&db->env, NACRE_MISUSE, "the hook of nacre_on_commit may not use the database");
+    db_call(db);
+    return NACRE_OK;
+}
+
 nacre_status api_call(const nacre_membrane *membrane) {
     if (!membrane) return NACRE_INVALID_ARGUMENT;
-    db_call(membrane->db);
+    TRY(api_enter(membrane->db));
     return membrane_check(membrane);
 }
 
@@ -82,6 +89,7 @@ nacre_status nacre_open(const char *path, const nacre_options *options, nacre_db
 
 nacre_status nacre_close(nacre_db *db, nacre_error *error) {
     if (!db) return NACRE_OK;
+    if (db->in_hook) return api_enter(db);
     api_state_free(db);
     return db_close(db, error);
 }
@@ -104,7 +112,7 @@ nacre_status nacre_membrane_open(nacre_db *db, const char *name, const nacre_sch
                                  nacre_membrane **membrane) {
     Schema wanted = {0};
     if (!db) return NACRE_INVALID_ARGUMENT;
-    db_call(db);
+    TRY(api_enter(db));
     if (!name) return api_null(db, "membrane name");
     if (!membrane) return api_null(db, "membrane");
     if (schema) TRY(schema_from_public(&db->env, schema, &wanted));
@@ -115,21 +123,21 @@ nacre_status nacre_membrane_open(nacre_db *db, const char *name, const nacre_sch
 
 nacre_status nacre_membrane_drop(nacre_db *db, const char *name) {
     if (!db) return NACRE_INVALID_ARGUMENT;
-    db_call(db);
+    TRY(api_enter(db));
     if (!name) return api_null(db, "membrane name");
     return db_membrane_drop(db, api_name(name));
 }
 
 nacre_status nacre_membrane_rename(nacre_db *db, const char *from, const char *to) {
     if (!db) return NACRE_INVALID_ARGUMENT;
-    db_call(db);
+    TRY(api_enter(db));
     if (!from || !to) return api_null(db, "membrane name");
     return db_membrane_rename(db, api_name(from), api_name(to));
 }
 
 nacre_status nacre_membrane_at(nacre_db *db, uint32_t index, nacre_membrane **membrane) {
     if (!db) return NACRE_INVALID_ARGUMENT;
-    db_call(db);
+    TRY(api_enter(db));
     if (!membrane) return api_null(db, "membrane");
     return db_membrane_at(db, index, membrane);
 }
@@ -144,7 +152,7 @@ nacre_status nacre_membrane_bytes(nacre_membrane *membrane, uint64_t *bytes) {
 
 nacre_status nacre_flush(nacre_db *db) {
     if (!db) return NACRE_INVALID_ARGUMENT;
-    db_call(db);
+    TRY(api_enter(db));
     if (db->readonly) return NACRE_OK;
     TRY(state_writable(db));
     return log_sync(db); /* whatever the level */
@@ -152,19 +160,19 @@ nacre_status nacre_flush(nacre_db *db) {
 
 nacre_status nacre_refresh(nacre_db *db) {
     if (!db) return NACRE_INVALID_ARGUMENT;
-    db_call(db);
+    TRY(api_enter(db));
     return db_refresh(db);
 }
 
 nacre_status nacre_checkpoint(nacre_db *db) {
     if (!db) return NACRE_INVALID_ARGUMENT;
-    db_call(db);
+    TRY(api_enter(db));
     return db_checkpoint(db);
 }
 
 nacre_status nacre_step(nacre_db *db, uint64_t bytes, bool *more) {
     if (!db) return NACRE_INVALID_ARGUMENT;
-    db_call(db);
+    TRY(api_enter(db));
     if (!more) return api_null(db, "more");
     return db_step(db, bytes, more);
 }
@@ -172,7 +180,7 @@ nacre_status nacre_step(nacre_db *db, uint64_t bytes, bool *more) {
 nacre_status nacre_compact(nacre_db *db, nacre_compact_report *report) {
     nacre_compact_report done = {0};
     if (!db) return NACRE_INVALID_ARGUMENT;
-    db_call(db);
+    TRY(api_enter(db));
     TRY(db_compact(db, &done));
     if (report) *report = done;
     return NACRE_OK;
@@ -186,7 +194,7 @@ nacre_status nacre_verify(nacre_db *db, bool deep, nacre_problem *problem, void 
                           uint64_t *problems) {
     uint64_t count = 0;
     if (!db) return NACRE_INVALID_ARGUMENT;
-    db_call(db);
+    TRY(api_enter(db));
     TRY(db_verify(db, deep, problem ? problem : api_no_problem, self, &count));
     if (problems) *problems = count;
     return NACRE_OK;
@@ -195,7 +203,7 @@ nacre_status nacre_verify(nacre_db *db, bool deep, nacre_problem *problem, void 
 nacre_status nacre_stats_json(nacre_db *db, const char **json) {
     Span text = {NULL, 0};
     if (!db) return NACRE_INVALID_ARGUMENT;
-    db_call(db);
+    TRY(api_enter(db));
     if (!json) return api_null(db, "json");
     TRY(db_stats(db, &text));
     *json = (const char *)text.data;

@@ -20,7 +20,7 @@ typedef struct ApiRow {
     size_t values_capacity, room_capacity, vector_capacity;
 } ApiRow;
 
-typedef enum ApiKind { API_CURSOR, API_BATCH, API_HITS, API_BULK, API_VIEW } ApiKind;
+typedef enum ApiKind { API_CURSOR, API_BATCH, API_HITS, API_BULK, API_VIEW, API_CHANGES } ApiKind;
 
 typedef struct ApiHandle {
     ApiKind kind;
@@ -37,6 +37,8 @@ typedef struct ApiState {
 void api_handle_add(Db *db, ApiHandle *handle, ApiKind kind);
 void api_handle_remove(Db *db, ApiHandle *handle);
 
+/* Begins a call: NACRE_MISUSE from within the hook of nacre_on_commit. */
+NACRE_CHECKED nacre_status api_enter(Db *db);
 /* Begins a call on a membrane: NACRE_INVALID_ARGUMENT when it is NULL, NACRE_NOT_FOUND
  * when it was dropped. */
 NACRE_CHECKED nacre_status api_call(const nacre_membrane *membrane);
@@ -46,6 +48,8 @@ nacre_status api_null(Db *db, const char *what);
 /* Decodes `view` into `store` and *row. NACRE_CORRUPT when it is malformed. */
 NACRE_CHECKED nacre_status api_show(const Membrane *membrane, const RowView *view, ApiRow *store,
                                     nacre_row *row);
+/* The same of a row of which only the key is known. */
+NACRE_CHECKED nacre_status api_show_key(const Membrane *membrane, Span key, ApiRow *store, nacre_row *row);
 void api_row_clear(Env *env, ApiRow *store);
 
 /* Encodes a whole key into *memory, which grows as needed. */
@@ -95,5 +99,6 @@ void api_batch_free(nacre_batch *batch);
 void api_hits_free(nacre_hits *hits);
 void api_bulk_free(nacre_bulk *bulk);
 void api_view_free(nacre_view *view);
+void api_changes_free(nacre_changes *changes);
 
 #endif

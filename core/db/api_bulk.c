@@ -29,7 +29,7 @@ nacre_status nacre_bulk_begin(nacre_membrane *membrane, nacre_bulk **out) {
 nacre_status nacre_bulk_put(nacre_bulk *bulk, const nacre_value *key, const float *vector, const nacre_value *fields) {
     ApiRecord record;
     if (!bulk) return NACRE_INVALID_ARGUMENT;
-    db_call(bulk->db);
+    TRY(api_enter(bulk->db));
     TRY(membrane_check(bulk_membrane(bulk->bulk)));
     TRY(api_measure_put(bulk_membrane(bulk->bulk), key, vector, fields, NULL, &record));
     if (record.size > SIZE_MAX / 2)
@@ -53,7 +53,7 @@ nacre_status nacre_bulk_commit(nacre_bulk *bulk, uint64_t *rows) {
     uint64_t count = 0;
     if (!bulk) return NACRE_INVALID_ARGUMENT;
     Db *db = bulk->db;
-    db_call(db);
+    TRY(api_enter(db));
     nacre_status status = bulk_commit(bulk->bulk, &count);
     if (status == NACRE_OK && rows) *rows = count;
     api_handle_remove(db, &bulk->handle);
@@ -67,7 +67,7 @@ void api_bulk_free(nacre_bulk *bulk) {
 }
 
 void nacre_bulk_abort(nacre_bulk *bulk) {
-    if (!bulk) return;
+    if (!bulk || bulk->db->in_hook) return;
     db_call(bulk->db);
     api_handle_remove(bulk->db, &bulk->handle);
     api_bulk_free(bulk);

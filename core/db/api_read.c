@@ -32,7 +32,7 @@ nacre_status nacre_count(nacre_membrane *membrane, const nacre_snapshot *snapsho
 
 nacre_status nacre_snapshot_open(nacre_db *db, nacre_snapshot **snapshot) {
     if (!db) return NACRE_INVALID_ARGUMENT;
-    db_call(db);
+    TRY(api_enter(db));
     if (!snapshot) return api_null(db, "snapshot");
     return snapshot_open(db, snapshot);
 }
@@ -98,7 +98,7 @@ void nacre_cursor_close(nacre_cursor *cursor) {
 
 static nacre_status api_cursor_call(nacre_cursor *cursor, const nacre_row *row) {
     if (!cursor) return NACRE_INVALID_ARGUMENT;
-    db_call(cursor->db);
+    TRY(api_enter(cursor->db));
     if (!row) return api_null(cursor->db, "row");
     return cursor->limit && cursor->shown >= cursor->limit ? NACRE_NOT_FOUND : NACRE_OK;
 }

@@ -57,6 +57,15 @@ nacre_status api_show(const Membrane *membrane, const RowView *view, ApiRow *sto
     return NACRE_OK;
 }
 
+nacre_status api_show_key(const Membrane *membrane, Span key, ApiRow *store, nacre_row *row) {
+    const Schema *schema = &membrane->schema;
+    TRY(api_show_room(membrane, &(RowView){.key = key}, store));
+    if (!key_decode(schema, key, store->values, store->room))
+        return env_fail(&membrane->db->env, NACRE_CORRUPT, "%s: a malformed key", membrane->name);
+    *row = (nacre_row){.key_count = schema->key_count, .key = store->values};
+    return NACRE_OK;
+}
+
 /* ---- keys and vectors ---- */
 
 nacre_status api_key(const Membrane *membrane, const nacre_value *key, uint8_t **memory,

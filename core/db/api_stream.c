@@ -15,14 +15,14 @@ nacre_status nacre_value_begin(nacre_membrane *membrane, const nacre_value *key,
 
 nacre_status nacre_value_append(nacre_value_writer *writer, const void *data, size_t size) {
     if (!writer) return NACRE_INVALID_ARGUMENT;
-    db_call(value_writer_db(writer));
+    TRY(api_enter(value_writer_db(writer)));
     if (!data && size) return api_null(value_writer_db(writer), "data");
     return value_writer_append(writer, span_of(data, size));
 }
 
 nacre_status nacre_value_finish(nacre_value_writer *writer) {
     if (!writer) return NACRE_INVALID_ARGUMENT;
-    db_call(value_writer_db(writer));
+    TRY(api_enter(value_writer_db(writer)));
     return value_writer_finish(writer);
 }
 
@@ -46,7 +46,7 @@ uint64_t nacre_value_size(const nacre_value_reader *reader) { return reader ? va
 
 nacre_status nacre_value_read(nacre_value_reader *reader, uint64_t offset, void *into, size_t size) {
     if (!reader) return NACRE_INVALID_ARGUMENT;
-    db_call(value_reader_db(reader));
+    TRY(api_enter(value_reader_db(reader)));
     if (!into && size) return api_null(value_reader_db(reader), "into");
     return value_reader_read(reader, offset, into, size);
 }

@@ -10,7 +10,7 @@ static void api_tx_head(uint8_t *at, uint64_t size) {
 
 nacre_status nacre_begin(nacre_db *db, nacre_transaction **transaction) {
     if (!db) return NACRE_INVALID_ARGUMENT;
-    db_call(db);
+    TRY(api_enter(db));
     if (!transaction) return api_null(db, "transaction");
     return transaction_begin(db, transaction);
 }
@@ -22,7 +22,7 @@ const nacre_snapshot *nacre_transaction_snapshot(const nacre_transaction *transa
 static nacre_status api_tx_call(nacre_transaction *tx, const nacre_membrane *membrane) {
     if (!tx) return NACRE_INVALID_ARGUMENT;
     Db *db = transaction_db(tx);
-    db_call(db);
+    TRY(api_enter(db));
     if (!membrane) return api_null(db, "membrane");
     if (membrane->db != db)
         return env_fail(&db->env, NACRE_MISUSE, "transaction: %s is a membrane of another database", membrane->name);
@@ -80,31 +80,31 @@ nacre_status nacre_transaction_clear(nacre_transaction *tx, nacre_membrane *memb
 
 nacre_status nacre_savepoint(nacre_transaction *tx, uint64_t *serial) {
     if (!tx) return NACRE_INVALID_ARGUMENT;
-    db_call(transaction_db(tx));
+    TRY(api_enter(transaction_db(tx)));
     if (!serial) return api_null(transaction_db(tx), "serial");
     return transaction_savepoint(tx, serial);
 }
 
 nacre_status nacre_rollback_to(nacre_transaction *tx, uint64_t serial) {
     if (!tx) return NACRE_INVALID_ARGUMENT;
-    db_call(transaction_db(tx));
+    TRY(api_enter(transaction_db(tx)));
     return transaction_rollback_to(tx, serial);
 }
 
 nacre_status nacre_savepoint_release(nacre_transaction *tx, uint64_t serial) {
     if (!tx) return NACRE_INVALID_ARGUMENT;
-    db_call(transaction_db(tx));
+    TRY(api_enter(transaction_db(tx)));
     return transaction_release(tx, serial);
 }
 
 nacre_status nacre_commit(nacre_transaction *tx) {
     if (!tx) return NACRE_INVALID_ARGUMENT;
-    db_call(transaction_db(tx));
+    TRY(api_enter(transaction_db(tx)));
     return transaction_commit(tx, true);
 }
 
 void nacre_rollback(nacre_transaction *tx) {
-    if (!tx) return;
+    if (!tx || transaction_db(tx)->in_hook) return; /* it may be this one that is being committed */
     db_call(transaction_db(tx));
     transaction_rollback(tx);
 }

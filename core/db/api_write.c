@@ -69,7 +69,7 @@ struct nacre_batch {
 
 nacre_status nacre_batch_begin(nacre_db *db, nacre_batch **out) {
     if (!db) return NACRE_INVALID_ARGUMENT;
-    db_call(db);
+    TRY(api_enter(db));
     if (!out) return api_null(db, "batch");
     TRY(state_writable(db));
     nacre_batch *batch = env_alloc_zeroed(&db->env, sizeof *batch);
@@ -88,7 +88,7 @@ void api_batch_free(nacre_batch *batch) {
 }
 
 void nacre_batch_abort(nacre_batch *batch) {
-    if (!batch) return;
+    if (!batch || batch->db->in_hook) return; /* it may be this one that is being committed */
     db_call(batch->db);
     api_handle_remove(batch->db, &batch->handle);
     api_batch_free(batch);
@@ -96,7 +96,7 @@ void nacre_batch_abort(nacre_batch *batch) {
 
 static nacre_status api_batch_call(nacre_batch *batch, const nacre_membrane *membrane) {
     if (!batch) return NACRE_INVALID_ARGUMENT;
-    db_call(batch->db);
+    TRY(api_enter(batch->db));
     if (!membrane) return api_null(batch->db, "membrane");
     if (membrane->db != batch->db)
         return env_fail(&batch->db->env, NACRE_MISUSE,
@@ -144,7 +144,7 @@ nacre_status nacre_batch_commit(nacre_batch *batch) {
     if (!batch) return NACRE_INVALID_ARGUMENT;
     Db *db = batch->db;
     uint8_t *at = NULL;
-    db_call(db);
+    TRY(api_enter(db));
     nacre_status status = NACRE_OK;
     if (batch->count > 0) {
         api_batch_head(batch->bytes, batch->size, batch->count);

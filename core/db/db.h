@@ -25,6 +25,7 @@ typedef struct Bulk Bulk;
 typedef struct nacre_value_writer ValueWriter;
 typedef struct nacre_value_reader ValueReader;
 typedef struct PinnedRow PinnedRow;
+typedef struct Changes Changes;
 
 /* ---- open, close ---- */
 NACRE_CHECKED nacre_status db_open(const char *path, const nacre_options *options, Db **db, nacre_error *error);
@@ -188,6 +189,25 @@ NACRE_CHECKED nacre_status db_search(Membrane *membrane, const Snapshot *snapsho
 uint32_t hits_count(const Hits *hits);
 const Hit *hits_at(const Hits *hits, uint32_t index);
 void hits_free(Hits *hits);
+
+/* ---- what was committed, in its order (nacre_changes of nacre.h) ---- */
+typedef struct ChangeView {
+    nacre_change_kind kind;
+    uint32_t index;       /* within the batch: rises, but not by one each time */
+    uint64_t sequence;    /* the batch's LSN; kind NONE: all up to there was given */
+    Membrane *membrane;   /* of rows and loads; of a membrane created or renamed: NULL when dropped since */
+    Span name, from;      /* followed by a zero byte; from: of a rename */
+    RowView row;          /* PUT; DELETE: the key alone */
+    Span schema;          /* CREATE and RENAME: encoded */
+} ChangeView;
+
+NACRE_CHECKED nacre_status db_changes_bounds(Db *db, uint64_t *oldest, uint64_t *newest);
+/* `since`: an LSN, NACRE_CHANGES_OLDEST or NACRE_CHANGES_NOW. */
+NACRE_CHECKED nacre_status db_changes_open(Db *db, uint64_t since, Changes **changes);
+NACRE_CHECKED nacre_status db_changes_next(Changes *changes, ChangeView *view);
+void db_changes_close(Changes *changes); /* NULL is fine */
+Db *changes_db(const Changes *changes);
+NACRE_CHECKED nacre_status db_on_commit(Db *db, nacre_commit_hook *hook, void *self);
 
 /* ---- keeping house ---- */
 /* Opened for reading: moves to the newest committed state; snapshots and cursors keep

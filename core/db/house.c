@@ -1,6 +1,6 @@
 /* house.c - checkpoint, compaction to the smallest file, verification. */
 #include "base/checksum.h"
-#include "db/state.h"
+#include "db/feed.h"
 
 #include <stdio.h>
 
@@ -81,9 +81,9 @@ static nacre_status compact_pack(Db *db, bool *packed) {
     extent_map_recount(&db->map);
     while (db->map.lowest < db->map.count && db->map.marks[db->map.lowest]) db->map.lowest++;
     TRY_OUT(version_copy(db->version, &next));
-    for (size_t i = 0; i < next->count; i++)
-        for (size_t s = 0; s < next->runs[i].count; s++) {
-            Segment **place = &next->runs[i].segments[s], *moved = NULL;
+    for (size_t i = 0; i < version_run_count(next); i++)
+        for (size_t s = 0; s < version_run_at(next, i)->count; s++) {
+            Segment **place = &version_run_at(next, i)->segments[s], *moved = NULL;
             if (!compact_needs_move(*place, end)) continue;
             TRY_OUT(compact_move(db, *place, end, buffer, &moved));
             *packed = false;
@@ -247,12 +247,13 @@ nacre_status db_verify(Db *db, bool deep, nacre_problem *problem, void *self, ui
     Verify v = {db, problem, self, &found};
     TRY(verify_superblocks(&v));
     for (int i = 0; i < 2; i++) TRY(verify_log(&v, &db->logs[i]));
-    for (size_t i = 0; i < db->version->count; i++)
-        for (size_t s = 0; s < db->version->runs[i].count; s++) {
-            Segment *segment = db->version->runs[i].segments[s];
+    for (size_t i = 0; i < version_run_count(db->version); i++)
+        for (size_t s = 0; s < version_run_at(db->version, i)->count; s++) {
+            Segment *segment = version_run_at(db->version, i)->segments[s];
             if (deep) TRY(segment_verify(segment, problem, self, &found));
             else TRY(verify_segment_shallow(&v, segment));
         }
+    if (deep) TRY(verify_status(&v, feed_verify(db), db->name, 0));
     *problems = found;
     return NACRE_OK;
 }

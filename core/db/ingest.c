@@ -2,7 +2,7 @@
  * nothing of where rows come from or of what may be written: that was checked before. */
 #include "db/ingest.h"
 
-#include "db/state.h"
+#include "db/feed.h"
 
 nacre_status ingest_begin(Db *db, Ingest **out) {
     Ingest *ingest = NULL;
@@ -267,13 +267,16 @@ nacre_status ingest_publish(Ingest *ingest) {
     TRY(maintain_flush(db));
     ASSERT(db->active->used == 0 && !db->frozen);
     TRY(version_copy(db->version, &next));
+    uint64_t lsn = db->last_lsn + 1;
     nacre_status status = ingest_place(ingest, next);
+    if (status == NACRE_OK) status = feed_add_load(db, next, lsn, ingest->version);
+    if (status == NACRE_OK) status = commit_version(db, next, lsn);
+    else version_release(next);
     if (status != NACRE_OK) {
-        version_release(next);
+        if (!db->poisoned) commit_recount(db); /* what the archive took in vain */
         return status;
     }
-    uint64_t lsn = db->last_lsn + 1;
-    TRY(commit_version(db, next, lsn));
+    feed_loaded(db);
     db->last_lsn = db->synced_lsn = db->active->last_lsn = lsn;
     db->unsynced_since_ms = 0;
     /* The log before this one may be reset only when both superblocks know all of this. */
@@ -285,6 +288,7 @@ nacre_status ingest_publish(Ingest *ingest) {
     ingest_cover(db);
     /* Merges that are due begin, and are paid for as by a memtable of rows. */
     maintain_after_write(db, ingest->bytes < db->options.memtable_size ? ingest->bytes : db->options.memtable_size);
+    feed_acknowledged(db);
     return NACRE_OK;
 }
 

@@ -7,8 +7,8 @@
  * become the last level. A merge commits after each segment it has written, and gives
  * its inputs back from the left, so that it needs room for a few segments only and an
  * interrupted one has lost at most one. */
+#include "db/feed.h"
 #include "db/ingest.h"
-#include "db/state.h"
 
 #include "memtable/mem_iter.h"
 #include "segment/run_iter.h"
@@ -43,7 +43,7 @@ void maintain_abort(Db *db) {
 
 /* ---- one job ---- */
 
-static nacre_status job_close_segment(Db *db, Job *job) {
+nacre_status maintain_close_segment(Db *db, Job *job) {
     if (!job->writing) return NACRE_OK;
     void *finished = job->finished;
     TRY(env_grow(&db->env, &finished, &job->finished_capacity, job->finished_count + 1, sizeof(Segment *)));
@@ -70,16 +70,18 @@ static nacre_status flush_commit(Db *db, Job *job) {
     Version *next = NULL;
     TRY(version_copy(db->version, &next));
     nacre_status status = NACRE_OK;
-    if (job->finished_count) {
-        status = version_insert_run(next, 0, job->output, 0);
-        if (status == NACRE_OK) status = job_append(db, job, next, 0);
-    }
+    size_t rows = job->feed.begun ? job->feed.first : job->finished_count;
+    if (rows) status = version_insert_run(next, 0, job->output, 0);
+    for (size_t i = 0; i < rows && status == NACRE_OK; i++)
+        status = run_append(&db->env, &next->runs[0], job->finished[i]);
+    if (status == NACRE_OK) status = feed_flush_commit(db, job, next);
     if (status != NACRE_OK) {
         version_release(next);
         return status;
     }
     TRY(commit_version(db, next, db->frozen->last_lsn));
     job_forget_finished(job);
+    feed_flushed(db, db->frozen->last_lsn);
     db->log_covered[db->frozen->log] = db->durable[0].superblock.generation;
     memtable_release(db->frozen);
     db->frozen = NULL;
@@ -136,13 +138,13 @@ static nacre_status job_remember_key(Db *db, Job *job, Span key) {
 /* A value so large has a segment to itself (segment_format.h, rule 10). Where it has one already
  * that is taken over as it is: *written says whether anything was copied. */
 static nacre_status job_solo_row(Db *db, Job *job, const Entry *entry, bool *written) {
-    TRY(job_close_segment(db, job));
+    TRY(maintain_close_segment(db, job));
     *written = !(entry->segment && segment_is_solo(entry->segment) && entry->blob.pieces);
     if (*written) {
         segment_writer_init(&job->writer, &db->io, &db->map, db->ids.next_segment++);
         job->writing = true;
         TRY(segment_writer_add(&job->writer, entry));
-        return job_close_segment(db, job);
+        return maintain_close_segment(db, job);
     }
     void *finished = job->finished;
     TRY(env_grow(&db->env, &finished, &job->finished_capacity, job->finished_count + 1, sizeof(Segment *)));
@@ -177,7 +179,7 @@ static nacre_status job_row(Db *db, Job *job, uint64_t *work) {
         if (segment_writer_size(&job->writer) >= db->segment_size || job->writer.rows >= db->segment_rows) {
             TRY(job_remember_key(db, job, entry.key));
             TRY(merge_next(&job->merge));
-            TRY(job_close_segment(db, job));
+            TRY(maintain_close_segment(db, job));
             if (job->kind == JOB_MERGE) TRY(merge_commit(db, job));
             return NACRE_OK;
         }
@@ -191,12 +193,14 @@ static nacre_status job_step(Db *db, Job *job, double budget, uint64_t *done_byt
     nacre_status status = NACRE_OK;
     db->map.reserve = job->kind == JOB_MERGE && !db->reclaiming ? db->reserve : 0;
     while (status == NACRE_OK && merge_valid(&job->merge) && (double)work < budget) status = job_row(db, job, &work);
+    bool rows_done = status == NACRE_OK && !merge_valid(&job->merge);
+    if (rows_done && job->kind == JOB_FLUSH && !job->feed.done) status = feed_flush_step(db, job, budget, &work);
     db->map.reserve = 0;
     *done_bytes = work;
     job->credit -= (double)work;
-    if (status == NACRE_OK && !merge_valid(&job->merge)) {
+    if (status == NACRE_OK && rows_done && (job->kind == JOB_MERGE || job->feed.done)) {
         job->done = true;
-        status = job_close_segment(db, job);
+        status = maintain_close_segment(db, job);
         bool is_flush = job->kind == JOB_FLUSH;
         if (status == NACRE_OK) status = is_flush ? flush_commit(db, job) : merge_commit(db, job);
         if (status == NACRE_OK) {
@@ -216,10 +220,11 @@ static nacre_status flush_start(Db *db) {
     if (job->kind) return NACRE_OK;
     Iter *iter = NULL;
     TRY(mem_iter_open(db->frozen, UINT32_MAX, &iter));
-    *job = (Job){.kind = JOB_FLUSH, .rate = FLUSH_RATE, .bottom = db->version->count == 0,
+    *job = (Job){.kind = JOB_FLUSH, .rate = db->options.changes_size ? 2 * FLUSH_RATE : FLUSH_RATE, .bottom = db->version->count == 0,
                  .output = db->ids.next_run++};
     nacre_status status = merge_init(&job->merge, &db->env, &iter, 1);
     job->merging = status == NACRE_OK;
+    feed_flush_begin(db, job);
     if (status == NACRE_OK) status = merge_seek(&job->merge, (Span){NULL, 0});
     if (status != NACRE_OK) job_clear(db, job);
     return status;
@@ -401,7 +406,7 @@ nacre_status maintain_park(Db *db) {
         Job *job = &db->jobs[i];
         if (job->kind == JOB_NONE || !job->writing || segment_writer_size(&job->writer) < EXTENT_SIZE) continue;
         nacre_status status = job_remember_key(db, job, segment_writer_last_key(&job->writer));
-        if (status == NACRE_OK) status = job_close_segment(db, job);
+        if (status == NACRE_OK) status = maintain_close_segment(db, job);
         if (status == NACRE_OK) status = merge_commit(db, job);
         job_clear(db, job);
         TRY(status);

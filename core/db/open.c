@@ -1,6 +1,6 @@
 /* open.c - from a path to a database, and back: files, lock, memory, then recovery. */
+#include "db/feed.h"
 #include "db/ingest.h"
-#include "db/state.h"
 #include "host/vfs_memory.h"
 #include "host/vfs_posix.h"
 
@@ -143,6 +143,7 @@ static void open_undo(Db *db) {
     pinned_release_all(db);
     snapshots_release(db);
     ingests_free(db);
+    while (db->changes) db_changes_close(db->changes);
     maintain_abort(db);
     catalog_clear(db);
     cache_unpin(&db->cache, db->borrowed);
@@ -162,6 +163,7 @@ static void open_undo(Db *db) {
     for (int i = 0; i < 2; i++) wal_close(&db->logs[i]);
     if (db->data.file) env->vfs->close(db->data.file);
     if (db->lock) env->vfs->unlock(env->vfs->self, db->lock);
+    feed_clear(db);
     env_free(env, db->names, db->names_size);
     env_free(env, db->blob, db->blob_capacity);
     env_free(env, db->vector, db->vector_capacity);

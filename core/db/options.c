@@ -16,6 +16,8 @@ const char *nacre_options_describe(void) {
            NAMES("block_size", "4 KiB", "64 KiB", "4 KiB", "Bytes of a block of rows, a power of two.")
            NAMES("filter_bits", "1", "32", "10", "Bits per key in the key filters; UINT32_MAX: no filters.")
            NAMES("relaxed_ms", "1", "60000", "200", "Milliseconds within which relaxed durability syncs.")
+           NAMES("changes_size", "1", "1 TiB", "0: what the logs hold",
+                 "Bytes of changes kept for readers of them; at most half of database_size.")
            NAMES("seed", "1", "2^64-1", "0: from the host", "Of everything random.");
 }
 
@@ -57,6 +59,8 @@ nacre_status options_resolve(Env *env, const nacre_options *given, nacre_options
     TRY(options_range(env, "relaxed_ms", options->relaxed_ms, 1, 60000));
     if (options->database_size)
         TRY(options_range(env, "database_size", options->database_size, 256u << 10, (uint64_t)1 << 47));
+    uint64_t changes_most = options->database_size ? options->database_size / 2 : (uint64_t)1 << 40;
+    TRY(options_range(env, "changes_size", options->changes_size, 0, changes_most));
     if (options->block_size & (options->block_size - 1))
         return env_fail(env, NACRE_INVALID_ARGUMENT, "option block_size: %u is no power of two", options->block_size);
     return NACRE_OK;

@@ -173,9 +173,9 @@ static void reader_undo(Db *db) {
 /* The segments of the state before that are there still stay what they are, so that what
  * the cache has of them stays, too. (Nothing has been read of the new ones yet.) */
 static void reader_share(const Version *from, Version *to) {
-    for (size_t i = 0; i < to->count; i++)
-        for (size_t s = 0; s < to->runs[i].count; s++) {
-            Segment **place = &to->runs[i].segments[s], *same = version_find_segment(from, *place);
+    for (size_t i = 0; i < version_run_count(to); i++)
+        for (size_t s = 0; s < version_run_at(to, i)->count; s++) {
+            Segment **place = &version_run_at(to, i)->segments[s], *same = version_find_segment(from, *place);
             if (!same) continue;
             segment_retain(same);
             (*place)->streams[STREAM_ROWS].size = 0; /* what the cache has under its id is the other's */

@@ -3,7 +3,8 @@
  * between a database, one that was never finished, and damage; never makes an empty
  * one of the latter. */
 #include "base/checksum.h"
-#include "db/state.h"
+#include "db/feed.h"
+#include "memtable/record.h"
 
 #include <stdio.h>
 
@@ -72,10 +73,12 @@ static nacre_status recover_check_extents(Db *db, const Version *version, const 
     TRY(extent_map_reach(&db->map, 0));
     db->map.marks[0] = EXTENT_CURRENT;
     TRY(recover_mark_once(db, &superblock->manifest));
-    for (size_t i = 0; i < version->count; i++)
-        for (size_t s = 0; s < version->runs[i].count; s++)
+    for (size_t i = 0; i < version_run_count(version); i++) {
+        const Run *run = version_run_at(version, i);
+        for (size_t s = 0; s < run->count; s++)
             for (int k = 0; k < STREAM_COUNT; k++)
-                TRY(recover_mark_once(db, &version->runs[i].segments[s]->streams[k].extents));
+                TRY(recover_mark_once(db, &run->segments[s]->streams[k].extents));
+    }
     return NACRE_OK;
 }
 
@@ -96,6 +99,7 @@ static nacre_status recover_manifest(Db *db, const Superblock *superblock, Versi
                          (unsigned long long)superblock->generation));
     TRY_OUT(version_alloc(env, &db->versions, &version));
     TRY_OUT(manifest_decode(&db->io, span_of(bytes, (size_t)size), extents_in(file_size), version, ids));
+    TRY_OUT(feed_check(db, version, superblock->flushed_lsn));
     TRY_OUT(recover_check_extents(db, version, superblock));
     *out = version;
     version = NULL;
@@ -177,20 +181,10 @@ static nacre_status recover_frame(Db *db, const Wal *log, Memtable *table, const
         at += BATCH_HEAD;
         for (uint32_t i = 0; i < count; i++) {
             const uint8_t *record = table->arena + at;
-            if (left < RECORD_HEAD) return recover_damage(db, log, at, "record: cut short");
-            uint64_t record_bytes = record_size(record_key_size(record), record_value_size(record));
-            uint32_t flags = record_flags(record);
-            Span value = record_value(record);
-            if (record_bytes > left || record_key_size(record) < 4 || record_link(record) || record_stamp(record))
-                return recover_damage(db, log, at, "record: malformed");
-            if (flags & ~RECORD_FLAGS_KNOWN) return recover_damage(db, log, at, "record: of a later version");
-            if ((flags & RECORD_DELETE) && (flags != RECORD_DELETE || value.size))
-                return recover_damage(db, log, at, "record: a deletion with a value");
-            if ((flags & RECORD_EXPIRES) && (value.size < 8 || get_u64(value.data) >= RECORD_LIFETIME))
-                return recover_damage(db, log, at, "record: expiry");
-            if (flags & RECORD_EXPIRES) value = span_of(value.data + 8, value.size - 8);
-            if ((flags & RECORD_VECTOR) && (value.size < 4 || get_u32(value.data) > value.size - 4))
-                return recover_damage(db, log, at, "record: vector");
+            uint64_t record_bytes = 0;
+            const char *problem = record_problem(record, left, &record_bytes);
+            if (!problem && (record_link(record) || record_stamp(record))) problem = "record: malformed";
+            if (problem) return recover_damage(db, log, at, problem);
             if (get_u32_be(record_key(record).data) == 0) db->catalog_moved = true;
             if (lsn - table->base_lsn > UINT32_MAX || !memtable_insert(table, (uint32_t)at, (uint32_t)(lsn - table->base_lsn)))
                 return recover_damage(db, log, at, "record: key");
@@ -291,6 +285,7 @@ static nacre_status recover_logs(Db *db, LogEnd ends[2], int *newer) {
         db->log_covered[older] = db->durable[0].superblock.generation;
     }
     TRY(recover_log(db, *newer, &db->active, &ends[*newer]));
+    if (!db->readonly) db->feed_floor = (db->frozen ? db->frozen : db->active)->base_lsn;
     db->log_free[*newer] = false;
     for (int i = 0; i < 2; i++) db->torn_bytes += ends[i].torn;
     uint64_t synced = db->durable[0].superblock.synced_lsn;
@@ -361,10 +356,15 @@ static nacre_status recover_cut(Db *db, LogEnd ends[2], int newer) {
     ends[newer].reader.synced = db->last_lsn;
     TRY(wal_cut(log, &ends[newer].reader, state_random(db), lsn));
     Memtable *active = db->active;
+    uint8_t *cut = active->arena + active->used; /* the arena is what the log is, also for mem_log.h */
     if (active->capacity < log->end) { /* the cut took the last bytes */
         /* full: the next write freezes it */
+        memset(cut, 0, active->capacity - active->used);
         active->used = active->capacity;
     } else {
+        put_u32(cut + 8, FRAME_CUT);
+        put_u32(cut + 12, (uint32_t)(log->end - active->used));
+        put_u64(cut + 16, lsn);
         active->used = (size_t)log->end;
     }
     db->last_lsn = db->synced_lsn = lsn;

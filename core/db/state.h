@@ -15,6 +15,7 @@
 #include "db/db.h"
 #include "db/options.h"
 #include "log/wal.h"
+#include "memtable/mem_log.h"
 #include "memtable/memtable.h"
 #include "merge/merge.h"
 #include "segment/writer.h"
@@ -54,6 +55,26 @@ typedef struct Durable {
     Version *version;
 } Durable;
 
+/* What a flush does behind its rows: the archive of changes (feed.c). */
+typedef struct FeedWriter {
+    MemLog log;
+    MemBatch batch;
+    size_t at;      /* of the next record of `batch`; its end: none is left */
+    uint32_t index; /* of that record */
+    uint64_t last;  /* LSN of the last batch that is written whole */
+    size_t first;   /* of the job's finished segments, the feed's first */
+    bool begun, done;
+} FeedWriter;
+
+typedef struct FeedLoad {
+    uint64_t lsn;
+    uint32_t membrane;
+} FeedLoad;
+
+typedef struct FeedTold {
+    uint64_t lsn, puts, deletes;
+} FeedTold;
+
 typedef enum JobKind { JOB_NONE = 0, JOB_FLUSH, JOB_MERGE } JobKind;
 
 /* An earlier state that somebody reads: in a reader one of its own, with its pin; in a
@@ -88,6 +109,7 @@ typedef struct Job {
     size_t input_count;
     Segment **finished; /* closed, not committed */
     size_t finished_count, finished_capacity;
+    FeedWriter feed;    /* of a flush */
     uint8_t *last_key;  /* last row read by the merge, for trimming inputs */
     size_t last_key_size, last_key_capacity;
 } Job;
@@ -171,6 +193,15 @@ struct nacre_db {
     uint32_t snapshot_count;
     Cursor *cursors;
     Snapshot newest;      /* stands for a snapshot of NULL; holds no references */
+
+    Changes *changes;
+    uint64_t feed_floor;  /* without an archive: changes above it are in the memtables, or: */
+    FeedLoad *loads;      /* what came in bulk since, rising; `pending` ones behind them */
+    size_t load_count, load_pending, loads_capacity;
+    nacre_commit_hook *hook;
+    void *hook_self;
+    FeedTold told;        /* to the hook, the last time */
+    bool in_hook;
 
     CacheEntry *borrowed; /* what the last get showed */
     uint8_t *blob, *vector; /* likewise */
@@ -296,6 +327,7 @@ NACRE_CHECKED nacre_status maintain_make_room(Db *db);  /* the file is at its li
 void maintain_abort(Db *db);
 bool maintain_dropped(const Db *db, uint32_t membrane);
 bool maintain_busy(const Db *db, uint64_t run); /* has a merge this run? */
+NACRE_CHECKED nacre_status maintain_close_segment(Db *db, Job *job); /* the one under way, if any */
 
 /* catalog.c */
 NACRE_CHECKED nacre_status catalog_load(Db *db);

@@ -3,7 +3,7 @@
 #include "base/limits.h"
 #include "db/keycode.h"
 #include "db/row.h"
-#include "db/state.h"
+#include "db/feed.h"
 
 nacre_status state_writable(Db *db) {
     if (db->readonly) return env_fail(&db->env, NACRE_READONLY, "%s: opened for reading only", db->name);
@@ -209,13 +209,16 @@ nacre_status db_commit(Db *db, size_t bytes, bool sync) {
     active->last_lsn = lsn;
     db->counters.log_bytes += FRAME_HEAD + bytes;
     maintain_after_write(db, FRAME_HEAD + bytes);
+    feed_acknowledged(db);
     return NACRE_OK;
 }
 
 nacre_status db_sync(Db *db) {
     if (db->readonly) return NACRE_OK;
     TRY(state_writable(db));
-    return write_sync(db);
+    TRY(write_sync(db));
+    feed_acknowledged(db);
+    return NACRE_OK;
 }
 
 uint64_t db_sequence(const Db *db) { return db->last_lsn; }

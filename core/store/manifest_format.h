@@ -14,6 +14,8 @@
  * 3. Keys <= above are not looked for in a run: a merge, under way or given up, has moved
  *    them.
  * 4. tier: 0 for a flushed memtable, one more for each merge; TIER_LAST for the last.
+ *    TIER_FEED: no rows, but the archive of changes (db/feed_format.h). There is one such
+ *    run at most, it stands behind the others, and nothing is looked for in it.
  * 5. Ids rise for ever.
  * 6. first expiry: of the rows, the expiry that comes first (segment_format.h, rule 9); 0:
  *    none expires.
@@ -24,6 +26,6 @@
 #ifndef STORE_MANIFEST_FORMAT_H
 #define STORE_MANIFEST_FORMAT_H
 
-enum { TIER_LAST = 255, MANIFEST_SHAPE = 1 };
+enum { TIER_LAST = 255, TIER_FEED = 256, MANIFEST_SHAPE = 1 };
 
 #endif

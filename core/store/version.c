@@ -9,6 +9,7 @@ nacre_status version_alloc(Env *env, Version **all, Version **out) {
     if (!version) return NACRE_RESOURCE_EXHAUSTED;
     version->env = env;
     version->references = 1;
+    version->feed.tier = TIER_FEED;
     version->all = all;
     version->older = *all;
     if (*all) (*all)->newer = version;
@@ -17,7 +18,7 @@ nacre_status version_alloc(Env *env, Version **all, Version **out) {
     return NACRE_OK;
 }
 
-static void run_clear(Env *env, Run *run) {
+void run_clear(Env *env, Run *run) {
     for (size_t i = 0; i < run->count; i++) segment_release(run->segments[i]);
     env_free(env, run->segments, run->capacity * sizeof *run->segments);
     env_free(env, run->above, run->above_size);
@@ -28,7 +29,7 @@ void version_retain(Version *version) { version->references++; }
 
 void version_release(Version *version) {
     if (!version || --version->references > 0) return;
-    for (size_t i = 0; i < version->count; i++) run_clear(version->env, &version->runs[i]);
+    for (size_t i = 0; i < version_run_count(version); i++) run_clear(version->env, version_run_at(version, i));
     env_free(version->env, version->runs, version->capacity * sizeof *version->runs);
     if (version->newer) version->newer->older = version->older;
     else *version->all = version->older;
@@ -68,8 +69,8 @@ static bool segment_same_place(const Segment *a, const Segment *b) {
 }
 
 Segment *version_find_segment(const Version *version, const Segment *segment) {
-    for (size_t i = 0; i < version->count; i++) {
-        const Run *run = &version->runs[i];
+    for (size_t i = 0; i < version_run_count(version); i++) {
+        const Run *run = version_run_at(version, i);
         size_t low = 0, high = run->count;
         while (low < high) { /* the first that does not end before it begins */
             size_t middle = low + (high - low) / 2;
@@ -115,6 +116,12 @@ nacre_status run_trim(Env *env, Run *run, Span above) {
     return NACRE_OK;
 }
 
+void run_remove_first(Run *run) {
+    segment_release(run->segments[0]);
+    run->count--;
+    memmove(run->segments, run->segments + 1, run->count * sizeof *run->segments);
+}
+
 nacre_status version_copy(const Version *from, Version **out) {
     Version *version = NULL;
     TRY(version_alloc(from->env, from->all, &version));
@@ -126,6 +133,9 @@ nacre_status version_copy(const Version *from, Version **out) {
         for (size_t s = 0; s < run->count; s++)
             TRY_OUT(run_append(from->env, &version->runs[i], run->segments[s]));
     }
+    version->feed.id = from->feed.id;
+    for (size_t s = 0; s < from->feed.count; s++)
+        TRY_OUT(run_append(from->env, &version->feed, from->feed.segments[s]));
     *out = version;
     version = NULL;
 out:
@@ -141,31 +151,35 @@ uint64_t run_bytes(const Run *run) {
 
 uint64_t version_bytes(const Version *version) {
     uint64_t bytes = 0;
-    for (size_t i = 0; i < version->count; i++) bytes += run_bytes(&version->runs[i]);
+    for (size_t i = 0; i < version_run_count(version); i++) bytes += run_bytes(version_run_at(version, i));
     return bytes;
 }
 
 uint64_t version_segments(const Version *version) {
     uint64_t count = 0;
-    for (size_t i = 0; i < version->count; i++) count += version->runs[i].count;
+    for (size_t i = 0; i < version_run_count(version); i++) count += version_run_at(version, i)->count;
     return count;
 }
 
 void version_mark(const Version *version, ExtentMap *map, uint8_t mark) {
-    for (size_t i = 0; i < version->count; i++)
-        for (size_t s = 0; s < version->runs[i].count; s++)
-            for (int k = 0; k < STREAM_COUNT; k++)
-                extent_map_mark(map, &version->runs[i].segments[s]->streams[k].extents, mark);
+    for (size_t i = 0; i < version_run_count(version); i++) {
+        const Run *run = version_run_at(version, i);
+        for (size_t s = 0; s < run->count; s++)
+            for (int k = 0; k < STREAM_COUNT; k++) extent_map_mark(map, &run->segments[s]->streams[k].extents, mark);
+    }
 }
 
 /* ---- manifest ---- */
 
 enum { MANIFEST_HEAD = 24, RUN_HEAD = 20, SEGMENT_HEAD = 64, STREAM_HEAD = 16 };
 
+/* Runs that are written down: the feed only if there is any. */
+static size_t manifest_run_count(const Version *version) { return version->count + (version->feed.count > 0); }
+
 size_t manifest_size(const Version *version) {
     size_t size = MANIFEST_HEAD;
-    for (size_t i = 0; i < version->count; i++) {
-        const Run *run = &version->runs[i];
+    for (size_t i = 0; i < manifest_run_count(version); i++) {
+        const Run *run = version_run_at(version, i);
         size += RUN_HEAD + run->above_size;
         for (size_t s = 0; s < run->count; s++) {
             const Segment *segment = run->segments[s];
@@ -207,10 +221,10 @@ void manifest_encode(const Version *version, ManifestIds ids, uint8_t *out, size
     ByteWriter w = {out, out + size};
     bw_u64(&w, ids.next_segment);
     bw_u64(&w, ids.next_run);
-    bw_u32(&w, (uint32_t)version->count);
+    bw_u32(&w, (uint32_t)manifest_run_count(version));
     bw_u32(&w, MANIFEST_SHAPE);
-    for (size_t i = 0; i < version->count; i++) {
-        const Run *run = &version->runs[i];
+    for (size_t i = 0; i < manifest_run_count(version); i++) {
+        const Run *run = version_run_at(version, i);
         bw_u64(&w, run->id);
         bw_u32(&w, run->tier);
         bw_u32(&w, (uint32_t)run->count);
@@ -301,10 +315,14 @@ nacre_status manifest_decode(SegmentIo *io, Span bytes, uint64_t limit, Version 
         Span above = br_bytes(&r, br_u32(&r));
         if (!br_ok(&r)) return manifest_corrupt(io, "cut short");
         if (segments == 0) return manifest_corrupt(io, "a run without segments");
-        TRY(version_insert_run(version, i, id, tier));
-        TRY(run_set_above(io->env, &version->runs[i], above));
-        for (uint32_t s = 0; s < segments; s++)
-            TRY(manifest_decode_segment(io, &r, shape, limit, &version->runs[i]));
+        if (version->feed.count) return manifest_corrupt(io, "a run behind the archive of changes");
+        if (tier == TIER_FEED && above.size) return manifest_corrupt(io, "an archive of changes with a bound");
+        if (tier != TIER_FEED) TRY(version_insert_run(version, i, id, tier));
+        Run *run = tier == TIER_FEED ? &version->feed : &version->runs[i];
+        run->id = id;
+        TRY(run_set_above(io->env, run, above));
+        for (uint32_t s = 0; s < segments; s++) 
+            TRY(manifest_decode_segment(io, &r, shape, limit, run));
     }
     if (!br_ok(&r) || br_left(&r) != 0) return manifest_corrupt(io, "cut short, or too long");
     return NACRE_OK;

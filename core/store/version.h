@@ -20,6 +20,7 @@ typedef struct Version {
     uint32_t references;
     Run *runs; /* newest first */
     size_t count, capacity;
+    Run feed;  /* the archive of changes; of no segments: none. Not among the runs: no reader of rows meets it */
     struct Version *newer, *older; /* all that live, of the database */
     struct Version **all;
 } Version;
@@ -41,6 +42,16 @@ NACRE_CHECKED nacre_status run_append(Env *env, Run *run, Segment *segment);
 /* Hides keys <= above, and drops the segments that are wholly below. */
 NACRE_CHECKED nacre_status run_trim(Env *env, Run *run, Span above);
 uint64_t run_bytes(const Run *run);
+
+/* The runs and the feed, for what concerns all segments. */
+static inline size_t version_run_count(const Version *version) { return version->count + 1; }
+static inline Run *version_run_at(const Version *version, size_t at) {
+    return at < version->count ? &version->runs[at] : (Run *)&version->feed;
+}
+
+void run_clear(Env *env, Run *run);
+/* Forgets the first segment. */
+void run_remove_first(Run *run);
 
 void version_mark(const Version *version, ExtentMap *map, uint8_t mark);
 uint64_t version_bytes(const Version *version);

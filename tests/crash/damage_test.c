@@ -440,7 +440,7 @@ static void later_versions_are_refused_untouched(void) {
                 size_t head = file ? WAL_HEADER_SIZE : SUPERBLOCK_SIZE;
                 uint8_t *at = copy + (c ? 4096 : 0);
                 if (!(which >> (file ? file + 1 : c) & 1)) continue;
-                put_u32(at + 8, 2);
+                put_u32(at + 8, (file ? WAL_VERSION : FORMAT_VERSION) + 1);
                 put_u64(at + head - 8, checksum64(0, at, head - 8));
             }
             sim_disk_put(work, files[file], copy, (size_t)size);

@@ -22,6 +22,7 @@ nacre_options history_options(SimDisk *disk, nacre_durability durability) {
     options.memory = 4 << 20;
     options.memtable_size = 64 << 10;
     options.segment_size = 64 << 10;
+    options.changes_size = durability == NACRE_RELAXED ? 0 : 128 << 10;
     options.seed = 7; /* the same one at each open: nothing may depend on luck */
     return options;
 }

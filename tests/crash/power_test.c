@@ -68,12 +68,36 @@ static bool counts_agree(nacre_db *db, const Model *model) {
     return true;
 }
 
+static const Model *state_after(const void *self, uint64_t sequence) {
+    const History *h = self;
+    size_t c = 0;
+    while (c < h->count && h->commits[c].sequence != sequence) c++;
+    return c < h->count ? &h->states[c + 1] : NULL;
+}
+
+/* Commit number `found` was the last: do the changes after an earlier one lead there? */
+static bool changes_lead(nacre_db *db, const History *h, size_t found, const Model *model, uint64_t *random) {
+    uint64_t oldest = 0, newest = 0;
+    ModelPast past = {state_after, h};
+    if (nacre_changes_bounds(db, &oldest, &newest) != NACRE_OK) return false;
+    size_t first = 0; /* commits of sequences that are not above `oldest` */
+    while (first < found && h->commits[first].sequence <= oldest) first++;
+    Model from = h->states[first];
+    if (model_replay_since(db, oldest, past, &from) == 0 && newest > 0) return false;
+    if (memcmp(&from, model, sizeof from) != 0) return false;
+    if (first == found) return true;
+    size_t some = first + 1 + (size_t)(test_random(random) % (found - first)); /* that many commits */
+    from = h->states[some];
+    return model_replay_since(db, h->commits[some - 1].sequence, past, &from) > 0 && memcmp(&from, model, sizeof from) == 0;
+}
+
 /* The laws:
  * 1. It opens, and is the state after some number of commits, none left out in between.
  * 2. With `strict`, every acknowledged commit is among them; else, every one known synced.
  * 3. verify finds nothing; counts are exact.
  * 4. LSNs go on above all that were ever acknowledged.
- * 5. It takes writes, and keeps them over the next power failure: recovering is idempotent.
+ * 5. From any sequence that is kept, the changes lead to this state.
+ * 6. It takes writes, and keeps them over the next power failure: recovering is idempotent.
  * The disk is used up. */
 static bool recovered_state(const Crash *c, SimDisk *disk, uint64_t *random) {
     const History *h = c->history;
@@ -101,6 +125,8 @@ static bool recovered_state(const Crash *c, SimDisk *disk, uint64_t *random) {
         right = wrong(c, "verify runs", nacre_message(db));
     if (problems) right = wrong(c, "verify finds nothing", problem.text);
     if (right && !counts_agree(db, &model)) right = wrong(c, "counts are exact", "");
+    if (right && !changes_lead(db, h, found, &model, random))
+        right = wrong(c, "the changes lead to this state", nacre_message(db));
     if (history_sequence(db) < seen) right = wrong(c, "no LSN is used twice", "sequence");
     if (history_batch(db, &model, &next, random) != NACRE_OK) right = wrong(c, "it takes writes", nacre_message(db));
     if (history_sequence(db) <= seen) right = wrong(c, "no LSN is used twice", "after a write");

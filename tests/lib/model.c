@@ -197,6 +197,57 @@ bool model_read(nacre_db *db, const nacre_snapshot *snapshot, Model *model) {
     return true;
 }
 
+static bool replay_one(ModelPast past, Model *model, const nacre_change *change) {
+    static const char *const names[MODEL_MEMBRANES] = {"texts", "numbers", "vectors"};
+    int m = 0;
+    while (m < MODEL_MEMBRANES && strcmp(names[m], change->name) != 0) m++;
+    if (m == MODEL_MEMBRANES) return false;
+    if (change->kind == NACRE_CHANGE_DROP) memset(model->version[m], 0, sizeof model->version[m]);
+    if (change->kind == NACRE_CHANGE_LOAD) {
+        const Model *loaded = past.at ? past.at(past.self, change->sequence) : NULL;
+        if (loaded) memcpy(model->version[m], loaded->version[m], sizeof model->version[m]);
+        return loaded != NULL;
+    }
+    if (change->kind != NACRE_CHANGE_PUT && change->kind != NACRE_CHANGE_DELETE)
+        return change->kind == NACRE_CHANGE_DROP || change->kind == NACRE_CHANGE_CREATE;
+    uint32_t key = key_number(m, change->row.key), version = 0;
+    if (key == MODEL_KEYS) return false;
+    if (change->kind == NACRE_CHANGE_PUT && (version = model_row_version(m, key, &change->row)) == 0) return false;
+    model->version[m][key] = version;
+    return true;
+}
+
+uint64_t model_replay(nacre_db *db, nacre_changes *changes, ModelPast past, Model *model) {
+    nacre_change change;
+    nacre_status status;
+    uint64_t sequence = 0;
+    uint32_t index = 0;
+    while ((status = nacre_changes_next(changes, &change)) == NACRE_OK && change.kind != NACRE_CHANGE_NONE) {
+        bool rises = change.sequence > sequence || (change.sequence == sequence && change.index > index);
+        if (!rises || !replay_one(past, model, &change)) {
+            printf("# change %u of %llu, kind %d, name %s\n", change.index, (unsigned long long)change.sequence,
+                   (int)change.kind, change.name);
+            return 0;
+        }
+        sequence = change.sequence;
+        index = change.index;
+    }
+    if (status == NACRE_OK && change.sequence >= sequence) return change.sequence;
+    printf("# changes: %s\n", nacre_message(db));
+    return 0;
+}
+
+uint64_t model_replay_since(nacre_db *db, uint64_t since, ModelPast past, Model *model) {
+    nacre_changes *changes = NULL;
+    if (nacre_changes_open(db, since, &changes) != NACRE_OK) {
+        printf("# changes since %llu: %s\n", (unsigned long long)since, nacre_message(db));
+        return 0;
+    }
+    uint64_t sequence = model_replay(db, changes, past, model);
+    nacre_changes_close(changes);
+    return sequence;
+}
+
 int model_differences(nacre_db *db, const nacre_snapshot *snapshot, const Model *model) {
     nacre_membrane *membranes[MODEL_MEMBRANES];
     int differences = 0;

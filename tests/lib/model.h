@@ -44,6 +44,19 @@ int model_differences(nacre_db *db, const nacre_snapshot *snapshot, const Model 
 /* Reads the whole state as a model; false: something in it cannot be (printed). */
 bool model_read(nacre_db *db, const nacre_snapshot *snapshot, Model *model);
 
+/* What the whole is just after the commit of a sequence: rows that were loaded are not among
+ * the changes. `at` NULL: nothing was loaded. */
+typedef struct ModelPast {
+    const Model *(*at)(const void *self, uint64_t sequence);
+    const void *self;
+} ModelPast;
+
+/* Applies what the reader of changes gives until there is nothing newer; the sequence up to
+ * which all was given, 0: something in it cannot be (printed). */
+uint64_t model_replay(nacre_db *db, nacre_changes *changes, ModelPast past, Model *model);
+/* The same from `since` on, with a reader of its own. */
+uint64_t model_replay_since(nacre_db *db, uint64_t since, ModelPast past, Model *model);
+
 /* Searches for the vector of each present key: the nearest must be that key. */
 int model_search_differences(nacre_db *db, const nacre_snapshot *snapshot, const Model *model, uint32_t queries);
 
