@@ -275,7 +275,9 @@ NACRE_CHECKED nacre_status nacre_membrane_rename(nacre_db *db, const char *from,
 NACRE_CHECKED nacre_status nacre_membrane_at(nacre_db *db, uint32_t index, nacre_membrane **membrane);
 const char *nacre_membrane_name(const nacre_membrane *membrane);          /* borrowed until renamed or closed */
 const nacre_schema *nacre_membrane_schema(const nacre_membrane *membrane); /* borrowed until nacre_close */
-NACRE_CHECKED nacre_status nacre_membrane_bytes(nacre_membrane *membrane, uint64_t *bytes); /* an estimate */
+/* Bytes of the file that hold its rows (overwritten ones too, until they are merged away) and
+ * of its records in memory. */
+NACRE_CHECKED nacre_status nacre_membrane_bytes(nacre_membrane *membrane, uint64_t *bytes);
 
 /* ---- Rows ----
  *

@@ -3,7 +3,7 @@ import type { CollectionSchema, KvSchema } from "./schema.ts";
 import { publicSchema } from "./schema.ts";
 import type { Session } from "./store.ts";
 
-/** What a membrane is, and about how much it holds. */
+/** What a membrane is, and how much it holds: `bytes` are those of the file and of records in memory that hold its rows, overwritten ones included until they are merged away. */
 export interface MembraneInfo {
   name: string;
   kind: "kv" | "collection" | "table";
@@ -16,8 +16,12 @@ export interface Stats {
   /** Of the last commit; rises for ever. */
   sequence: bigint;
   recovery: { replayedFrames: number; tornBytes: number; fallback: boolean; message?: string };
-  /** Bytes. */
-  file: { size: number; live: number; free: number; log: number };
+  /**
+   * Bytes: `used` of `size` hold what some state or a write under way needs, `free` nothing.
+   * `live` is what the newest state needs, about what a compaction would leave: an estimate
+   * from a sample of rows. `log` stands in the logs beside the file.
+   */
+  file: { size: number; used: number; live: number; free: number; log: number };
   /** Bytes; the components add up to `total`. */
   memory: { total: number; budget: number; [component: string]: number };
   segments: number;

@@ -440,36 +440,3 @@ nacre_status membrane_check(const Membrane *membrane) {
     if (!membrane->dropped) return NACRE_OK;
     return env_fail(&membrane->db->env, NACRE_NOT_FOUND, "membrane \"%s\" was dropped", membrane->name);
 }
-
-/* Bytes of segments in proportion to the rows it has in each, and its rows in memory. */
-nacre_status membrane_bytes(Membrane *membrane, uint64_t *bytes) {
-    Db *db = membrane->db;
-    TRY(membrane_check(membrane));
-    double sum = 0;
-    uint8_t bound[4];
-    put_u32_be(bound, membrane->id);
-    const Version *version = db->version;
-    for (size_t i = 0; i < version->count; i++) {
-        for (size_t s = 0; s < version->runs[i].count; s++) {
-            Segment *segment = version->runs[i].segments[s];
-            Section section;
-            CacheEntry *pin = NULL;
-            if (memcmp(segment->first_key, bound, 4) > 0 || memcmp(segment->last_key, bound, 4) < 0) continue;
-            TRY(segment_pin_meta(segment, &pin));
-            if (segment_find_section(segment, membrane->id, &section))
-                sum += (double)segment_bytes(segment) * (double)section.rows / (double)segment->rows;
-            cache_unpin(&db->cache, pin);
-        }
-    }
-    for (int i = 0; i < 2; i++) {
-        const Memtable *table = i ? db->frozen : db->active;
-        MemCursor cursor;
-        if (!table) continue;
-        mem_cursor_init(&cursor, table, UINT32_MAX);
-        for (bool on = mem_cursor_seek(&cursor, span_of(bound, 4));
-             on && memcmp(cursor.record + RECORD_HEAD, bound, 4) == 0; on = mem_cursor_next(&cursor))
-            sum += (double)record_size(record_key_size(cursor.record), record_value_size(cursor.record));
-    }
-    *bytes = (uint64_t)sum;
-    return NACRE_OK;
-}

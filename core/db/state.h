@@ -346,6 +346,9 @@ NACRE_CHECKED nacre_status recover_unfinished(const Db *db, bool *unfinished);
 void values_close(Db *db);
 void pinned_release_all(Db *db);
 
+/* space.c: about how many bytes the newest state needs. */
+NACRE_CHECKED nacre_status space_live(Db *db, uint64_t *live);
+
 /* cursor.c */
 void cursors_close(Db *db);
 void snapshots_release(Db *db);

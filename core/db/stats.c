@@ -32,6 +32,17 @@ static StatsMemory stats_memory(const Db *db) {
     return m;
 }
 
+/* Rows that cannot be read now (damage, no memory left) are taken for live: everything else
+ * can be told all the same. */
+static uint64_t stats_live(Db *db) {
+    uint64_t live = version_bytes(db->version);
+    nacre_error error = db->env.error;
+    env_clear(&db->env);
+    if (space_live(db, &live) != NACRE_OK) env_clear(&db->env);
+    db->env.error = error;
+    return live;
+}
+
 nacre_status db_stats(Db *db, Span *json) {
     void *text = db->text;
     TRY(env_grow(&db->env, &text, &db->text_capacity, STATS_ROOM, 1));
@@ -43,7 +54,8 @@ nacre_status db_stats(Db *db, Span *json) {
         TRY(wal_size(&db->logs[i], &bytes));
         log += bytes;
     }
-    uint64_t live = version_bytes(db->version), used = (uint64_t)extent_map_used(&db->map) * EXTENT_SIZE;
+    uint64_t live = stats_live(db), used = (uint64_t)extent_map_used(&db->map) * EXTENT_SIZE;
+    if (used > size) used = size; /* the last extent is not filled */
     StatsMemory memory = stats_memory(db);
     char message[sizeof db->recovery_message], maintenance[NACRE_ERROR_TEXT_SIZE], oldest[24] = "null";
     stats_text(db->recovery_message, message, sizeof message);
@@ -61,7 +73,8 @@ nacre_status db_stats(Db *db, Span *json) {
     int length = snprintf(
         (char *)db->text, STATS_ROOM,
         "{\"sequence\":\"%" PRIu64 "\",\"recovery\":{\"replayedFrames\":%" PRIu64 ",\"tornBytes\":%" PRIu64
-        ",\"fallback\":%s%s%s%s},\"file\":{\"size\":%" PRIu64 ",\"live\":%" PRIu64 ",\"free\":%" PRIu64
+        ",\"fallback\":%s%s%s%s},\"file\":{\"size\":%" PRIu64 ",\"used\":%" PRIu64
+        ",\"live\":%" PRIu64 ",\"free\":%" PRIu64
         ",\"log\":%" PRIu64 "},\"memory\":{\"total\":%" PRIu64 ",\"budget\":%" PRIu64 ",\"memtables\":%" PRIu64
         ",\"cache\":%" PRIu64 ",\"files\":%" PRIu64 ",\"other\":%" PRIu64 "},\"segments\":%" PRIu64
         ",\"snapshots\":%" PRIu32 ",\"views\":%" PRIu32 ",\"oldestSnapshotMs\":%s,\"writeAmplification\":%.3f,\"syncs\":%" PRIu64
@@ -72,8 +85,8 @@ nacre_status db_stats(Db *db, Span *json) {
         ",\"rowsChecked\":%" PRIu64 ",\"cacheHits\":%" PRIu64 ",\"cacheMisses\":%" PRIu64 ",\"blocksRead\":%" PRIu64
         ",\"runs\":%zu,\"tierRuns\":%" PRIu64 ",\"peakMemory\":%" PRIu64 ",\"poisoned\":%d}}",
         db->last_lsn, db->replayed_frames, db->torn_bytes, db->fallback ? "true" : "false",
-        message[0] ? ",\"message\":\"" : "", message, message[0] ? "\"" : "", size, live,
-        size > used ? size - used : 0, log, memory.total, db->options.memory, memory.memtables, memory.cache,
+        message[0] ? ",\"message\":\"" : "", message, message[0] ? "\"" : "", size, used, live,
+        size - used, log, memory.total, db->options.memory, memory.memtables, memory.cache,
         memory.files, memory.other, version_segments(db->version), db->snapshot_count, db->pinned_count, oldest,
         user ? (double)written / (double)user : 0.0, c->log_syncs + db->data.syncs, maintenance, db->kernels->name,
         c->puts, c->deletes, c->gets, c->searches, c->commits, c->flushes, c->merges, c->stalls, c->ingests, c->log_syncs,

@@ -30,6 +30,26 @@ for (const face of faces) {
       assert.deepEqual(readdirSync(dirname(name)).sort(), ["db", "db-wal0", "db-wal1"]);
     });
 
+    test("c22: what the file holds is told, in all and of each membrane", async () => {
+      const name = freshName(), db = await face.open(name, { durability: "none" });
+      const small = await db.kv<string>("small", { key: "integer", value: "text" }), large = await db.kv<Uint8Array>("large", { key: "integer", value: "bytes" });
+      for (let round = 0; round < 3; round++) {
+        await small.putMany(Array.from({ length: 20000 }, (_, i) => [i, `${round} ${i}`.repeat(5)] as const));
+        for (let i = 0; i < 20; i++) await large.put(i, new Uint8Array(200_000).fill(round));
+      }
+      const before = await db.stats();
+      await db.compact();
+      const { file } = await db.stats();
+      assert.equal(file.size, statSync(name).size);
+      assert.equal(file.used + file.free, file.size);
+      assert.ok(Math.abs(file.live - before.file.live) < 0.05 * file.live, `live: ${before.file.live}, and after compaction ${file.live}`);
+      const bytes = Object.fromEntries((await db.membranes()).map((membrane) => [membrane.name, membrane.bytes]));
+      const sum = (bytes["small"] ?? 0) + (bytes["large"] ?? 0);
+      assert.ok(Math.abs(sum - file.live) < 0.05 * file.live, `membranes: ${sum}, live: ${file.live}`);
+      assert.ok((bytes["large"] ?? 0) > 20 * 200_000 && (bytes["large"] ?? 0) < 1.05 * 20 * 200_000, `large: ${bytes["large"]}`);
+      await db.close();
+    });
+
     test("modes", async () => {
       const name = freshName();
       await refuses("NOT_FOUND", () => face.open(name, { mode: "existing" }), /no such database/);
