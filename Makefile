@@ -270,17 +270,23 @@ $(B)/formats/xxh3_vectors: $(call objects,release,tests/formats/xxh3_vectors.c)
 	@mkdir -p $(@D)
 	$(call link,release) $^ -o $@
 
+# The native side of tests/js/readers.test.ts.
+READER_TOOL := $(B)/readers/beside
+$(READER_TOOL): $(call objects,release,tests/readers/beside.c) $(B)/libnacre.a
+	@mkdir -p $(@D)
+	$(call link,release) $^ -lm -o $@
+
 .PHONY: golden
 golden: command $(FORMAT_TOOLS) | setup-npm ## writes tests/formats/golden/v2 anew: for a meant change of format
 	@B=$(B) $(NODE) --no-warnings tests/formats/golden.ts
 
 # $(call node_test,FILES,NAME)
 node_test = @$(if $(strip $1),$(NODE) --test --no-warnings $1,echo "no $2 tests yet")
-test-js: all js $(FORMAT_TOOLS) | setup-npm ## JavaScript and file format tests in Node
+test-js: all js $(FORMAT_TOOLS) $(READER_TOOL) | setup-npm ## JavaScript and file format tests in Node
 	$(call node_test,$(JS_TESTS),JavaScript)
 test-browser: all js | setup-test ## browser tests in Chromium and Firefox
 	$(call node_test,$(BROWSER_TESTS),browser)
-test-all-js: all js $(FORMAT_TOOLS)
+test-all-js: all js $(FORMAT_TOOLS) $(READER_TOOL)
 	$(call node_test,$(JS_TESTS) $(BROWSER_TESTS),JavaScript)
 
 # CRASH_STATES=n asks for about n states, TEST_SEED=n for other ones.

@@ -168,6 +168,7 @@ export const SCHEMA = {
 } as const;
 
 export const LIMIT = {
+  STREAM_SIZE: 0,
   TIMESTAMP_MS: 8640000000000000,
   KEY_SIZE: 65536,
   KEY_ENCODED_SIZE: 131104,
@@ -237,6 +238,7 @@ export interface Exports {
   abi_tx_rollback(host: number, tx: number): void;
   abi_search(host: number, membrane: number, snapshot: number, k: number, wantVectors: number, vectorSize: number, filterSize: number): number;
   abi_checkpoint(host: number): number;
+  abi_refresh(host: number): number;
   abi_step(host: number, bytes: number): number;
   abi_compact(host: number): number;
   abi_verify(host: number, deep: number): number;

@@ -104,6 +104,14 @@ export class Database {
     return readVerify(this.#session.reading().engine, deep);
   }
 
+  /**
+   * Opened with mode "readonly": moves to the newest state that a writer elsewhere has
+   * committed. Snapshots and iterators keep what they see. A handle that writes is always there.
+   */
+  async refresh(): Promise<void> {
+    this.#session.reading().refresh();
+  }
+
   async stats(): Promise<Stats> {
     return readStats(this.#session.reading().engine);
   }

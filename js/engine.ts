@@ -527,6 +527,12 @@ export class Engine {
 
   // ---- Keeping house ----
 
+  /** Whether membranes may have other names now, or be gone. */
+  refresh(): boolean {
+    this.#call((exports, self) => exports.abi_refresh(self));
+    return this.answerMore;
+  }
+
   checkpoint(): void {
     this.#call((exports, self) => exports.abi_checkpoint(self));
   }

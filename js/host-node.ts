@@ -6,6 +6,7 @@ const PREOPEN = 3;
 const RIGHT_WRITE = 1n << 6n;
 const OFLAG = { CREAT: 1, DIRECTORY: 2, EXCL: 4, TRUNC: 8 } as const;
 const FILETYPE = { UNKNOWN: 0, DIRECTORY: 3, REGULAR: 4 } as const;
+const DIRENT_SIZE = 24;
 const ALL_RIGHTS = 0xffff_ffff_ffff_ffffn;
 
 /** What node:fs says, in numbers of WASI; what is not here is EIO. */
@@ -18,6 +19,14 @@ const ERRNO_OF: Readonly<Record<string, number>> = {
   EOPNOTSUPP: ERRNO.NOTSUP, ENXIO: ERRNO.NXIO, EPERM: ERRNO.PERM, EROFS: ERRNO.ROFS, ESPIPE: ERRNO.SPIPE,
   ESTALE: ERRNO.STALE, ETIMEDOUT: ERRNO.TIMEDOUT, ETXTBSY: ERRNO.TXTBSY, EXDEV: ERRNO.XDEV,
 };
+
+/** What a NodeHost is told of its surroundings. */
+export interface NodeHostOptions {
+  /** The module's environment. */
+  readonly environment?: Readonly<Record<string, string>>;
+  /** Runs before the module sees a list of the folder. */
+  readonly beforeListing?: () => void;
+}
 
 interface OpenFile {
   /** Node's descriptor; -1 for a folder that the system does not open (Windows). */
@@ -37,12 +46,16 @@ export class NodeHost implements Host {
   readonly #folder: string;
   readonly #guest: string;
   readonly #files = new Map<number, OpenFile>();
+  /** What a folder held when its listing began: by descriptor. */
+  readonly #listings = new Map<number, Uint8Array[]>();
+  readonly #options: NodeHostOptions;
   #next = PREOPEN + 1;
 
   /** `folder` is where the files lie, and `guest` its name inside the module. */
-  constructor(folder: string, guest: string) {
+  constructor(folder: string, guest: string, options: NodeHostOptions = {}) {
     this.#folder = folder;
     this.#guest = guest;
+    this.#options = options;
     this.#files.set(PREOPEN, { fd: -1, path: folder, folder: true });
   }
 
@@ -141,6 +154,7 @@ export class NodeHost implements Host {
       return ERRNO.SUCCESS;
     });
     const guestBytes = new TextEncoder().encode(this.#guest);
+    const environment = Object.entries(this.#options.environment ?? {}).map(([name, value]) => new TextEncoder().encode(`${name}=${value}\0`));
     return {
       ...common,
       fd_prestat_get: guard((fd: number, into: number) => {
@@ -160,6 +174,49 @@ export class NodeHost implements Host {
         memory.view.setBigUint64(into, BigInt(file.folder ? FILETYPE.DIRECTORY : FILETYPE.REGULAR), true);
         memory.view.setBigUint64(into + 8, ALL_RIGHTS, true);
         memory.view.setBigUint64(into + 16, ALL_RIGHTS, true);
+        return ERRNO.SUCCESS;
+      }),
+      environ_sizes_get: guard((count: number, size: number) => {
+        memory.view.setUint32(count, environment.length, true);
+        memory.view.setUint32(size, environment.reduce((sum, bytes) => sum + bytes.length, 0), true);
+        return ERRNO.SUCCESS;
+      }),
+      environ_get: guard((pointers: number, into: number) => {
+        for (const [i, bytes] of environment.entries()) {
+          memory.view.setUint32(pointers + 4 * i, into, true);
+          memory.u8.set(bytes, into);
+          into += bytes.length;
+        }
+        return ERRNO.SUCCESS;
+      }),
+      fd_readdir: guard((fd: number, into: number, size: number, cookie: bigint, used: number) => {
+        const { folder, path } = this.#file(fd);
+        if (!folder) return ERRNO.NOTDIR;
+        if (cookie === 0n) {
+          this.#options.beforeListing?.();
+          this.#listings.set(fd, fs.readdirSync(path).map((name) => new TextEncoder().encode(name)));
+        }
+        let at = 0;
+        for (const [i, name] of (this.#listings.get(fd) ?? []).slice(Number(cookie)).entries()) {
+          const entry = new Uint8Array(DIRENT_SIZE + name.length), next = cookie + BigInt(i) + 1n;
+          const view = new DataView(entry.buffer);
+          view.setBigUint64(0, next, true);
+          view.setBigUint64(8, next, true); // in place of the inode: no zero
+          view.setUint32(16, name.length, true);
+          entry.set(name, DIRENT_SIZE);
+          memory.u8.set(entry.subarray(0, size - at), into + at); // the last one may be cut: it is asked for again
+          at += Math.min(entry.length, size - at);
+          if (at === size) break;
+        }
+        memory.view.setUint32(used, at, true);
+        return ERRNO.SUCCESS;
+      }),
+      path_rename: guard((fd: number, at: number, atSize: number, newFd: number, to: number, toSize: number) => {
+        fs.renameSync(this.#resolve(memory, fd, at, atSize), this.#resolve(memory, newFd, to, toSize));
+        return ERRNO.SUCCESS;
+      }),
+      path_unlink_file: guard((fd: number, at: number, size: number) => {
+        fs.unlinkSync(this.#resolve(memory, fd, at, size));
         return ERRNO.SUCCESS;
       }),
       path_open: guard((fd: number, lookup: number, at: number, size: number, oflags: number, rights: bigint,
@@ -184,6 +241,7 @@ export class NodeHost implements Host {
       fd_sync: sync((fd) => fs.fsyncSync(fd)),
       fd_close: guard((fd: number) => {
         const file = this.#file(fd);
+        this.#listings.delete(fd);
         this.#files.delete(fd); // closed even if the system complains, and never again
         if (file.fd >= 0) fs.closeSync(file.fd);
         return ERRNO.SUCCESS;

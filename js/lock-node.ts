@@ -22,17 +22,34 @@ export class NodeLock {
     return new NodeLock(name, taker.self);
   }
 
-  /** Who has it open for writing, in words; undefined: nobody. */
-  static holder(name: string): string | undefined {
-    const taker = new Taker(name);
-    const found = taker.read(name);
-    return found !== undefined && taker.isAlive(found) ? taker.describe(found) : undefined;
-  }
-
   /** (15) Removes it if it is still ours. */
   release(): void {
     const found = readOnce(this.#name);
     if (found?.state === "whole" && found.token === this.#self.token && this.#self.pid === process.pid) remove(this.#name);
+  }
+}
+
+/** (4) What the module is told of this process: it has no process ids of its own. */
+export function processLines(): string {
+  const { pid, start, boot, host } = ourselves();
+  return `pid ${pid}\nstart ${start}\nboot ${boot}\nhost ${host}\n`;
+}
+
+/**
+ * (18) Removes the pins of readers that are no more, beside the lock `name`: the module sees
+ * none of them afterwards. (It cannot ask for processes itself.)
+ */
+export function removeDeadPins(name: string): void {
+  const path = builtin("node:path"), fs = builtin("node:fs");
+  const folder = path.dirname(name), base = `${path.basename(name)}.r`;
+  let living: Liveness | undefined;
+  for (const entry of fs.readdirSync(folder)) {
+    if (!entry.startsWith(base) || !/^[0-9a-f]{16}(\.new)?$/.test(entry.slice(base.length))) continue;
+    try {
+      const pin = readOnce(path.join(folder, entry), PIN_LINES);
+      living ??= new Liveness();
+      if (pin !== undefined && !living.isAlive(pin)) remove(path.join(folder, entry));
+    } catch { /* what cannot be read is for the module to judge */ }
   }
 }
 
@@ -45,19 +62,20 @@ interface Holder {
   host: string;
 }
 
-const LINES = new RegExp(
-  "^nacre-lock 1\\npid (0|[1-9][0-9]{0,15})\\nstart (0|[1-9][0-9]{0,15})\\nboot ([0-9a-f-]{1,64})\\n" +
-  "token ([0-9a-f]{32})\\nhost ([a-z]{1,16})\\nend\\n$");
+const NUMBER = "(0|[1-9][0-9]{0,15})";
+const FIELDS = `pid ${NUMBER}\\nstart ${NUMBER}\\nboot ([0-9a-f-]{1,64})\\ntoken ([0-9a-f]{32})\\nhost ([a-z]{1,16})\\n`;
+const LOCK_LINES = new RegExp(`^nacre-lock 1\\n${FIELDS}end\\n$`);
+const PIN_LINES = new RegExp(`^nacre-reader 1\\n${FIELDS}generation ${NUMBER}\\nend\\n$`);
 
 /** (1), (2) */
-function parse(text: string): Holder {
-  const found = text.length <= LOCK_FILE.TEXT_MAX ? LINES.exec(text) : null;
+function parse(text: string, lines: RegExp): Holder {
+  const found = text.length <= LOCK_FILE.TEXT_MAX ? lines.exec(text) : null;
   if (found !== null) {
     const [, pid, start, boot = "-", token = "", host = ""] = found;
     const holder: Holder = { state: "whole", pid: Number(pid), start: Number(start), boot, token, host };
     if (Number.isSafeInteger(holder.pid) && Number.isSafeInteger(holder.start)) return holder;
   }
-  const version = /^nacre-lock ([0-9]{1,7})\n/.exec(text)?.[1];
+  const version = (lines === LOCK_LINES ? /^nacre-lock ([0-9]{1,7})\n/ : /^nacre-reader ([0-9]{1,7})\n/).exec(text)?.[1];
   const state = version !== undefined && version !== "1" ? "other version" : "not whole";
   return { state, pid: 0, start: 0, boot: "-", token: "0".repeat(LOCK_FILE.TOKEN_DIGITS), host: "" };
 }
@@ -111,7 +129,7 @@ function failure(verb: string, name: string, error: unknown): NacreError {
 }
 
 /** What the file says now; undefined: it is not there. */
-function readOnce(name: string): Holder | undefined {
+function readOnce(name: string, lines: RegExp = LOCK_LINES): Holder | undefined {
   const fs = builtin("node:fs");
   let fd: number;
   try {
@@ -128,7 +146,7 @@ function readOnce(name: string): Holder | undefined {
       got = fs.readSync(fd, bytes, size, bytes.length - size, size);
       size += got;
     }
-    return parse(new TextDecoder("latin1").decode(bytes.subarray(0, size)));
+    return parse(new TextDecoder("latin1").decode(bytes.subarray(0, size)), lines);
   } catch (error) {
     throw error instanceof NacreError ? error : failure("read", name, error);
   } finally {
@@ -143,12 +161,38 @@ function remove(name: string): void {
   } catch { /* gone, or not ours to remove */ }
 }
 
-class Taker {
+/** (5) Who lives, seen from this process. */
+class Liveness {
   readonly self = ourselves();
+
+  isAlive(holder: Holder): boolean {
+    if (holder.state === "not whole") return false;
+    if (holder.state === "other version") return true;
+    if (holder.boot !== "-" && this.self.boot !== "-" && holder.boot !== this.self.boot) return false;
+    return holder.pid === 0 || !this.#isDead(holder);
+  }
+
+  #isDead(holder: Holder): boolean {
+    if (holder.pid > 0x7fffffff) return true;
+    try {
+      process.kill(holder.pid, 0);
+    } catch (error) {
+      if (codeOf(error) === "ESRCH") return true;
+    }
+    if (this.self.start === 0) return false; // /proc is not ours
+    const fields = processFields(holder.pid);
+    if (fields === undefined) return false;
+    if ((fields.state === "Z" || fields.state === "X") && fields.threads <= 1) return true;
+    return holder.start !== 0 && holder.start !== fields.start;
+  }
+}
+
+class Taker extends Liveness {
   readonly #name: string;
   readonly #temporary: string;
 
   constructor(name: string) {
+    super();
     this.#name = name;
     this.#temporary = `${name}.${this.self.token.slice(0, LOCK_FILE.SHORT_DIGITS)}`;
   }
@@ -268,28 +312,6 @@ class Taker {
     } finally {
       fs.closeSync(fd);
     }
-  }
-
-  /** (5) */
-  isAlive(holder: Holder): boolean {
-    if (holder.state === "not whole") return false;
-    if (holder.state === "other version") return true;
-    if (holder.boot !== "-" && this.self.boot !== "-" && holder.boot !== this.self.boot) return false;
-    return holder.pid === 0 || !this.#isDead(holder);
-  }
-
-  #isDead(holder: Holder): boolean {
-    if (holder.pid > 0x7fffffff) return true;
-    try {
-      process.kill(holder.pid, 0);
-    } catch (error) {
-      if (codeOf(error) === "ESRCH") return true;
-    }
-    if (this.self.start === 0) return false; // /proc is not ours
-    const fields = processFields(holder.pid);
-    if (fields === undefined) return false;
-    if ((fields.state === "Z" || fields.state === "X") && fields.threads <= 1) return true;
-    return holder.start !== 0 && holder.start !== fields.start;
   }
 
   describe(holder: Holder): string {

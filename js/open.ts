@@ -5,7 +5,7 @@ import type { EngineOptions, WasmModule, WasmSource } from "./engine.ts";
 import { checkOptions, invalid, NacreError, shown } from "./errors.ts";
 import { MemoryHost } from "./host-memory.ts";
 import { NodeHost } from "./host-node.ts";
-import { NodeLock } from "./lock-node.ts";
+import { NodeLock, processLines, removeDeadPins } from "./lock-node.ts";
 import { builtin, isNode } from "./node.ts";
 import { DURABILITIES, Store } from "./store.ts";
 import type { Durability } from "./store.ts";
@@ -168,19 +168,14 @@ function openFile(at: Place, options: Checked, module: WasmModule): Store {
     throw new NacreError("NOT_FOUND", `${at.path} does not exist: there is no such database`);
   }
   const lockName = `${at.path}-lock`;
-  let lock: NodeLock | undefined;
-  if (options.mode === "readonly") {
-    const holder = NodeLock.holder(lockName);
-    if (holder !== undefined) {
-      throw new NacreError("BUSY", `${lockName}: ${holder}; reading beside a writer is not supported yet`);
-    }
-  } else {
-    lock = NodeLock.take(lockName);
-  }
+  const lock = options.mode === "readonly" ? undefined : NodeLock.take(lockName);
   try {
     const folder = path.dirname(at.path);
     const guest = folder.replaceAll("\\", "/").replace(/^(?!\/)/, "/");
-    const engine = Engine.createSync(module, new NodeHost(folder, guest));
+    const engine = Engine.createSync(module, new NodeHost(folder, guest, {
+      environment: { NACRE_PROCESS: processLines() },
+      beforeListing: () => removeDeadPins(lockName),
+    }));
     const file = `${guest.replace(/\/$/, "")}/${path.basename(at.path)}`;
     const store = begin(engine, file, at.name, options, () => {
       opened.delete(at.key);

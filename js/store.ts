@@ -278,6 +278,22 @@ export class Store {
     return membranes;
   }
 
+  /** Opened for reading: the newest committed state is what is read from now on. */
+  refresh(): void {
+    this.apply();
+    if (!this.engine.refresh()) return;
+    const gone = new Map(this.#membranes);
+    for (let i = 0, raw = this.engine.membraneAt(0); raw !== undefined; raw = this.engine.membraneAt(++i)) {
+      const membrane = gone.get(raw.pointer);
+      if (membrane !== undefined) membrane.name = raw.name;
+      gone.delete(raw.pointer);
+    }
+    for (const [pointer, membrane] of gone) {
+      membrane.dropped = true;
+      this.#membranes.delete(pointer);
+    }
+  }
+
   drop(name: string): void {
     const membrane = this.openMembrane(name, undefined);
     if (membrane === undefined) throw new NacreError("NOT_FOUND", `drop: there is no membrane ${JSON.stringify(name)}`);

@@ -114,6 +114,14 @@ export class DatabaseSync {
     return readVerify(this.#session.reading().engine, deep);
   }
 
+  /**
+   * Opened with mode "readonly": moves to the newest state that a writer elsewhere has
+   * committed. Snapshots and iterators keep what they see. A handle that writes is always there.
+   */
+  refresh(): void {
+    this.#session.reading().refresh();
+  }
+
   stats(): Stats {
     return readStats(this.#session.reading().engine);
   }

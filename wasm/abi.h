@@ -142,6 +142,9 @@ ABI(abi_search) uint32_t abi_search(AbiHost *host, uint32_t membrane, uint32_t s
                                     uint32_t want_vectors, uint32_t vector_size, uint32_t filter_size);
 
 ABI(abi_checkpoint) uint32_t abi_checkpoint(AbiHost *host);
+/* Opened for reading: moves to the newest committed state. MORE: membranes may have other
+ * names now, or be gone; the pointers stay those of the same membranes. */
+ABI(abi_refresh) uint32_t abi_refresh(AbiHost *host);
 /* MORE: whether work is left. */
 ABI(abi_step) uint32_t abi_step(AbiHost *host, double bytes);
 /* NUMBER bytes before, SECOND after, THIRD rows. */

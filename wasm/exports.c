@@ -546,6 +546,13 @@ uint32_t abi_search(AbiHost *host, uint32_t membrane, uint32_t snapshot, uint32_
 
 /* ---- Keeping house ---- */
 
+uint32_t abi_refresh(AbiHost *host) {
+    bool membranes = false;
+    nacre_status status = db_refresh(begin(host), &membranes);
+    host->answer.more = membranes;
+    return answer(host, status);
+}
+
 uint32_t abi_checkpoint(AbiHost *host) { return answer(host, db_checkpoint(begin(host))); }
 
 uint32_t abi_step(AbiHost *host, double bytes) {

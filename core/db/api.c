@@ -161,7 +161,7 @@ nacre_status nacre_flush(nacre_db *db) {
 nacre_status nacre_refresh(nacre_db *db) {
     if (!db) return NACRE_INVALID_ARGUMENT;
     TRY(api_enter(db));
-    return db_refresh(db);
+    return db_refresh(db, &(bool){false});
 }
 
 nacre_status nacre_checkpoint(nacre_db *db) {

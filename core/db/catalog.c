@@ -223,6 +223,7 @@ nacre_status catalog_load(Db *db) {
         return status;
     }
     catalog_keep_handles(db, &before);
+    db->catalog_loads++;
     catalog_free_tables(db, &before);
     return NACRE_OK;
 }

@@ -211,8 +211,9 @@ NACRE_CHECKED nacre_status db_on_commit(Db *db, nacre_commit_hook *hook, void *s
 
 /* ---- keeping house ---- */
 /* Opened for reading: moves to the newest committed state; snapshots and cursors keep
- * theirs. Else nothing is to be done. */
-NACRE_CHECKED nacre_status db_refresh(Db *db);
+ * theirs. Else nothing is to be done. *membranes: some may have other names now, or be
+ * gone. */
+NACRE_CHECKED nacre_status db_refresh(Db *db, bool *membranes);
 NACRE_CHECKED nacre_status db_checkpoint(Db *db);
 NACRE_CHECKED nacre_status db_step(Db *db, uint64_t bytes, bool *more);
 NACRE_CHECKED nacre_status db_compact(Db *db, nacre_compact_report *report);

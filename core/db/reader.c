@@ -308,11 +308,14 @@ static nacre_status reader_refresh(Db *db) {
     return reader_reload(db);
 }
 
-nacre_status db_refresh(Db *db) {
+nacre_status db_refresh(Db *db, bool *membranes) {
+    *membranes = false;
     if (!db->readonly || db->in_memory) return NACRE_OK; /* a writer is always there */
+    uint64_t loads = db->catalog_loads;
     db->env.judge = NULL;
     nacre_status status = reader_refresh(db);
     db->env.judge = reader_judge;
+    *membranes = db->catalog_loads != loads;
     return status;
 }
 
