@@ -41,6 +41,7 @@ static void api_state_free(Db *db) {
     }
     api_row_clear(env, &api->row);
     env_free(env, api->key, api->key_capacity);
+    env_free(env, api->spare, api->spare_capacity);
     env_free(env, api, sizeof *api);
     db->api = NULL;
 }

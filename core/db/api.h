@@ -32,6 +32,8 @@ typedef struct ApiState {
     uint8_t *key; /* and its key, encoded */
     size_t key_capacity;
     ApiHandle *handles;
+    uint8_t *spare; /* of the last batch, for the next one */
+    size_t spare_capacity;
 } ApiState;
 
 void api_handle_add(Db *db, ApiHandle *handle, ApiKind kind);

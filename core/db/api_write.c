@@ -76,6 +76,10 @@ nacre_status nacre_batch_begin(nacre_db *db, nacre_batch **out) {
     if (!batch) return NACRE_RESOURCE_EXHAUSTED;
     batch->db = db;
     batch->size = BATCH_HEAD;
+    batch->bytes = db->api->spare; /* what an earlier batch has grown */
+    batch->capacity = db->api->spare_capacity;
+    db->api->spare = NULL;
+    db->api->spare_capacity = 0;
     api_handle_add(db, &batch->handle, API_BATCH);
     *out = batch;
     return NACRE_OK;
@@ -83,7 +87,14 @@ nacre_status nacre_batch_begin(nacre_db *db, nacre_batch **out) {
 
 void api_batch_free(nacre_batch *batch) {
     Env *env = &batch->db->env;
-    env_free(env, batch->bytes, batch->capacity);
+    ApiState *api = batch->db->api;
+    if (batch->capacity <= batch->db->options.memory / BATCH_SPARE_SHARE && batch->capacity > api->spare_capacity) {
+        env_free(env, api->spare, api->spare_capacity);
+        api->spare = batch->bytes;
+        api->spare_capacity = batch->capacity;
+    } else {
+        env_free(env, batch->bytes, batch->capacity);
+    }
     env_free(env, batch, sizeof *batch);
 }
 

@@ -11,6 +11,7 @@ enum {
     MERGE_INPUTS_MAX = 64,      /* runs one merge takes at most */
     MERGE_INPUT_MEMORY = 64 << 10, /* bytes of memory that one input is given in the budget */
     SEGMENT_MEMORY_SHARE = 16,  /* a segment being written takes at most this part of the budget */
+    BATCH_SPARE_SHARE = 64,     /* a batch leaves at most this part of the budget to the next one */
     STEP_CREDIT_MIN = 16 << 10, /* bytes of work below which a step is not worth its call */
     SYNC_BYTES = 2 << 20,       /* unsynced bytes of segments after which a write pays a sync */
     COMPACT_ROUNDS = 4,         /* of moving extents down: each frees room for the next */

@@ -159,22 +159,38 @@ static nacre_status write_check(Db *db, uint8_t *bytes, size_t size, uint64_t *l
 
 /* ---- applying ---- */
 
-static void write_index(Db *db, size_t body, size_t size) {
+enum { WRITE_FAR = 12, WRITE_NEAR = 6 };
+
+static size_t write_expect(const Memtable *active, size_t at, bool nearer) {
+    const uint8_t *record = active->arena + at;
+    memtable_expect(active, record_key(record), nearer);
+    return at + (size_t)record_size(record_key_size(record), record_value_size(record));
+}
+
+/* Hangs the records of one batch into the tree; their places in it are asked for early. */
+static void write_index_batch(Db *db, size_t at, uint32_t count, uint32_t stamp) {
     Memtable *active = db->active;
+    size_t far = at, near = at;
+    for (uint32_t i = 0; i < count + WRITE_FAR; i++) {
+        if (i < count) far = write_expect(active, far, false);
+        if (i >= WRITE_FAR - WRITE_NEAR && i < count + WRITE_FAR - WRITE_NEAR) near = write_expect(active, near, true);
+        if (i < WRITE_FAR) continue;
+        const uint8_t *record = active->arena + at;
+        bool inserted = memtable_insert(active, (uint32_t)at, stamp);
+        ASSERT(inserted); /* key_check makes keys prefix-free */
+        if (record_flags(record) & RECORD_DELETE) db->counters.deletes++;
+        else db->counters.puts++;
+        db->counters.user_bytes += record_key_size(record) - 4 + record_value_size(record);
+        at += (size_t)record_size(record_key_size(record), record_value_size(record));
+    }
+}
+
+static void write_index(Db *db, size_t body, size_t size) {
+    const Memtable *active = db->active;
     for (size_t at = body, end = body + size; at < end;) {
         const uint8_t *batch = active->arena + at;
-        uint32_t count = get_u32(batch + 4);
-        uint32_t stamp = (uint32_t)(get_u64(batch + 8) - active->base_lsn);
-        at += BATCH_HEAD;
-        for (uint32_t i = 0; i < count; i++) {
-            const uint8_t *record = active->arena + at;
-            bool inserted = memtable_insert(active, (uint32_t)at, stamp);
-            ASSERT(inserted); /* key_check makes keys prefix-free */
-            if (record_flags(record) & RECORD_DELETE) db->counters.deletes++;
-            else db->counters.puts++;
-            db->counters.user_bytes += record_key_size(record) - 4 + record_value_size(record);
-            at += (size_t)record_size(record_key_size(record), record_value_size(record));
-        }
+        write_index_batch(db, at + BATCH_HEAD, get_u32(batch + 4), (uint32_t)(get_u64(batch + 8) - active->base_lsn));
+        at += get_u32(batch);
     }
 }
 

@@ -209,3 +209,31 @@ bool mem_cursor_prev(MemCursor *cursor) {
     if (!cursor->record) return false;
     return mem_settle(cursor, mem_step(cursor, cursor->record, false), false);
 }
+
+enum { MEM_AHEAD_MAX = 64, MEM_LINE = 64, MEM_LINES = 3 };
+
+size_t mem_cursor_ahead(MemCursor *cursor, const uint8_t **records, size_t room) {
+    uint32_t leaves[MEM_AHEAD_MAX];
+    size_t count = 0, found = 0;
+    const uint8_t *last = cursor->record;
+    if (!last) return 0;
+    if (room > MEM_AHEAD_MAX) room = MEM_AHEAD_MAX;
+    while (found == 0) {
+        for (count = 0; count < room; count++) {
+            leaves[count] = mem_step(cursor, last, true);
+            if (leaves[count] == 0) break;
+            last = mem_record(cursor->memtable, leaves[count]);
+            for (int line = 0; line < MEM_LINES; line++) mem_fetch(last + line * MEM_LINE);
+        }
+        if (count == 0) {
+            cursor->record = NULL;
+            return 0;
+        }
+        for (size_t i = 0; i < count; i++) {
+            records[found] = mem_version(cursor->memtable, leaves[i], cursor->stamp);
+            found += records[found] != NULL;
+        }
+    }
+    cursor->record = last; /* the newest version of the last key: a move only asks for its key */
+    return found;
+}

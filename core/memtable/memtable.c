@@ -353,6 +353,29 @@ bool memtable_insert(Memtable *memtable, uint32_t offset, uint32_t stamp) {
     return true;
 }
 
+/* The upper nodes are in the cache; what is asked for is a line of the second one and, once
+ * that is there, the third or the record. */
+void memtable_expect(const Memtable *memtable, Span key, bool nearer) {
+    uint32_t reference = memtable->nodes->root;
+    size_t depth = 0;
+    for (int step = 0; step < 2; step++) {
+        if (reference == 0 || mem_is_leaf(reference)) break;
+        MemNode *node = mem_node(memtable->nodes, reference);
+        depth += node->prefix_size;
+        if (depth >= key.size) return;
+        if (step == 1 && !nearer) {
+            if (node->kind == MEM_NODE256) mem_fetch(&((MemNode256 *)node)->children[key.data[depth]]);
+            return;
+        }
+        uint32_t *child = mem_child(node, key.data[depth++]);
+        if (!child) return;
+        reference = *child;
+    }
+    if (reference == 0) return;
+    if (mem_is_leaf(reference)) mem_fetch(mem_record(memtable, reference));
+    else mem_fetch(mem_node(memtable->nodes, reference));
+}
+
 /* Skips prefixes unseen, because the record at the end has the whole key. */
 const uint8_t *memtable_get(const Memtable *memtable, Span key, uint32_t stamp) {
     uint32_t reference = memtable->nodes->root;

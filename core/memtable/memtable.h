@@ -48,6 +48,9 @@ NACRE_CHECKED nacre_status memtable_reserve(Memtable *memtable, uint64_t count);
  * of 4) under `stamp`. false, and nothing changed: its key is a prefix of another
  * key, or another key is a prefix of it (rule 2 of record_format.h). */
 bool memtable_insert(Memtable *memtable, uint32_t offset, uint32_t stamp);
+/* Asks for memory that inserting `key` will want, first some time before and then nearer
+ * to it; changes nothing. */
+void memtable_expect(const Memtable *memtable, Span key, bool nearer);
 
 /* The newest record of `key` with a stamp <= `stamp`, deletions included; NULL: none.
  * Borrowed until the memtable is released. */
@@ -76,5 +79,11 @@ bool mem_cursor_first(MemCursor *cursor);
 bool mem_cursor_last(MemCursor *cursor);
 bool mem_cursor_next(MemCursor *cursor);
 bool mem_cursor_prev(MemCursor *cursor);
+
+/* From where it stands, the next records in order, `room` of them at most, as many moves of
+ * mem_cursor_next would show them; 0: no more. What they take from memory is fetched for
+ * all of them at once: a walk over records is a walk over places in no order. The cursor
+ * stands on the last one. */
+size_t mem_cursor_ahead(MemCursor *cursor, const uint8_t **records, size_t room);
 
 #endif
