@@ -16,6 +16,15 @@ static inline Span span_of(const void *data, size_t size) {
     return (Span){(const uint8_t *)data, size};
 }
 
+/* A hint: this line of memory will be read soon. */
+static inline void memory_expect(const void *at) {
+#if (defined(__GNUC__) || defined(__clang__)) && !defined(__wasm__)
+    __builtin_prefetch(at);
+#else
+    (void)at;
+#endif
+}
+
 static inline bool span_eq(Span a, Span b) {
     return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
 }

@@ -33,10 +33,7 @@ static nacre_status compact_move(Db *db, const Segment *from, size_t end, uint8_
     to->page_size = from->page_size;
     to->meta_offset = from->meta_offset, to->meta_size = from->meta_size, to->meta_checksum = from->meta_checksum;
     to->rows = from->rows, to->deletes = from->deletes, to->first_expiry = from->first_expiry;
-    if (!(to->first_key = env_alloc(env, from->first_key_size))) TRY_OUT(NACRE_RESOURCE_EXHAUSTED);
-    memcpy(to->first_key, from->first_key, to->first_key_size = from->first_key_size);
-    if (!(to->last_key = env_alloc(env, from->last_key_size))) TRY_OUT(NACRE_RESOURCE_EXHAUSTED);
-    memcpy(to->last_key, from->last_key, to->last_key_size = from->last_key_size);
+    TRY_OUT(segment_set_keys(to, segment_first_key(from), segment_last_key(from)));
     for (int k = 0; k < STREAM_COUNT; k++) {
         const Stream *stream = &from->streams[k];
         to->streams[k].size = stream->size;

@@ -20,40 +20,66 @@ static uint32_t view_stamp_of(uint64_t lsn, const Memtable *table) {
 static uint32_t view_stamp(const Snapshot *view, const Memtable *table) { return view_stamp_of(view->lsn, table); }
 
 /* The segment of a run that may hold the key; NULL: none does. */
-static Segment *run_segment_of(const Run *run, Span key) {
+static Segment *run_segment_of(const Run *run, Span key, KeyHead head) {
     if (run->above_size && span_compare(key, span_of(run->above, run->above_size)) <= 0) return NULL;
     size_t low = 0, high = run->count;
-    while (low < high) { /* first segment whose last key is >= key */
+    while (low < high) { /* first segment that does not end before the key */
         size_t middle = low + (high - low) / 2;
-        if (span_compare(segment_last_key(run->segments[middle]), key) < 0) low = middle + 1;
+        if (segment_is_before(run->segments[middle], key, head)) low = middle + 1;
         else high = middle;
     }
-    if (low == run->count || span_compare(segment_first_key(run->segments[low]), key) > 0) return NULL;
+    if (low == run->count || segment_is_after(run->segments[low], key, head)) return NULL;
     return run->segments[low];
 }
 
+enum { RUNS_EXPECTED = 24 }; /* runs whose filters are asked for in advance */
+
+/* Where to look for one key, begun before it is needed: the filters of many runs are as many
+ * lines of memory, and are fetched while the memtables are asked. */
+typedef struct KeyLookup {
+    Span key; /* with the membrane's id */
+    KeyHead head;
+    uint64_t hash;
+    Segment *segments[RUNS_EXPECTED];
+} KeyLookup;
+
+static void lookup_begin(const Snapshot *view, Span key, KeyLookup *lookup) {
+    const Version *version = view->version;
+    lookup->key = key;
+    lookup->head = key_head(key);
+    lookup->hash = key_hash(key.data, key.size);
+    for (size_t i = 0; i < version->count && i < RUNS_EXPECTED; i++) {
+        lookup->segments[i] = run_segment_of(&version->runs[i], key, lookup->head);
+        if (lookup->segments[i]) segment_expect(lookup->segments[i], lookup->hash);
+    }
+}
+
+static Segment *lookup_segment(const Snapshot *view, const KeyLookup *lookup, size_t run) {
+    return run < RUNS_EXPECTED ? lookup->segments[run]
+                               : run_segment_of(&view->version->runs[run], lookup->key, lookup->head);
+}
+
 /* The same among a transaction's own writes, where a deletion is found as such. */
-static nacre_status view_get_own(const Snapshot *view, Span key, Entry *entry, CacheEntry **pin) {
+static nacre_status view_get_own(const Snapshot *view, const KeyLookup *lookup, Entry *entry, CacheEntry **pin) {
     const Memtable *own = view->own;
-    const uint8_t *record = own ? memtable_get(own, key, view_stamp_of(view->own_position, own)) : NULL;
+    const uint8_t *record = own ? memtable_get(own, lookup->key, view_stamp_of(view->own_position, own)) : NULL;
     if (record) {
         mem_entry(record, entry);
         return NACRE_OK;
     }
-    uint64_t hash = view->own_runs ? key_hash(key.data, key.size) : 0;
     for (size_t i = 0; view->own_runs && i < view->own_runs->count; i++) {
-        Segment *segment = run_segment_of(&view->own_runs->runs[i], key);
+        Segment *segment = run_segment_of(&view->own_runs->runs[i], lookup->key, lookup->head);
         if (!segment) continue;
-        nacre_status status = segment_get(segment, key, hash, entry, pin);
+        nacre_status status = segment_get(segment, lookup->key, lookup->hash, entry, pin);
         if (status != NACRE_NOT_FOUND) return status;
     }
     return NACRE_NOT_FOUND;
 }
 
-nacre_status view_get(Db *db, const Snapshot *view, Span key, Entry *entry, CacheEntry **pin) {
+static nacre_status lookup_end(Db *db, const Snapshot *view, const KeyLookup *lookup, Entry *entry, CacheEntry **pin) {
     *pin = NULL;
     if (view->transaction) {
-        nacre_status status = view_get_own(view, key, entry, pin);
+        nacre_status status = view_get_own(view, lookup, entry, pin);
         if (status == NACRE_OK && state_gone(db, entry)) {
             cache_unpin(&db->cache, *pin);
             *pin = NULL;
@@ -63,16 +89,15 @@ nacre_status view_get(Db *db, const Snapshot *view, Span key, Entry *entry, Cach
     }
     for (int i = 0; i < 2; i++) {
         if (!view->tables[i]) continue;
-        const uint8_t *record = memtable_get(view->tables[i], key, view_stamp(view, view->tables[i]));
+        const uint8_t *record = memtable_get(view->tables[i], lookup->key, view_stamp(view, view->tables[i]));
         if (!record) continue;
         mem_entry(record, entry);
         return state_gone(db, entry) ? NACRE_NOT_FOUND : NACRE_OK;
     }
-    uint64_t hash = key_hash(key.data, key.size);
     for (size_t i = 0; i < view->version->count; i++) {
-        Segment *segment = run_segment_of(&view->version->runs[i], key);
+        Segment *segment = lookup_segment(view, lookup, i);
         if (!segment) continue;
-        nacre_status status = segment_get(segment, key, hash, entry, pin);
+        nacre_status status = segment_get(segment, lookup->key, lookup->hash, entry, pin);
         if (status == NACRE_NOT_FOUND) continue;
         if (status != NACRE_OK) return status;
         if (!state_gone(db, entry)) return NACRE_OK;
@@ -81,6 +106,12 @@ nacre_status view_get(Db *db, const Snapshot *view, Span key, Entry *entry, Cach
         return NACRE_NOT_FOUND;
     }
     return NACRE_NOT_FOUND;
+}
+
+nacre_status view_get(Db *db, const Snapshot *view, Span key, Entry *entry, CacheEntry **pin) {
+    KeyLookup lookup;
+    lookup_begin(view, key, &lookup);
+    return lookup_end(db, view, &lookup, entry, pin);
 }
 
 size_t view_source_count(const Snapshot *view) {
@@ -104,11 +135,12 @@ ViewSource view_source(const Snapshot *view, size_t index) {
 nacre_status view_shadowed(Db *db, const Snapshot *view, Span key, size_t sources, bool *shadowed) {
     *shadowed = true;
     uint64_t hash = 0;
+    KeyHead head = key_head(key);
     for (size_t i = 0; i < sources; i++) {
         ViewSource source = view_source(view, i);
         if (source.table && memtable_get(source.table, key, source.stamp)) return NACRE_OK;
         if (!source.run) continue;
-        Segment *segment = run_segment_of(source.run, key);
+        Segment *segment = run_segment_of(source.run, key, head);
         if (!segment) continue;
         if (hash == 0) hash = key_hash(key.data, key.size);
         Entry entry;

@@ -223,7 +223,7 @@ size_t mem_cursor_ahead(MemCursor *cursor, const uint8_t **records, size_t room)
             leaves[count] = mem_step(cursor, last, true);
             if (leaves[count] == 0) break;
             last = mem_record(cursor->memtable, leaves[count]);
-            for (int line = 0; line < MEM_LINES; line++) mem_fetch(last + line * MEM_LINE);
+            for (int line = 0; line < MEM_LINES; line++) memory_expect(last + line * MEM_LINE);
         }
         if (count == 0) {
             cursor->record = NULL;

@@ -189,15 +189,6 @@ static inline uint32_t mem_index4(const uint8_t bytes[4], uint8_t byte) {
     return found ? (found >> 7) * 0x00010203u >> 24 : 4;
 }
 
-/* A hint that a line of memory is wanted soon. */
-static inline void mem_fetch(const void *at) {
-#if (defined(__GNUC__) || defined(__clang__)) && !defined(__wasm__)
-    __builtin_prefetch(at);
-#else
-    (void)at;
-#endif
-}
-
 /* Where the reference to the child under `byte` stands; NULL: there is none. */
 static inline uint32_t *mem_child(MemNode *node, uint8_t byte) {
     switch (node->kind) {

@@ -364,7 +364,7 @@ void memtable_expect(const Memtable *memtable, Span key, bool nearer) {
         depth += node->prefix_size;
         if (depth >= key.size) return;
         if (step == 1 && !nearer) {
-            if (node->kind == MEM_NODE256) mem_fetch(&((MemNode256 *)node)->children[key.data[depth]]);
+            if (node->kind == MEM_NODE256) memory_expect(&((MemNode256 *)node)->children[key.data[depth]]);
             return;
         }
         uint32_t *child = mem_child(node, key.data[depth++]);
@@ -372,8 +372,8 @@ void memtable_expect(const Memtable *memtable, Span key, bool nearer) {
         reference = *child;
     }
     if (reference == 0) return;
-    if (mem_is_leaf(reference)) mem_fetch(mem_record(memtable, reference));
-    else mem_fetch(mem_node(memtable->nodes, reference));
+    if (mem_is_leaf(reference)) memory_expect(mem_record(memtable, reference));
+    else memory_expect(mem_node(memtable->nodes, reference));
 }
 
 /* Skips prefixes unseen, because the record at the end has the whole key. */

@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 #define PLACE_META ((uint64_t)255 << 56)
-#define PLACE_BLOCK(page) ((uint64_t)STREAM_ROWS << 56 | (page))
+#define PLACE_BLOCK(index) ((uint64_t)STREAM_ROWS << 56 | (index))
 #define PLACE_UNIT(unit) ((uint64_t)STREAM_VECTORS << 56 | (unit))
 #define PLACE_EXTENT(index) ((uint64_t)254 << 56 | (index)) /* of STREAM_VECTORS */
 
@@ -27,13 +27,31 @@ void segment_retain(Segment *segment) { segment->references++; }
 void segment_release(Segment *segment) {
     if (!segment || --segment->references > 0) return;
     Env *env = segment->io->env;
-    if (segment->streams[STREAM_ROWS].size) cache_forget(segment->io->cache, segment->id);
-    ASSERT(!segment->meta_entry);
+    Cache *cache = segment->io->cache;
+    if (segment->streams[STREAM_VECTORS].size) cache_forget(cache, segment->id);
+    for (uint32_t i = 0; segment->blocks && i < segment->block_slots; i++) cache_leave(cache, &segment->blocks[i]);
+    ASSERT(!segment->meta_entry || segment->meta_entry->pins == 0);
+    cache_leave(cache, &segment->meta_entry);
+    env_free(env, segment->blocks, segment->block_slots * sizeof *segment->blocks);
     for (int i = 0; i < STREAM_COUNT; i++) extent_list_clear(env, &segment->streams[i].extents);
     env_free(env, segment->first_key, segment->first_key_size);
     env_free(env, segment->last_key, segment->last_key_size);
     env_free(env, segment->dead, segment->dead_size);
     env_free(env, segment, sizeof *segment);
+}
+
+nacre_status segment_set_keys(Segment *segment, Span first, Span last) {
+    Env *env = segment->io->env;
+    ASSERT(!segment->first_key && !segment->last_key);
+    if (!(segment->first_key = env_alloc(env, first.size))) return NACRE_RESOURCE_EXHAUSTED;
+    segment->first_key_size = first.size;
+    if (!(segment->last_key = env_alloc(env, last.size))) return NACRE_RESOURCE_EXHAUSTED;
+    segment->last_key_size = last.size;
+    memcpy(segment->first_key, first.data, first.size);
+    memcpy(segment->last_key, last.data, last.size);
+    segment->first_head = key_head(first);
+    segment->last_head = key_head(last);
+    return NACRE_OK;
 }
 
 uint64_t segment_bytes(const Segment *segment) {
@@ -48,8 +66,6 @@ static nacre_status segment_corrupt(const Segment *segment, const char *what) {
     return env_fail(segment->io->env, NACRE_CORRUPT, "%s: segment %llu: %s", segment->io->data->name,
                     (unsigned long long)segment->id, what);
 }
-
-static void segment_meta_evicted(void *self) { ((Segment *)self)->meta_entry = NULL; }
 
 /* Counts are believed only after everything they claim was found to be inside. */
 static bool segment_parse_meta(const Segment *segment, Span bytes, SegmentMeta *meta) {
@@ -91,13 +107,12 @@ static bool segment_parse_meta(const Segment *segment, Span bytes, SegmentMeta *
 
 nacre_status segment_pin_meta(Segment *segment, CacheEntry **pin) {
     SegmentIo *io = segment->io;
-    if (segment->meta_entry) {
-        segment->meta_entry->visited = true;
-        segment->meta_entry->pins++;
-        *pin = segment->meta_entry;
+    CacheEntry *entry = segment->meta_entry;
+    if (entry) {
+        cache_pin(io->cache, entry);
+        *pin = entry;
         return NACRE_OK;
     }
-    CacheEntry *entry = NULL;
     if (segment->meta_size > UINT32_MAX / 2) return segment_corrupt(segment, "meta size");
     TRY(cache_add(io->cache, segment->id, PLACE_META, (size_t)segment->meta_size, &entry));
     nacre_status status = data_read(io->data, &segment->streams[STREAM_ROWS].extents, segment->meta_offset,
@@ -111,10 +126,7 @@ nacre_status segment_pin_meta(Segment *segment, CacheEntry **pin) {
         cache_abandon(io->cache, entry);
         return status;
     }
-    entry->evicted = segment_meta_evicted;
-    entry->evicted_self = segment;
-    cache_publish(io->cache, entry);
-    segment->meta_entry = entry;
+    cache_publish(io->cache, entry, &segment->meta_entry);
     *pin = entry;
     return NACRE_OK;
 }
@@ -162,23 +174,38 @@ static nacre_status segment_read_block(Segment *segment, uint32_t index, uint8_t
                     segment->io->data->name, (unsigned long long)segment->id, index, page, wrong);
 }
 
+enum { BLOCK_LINES = 5 }; /* of memory: an entry's head, and what a look-up reads of a block of 4 KiB first */
+
+/* A pointer for each block, so that a cached one is found without a search. */
+static nacre_status segment_make_slots(Segment *segment) {
+    uint32_t count = segment->meta.block_count;
+    if (segment->blocks) return NACRE_OK;
+    segment->blocks = env_alloc_zeroed(segment->io->env, count * sizeof *segment->blocks);
+    if (!segment->blocks) return NACRE_RESOURCE_EXHAUSTED;
+    segment->block_slots = count;
+    return NACRE_OK;
+}
+
 nacre_status segment_block(Segment *segment, uint32_t index, Block *block, CacheEntry **pin) {
     Cache *cache = segment->io->cache;
-    ASSERT(segment->meta_entry && index < segment->meta.block_count);
-    uint64_t place = PLACE_BLOCK(segment_page(segment, index));
-    CacheEntry *entry = cache_get(cache, segment->id, place);
+    ASSERT(segment->meta_entry && segment->meta_entry->pins > 0 && index < segment->meta.block_count);
+    TRY(segment_make_slots(segment));
+    CacheEntry *entry = segment->blocks[index];
     if (entry) {
+        for (int line = 0; line < BLOCK_LINES; line++) memory_expect((const uint8_t *)entry + line * 64);
+        cache_pin(cache, entry);
         block_reopen(block, entry->data);
         *pin = entry;
         return NACRE_OK;
     }
-    TRY(cache_add(cache, segment->id, place, segment_block_size(segment, index), &entry));
+    cache->misses++;
+    TRY(cache_add(cache, segment->id, PLACE_BLOCK(index), segment_block_size(segment, index), &entry));
     nacre_status status = segment_read_block(segment, index, entry->data, entry->size, block);
     if (status != NACRE_OK) {
         cache_abandon(cache, entry);
         return status;
     }
-    cache_publish(cache, entry);
+    cache_publish(cache, entry, &segment->blocks[index]);
     *pin = entry;
     return NACRE_OK;
 }
@@ -255,27 +282,34 @@ void segment_entry(Segment *segment, const Block *block, uint32_t row, Entry *en
     entry->value = value;
 }
 
+void segment_expect(const Segment *segment, uint64_t hash) {
+    if (!segment->meta_entry || segment->meta.filter_size == 0) return;
+    memory_expect(segment->meta.filter + filter_blocks_place(hash, segment->meta.filter_size));
+}
+
+/* The key filter let the key pass. */
+static nacre_status segment_get_row(Segment *segment, Span key, uint64_t hash, Entry *entry, CacheEntry **pin) {
+    Block block;
+    CacheEntry *block_pin = NULL;
+    TRY(segment_block(segment, segment_block_of(segment, key), &block, &block_pin));
+    uint32_t row = block_find(&block, key, hash);
+    if (row == block.count) {
+        cache_unpin(segment->io->cache, block_pin);
+        segment->io->filter_misses++;
+        return NACRE_NOT_FOUND;
+    }
+    entry->key = key;
+    segment_entry(segment, &block, row, entry);
+    *pin = block_pin;
+    return NACRE_OK;
+}
+
 nacre_status segment_get(Segment *segment, Span key, uint64_t hash, Entry *entry, CacheEntry **pin) {
     CacheEntry *meta_pin = NULL;
     TRY(segment_pin_meta(segment, &meta_pin));
     nacre_status status = NACRE_NOT_FOUND;
-    if (filter_blocks_may_have(segment->meta.filter, segment->meta.filter_size, hash)) {
-        Block block;
-        CacheEntry *block_pin = NULL;
-        status = segment_block(segment, segment_block_of(segment, key), &block, &block_pin);
-        if (status == NACRE_OK) {
-            uint32_t row = block_find(&block, key, hash);
-            if (row < block.count) {
-                entry->key = key;
-                segment_entry(segment, &block, row, entry);
-                *pin = block_pin;
-            } else {
-                cache_unpin(segment->io->cache, block_pin);
-                segment->io->filter_misses++;
-                status = NACRE_NOT_FOUND;
-            }
-        }
-    }
+    if (filter_blocks_may_have(segment->meta.filter, segment->meta.filter_size, hash))
+        status = segment_get_row(segment, key, hash, entry, pin);
     cache_unpin(segment->io->cache, meta_pin);
     return status;
 }
@@ -369,7 +403,7 @@ static nacre_status segment_units(Segment *segment, uint64_t place, uint32_t fir
             cache_abandon(cache, entry);
             return status;
         }
-        cache_publish(cache, entry);
+        cache_publish(cache, entry, NULL);
     }
     *pin = entry;
     return NACRE_OK;

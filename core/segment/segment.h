@@ -2,6 +2,7 @@
 #ifndef SEGMENT_SEGMENT_H
 #define SEGMENT_SEGMENT_H
 
+#include "base/key_head.h"
 #include "segment/block.h"
 #include "segment/entry.h"
 #include "store/cache.h"
@@ -46,7 +47,12 @@ typedef struct SegmentMeta {
 
 typedef struct Segment {
     SegmentIo *io;
+    CacheEntry *meta_entry; /* NULL: not in the cache */
+    CacheEntry **blocks;    /* of each block what the cache has of it; NULL: of none yet */
+    uint32_t block_slots;
     uint32_t references;
+    KeyHead first_head, last_head;
+    SegmentMeta meta;
     uint64_t id;
     uint32_t page_size;
     Stream streams[STREAM_COUNT];
@@ -55,8 +61,6 @@ typedef struct Segment {
     uint64_t first_expiry;  /* of its rows, the first that expires; 0: none does */
     uint8_t *first_key, *last_key;
     size_t first_key_size, last_key_size;
-    CacheEntry *meta_entry; /* NULL: not in the cache */
-    SegmentMeta meta;
     /* Slots known to be shadowed by newer rows, found while searching: true of every
      * state of `dead_lsn` or later. NULL: none found yet. */
     uint8_t *dead;
@@ -75,6 +79,15 @@ uint64_t segment_bytes(const Segment *segment); /* of extents */
 static inline bool segment_is_solo(const Segment *s) {
     return s->rows == 1 && s->streams[STREAM_BLOBS].size >= SOLO_BYTES;
 }
+/* Copies the keys of the first and the last row. Once. */
+NACRE_CHECKED nacre_status segment_set_keys(Segment *segment, Span first, Span last);
+/* Is all of it before the key, or after it? */
+static inline bool segment_is_before(const Segment *s, Span key, KeyHead head) {
+    return key_compare(segment_last_key(s), s->last_head, key, head) < 0;
+}
+static inline bool segment_is_after(const Segment *s, Span key, KeyHead head) {
+    return key_compare(segment_first_key(s), s->first_head, key, head) > 0;
+}
 
 /* Makes segment->meta readable until the pin is given back by cache_unpin. */
 NACRE_CHECKED nacre_status segment_pin_meta(Segment *segment, CacheEntry **pin);
@@ -92,6 +105,8 @@ uint32_t segment_block_of(const Segment *segment, Span key);
 /* The block that holds `slot`; meta must be pinned. */
 uint32_t segment_block_of_slot(const Segment *segment, uint32_t slot);
 
+/* Asks for the memory that looking for a key of this hash will want first. */
+void segment_expect(const Segment *segment, uint64_t hash);
 /* One key. NACRE_NOT_FOUND; else *entry (deletions included) is borrowed until *pin,
  * the block's, is given back. */
 NACRE_CHECKED nacre_status segment_get(Segment *segment, Span key, uint64_t hash, Entry *entry, CacheEntry **pin);

@@ -478,23 +478,13 @@ static nacre_status writer_write_meta(SegmentWriter *w, Segment *segment) {
     return status;
 }
 
-/* The key moves to the segment at its exact size. */
-static nacre_status writer_keep_key(Env *env, const uint8_t *key, size_t size, uint8_t **out, size_t *out_size) {
-    if (!(*out = env_alloc(env, size))) return NACRE_RESOURCE_EXHAUSTED;
-    memcpy(*out, key, size);
-    *out_size = size;
-    return NACRE_OK;
-}
-
 nacre_status segment_writer_finish(SegmentWriter *w, Segment **out) {
     ASSERT(w->rows > 0);
-    Env *env = w->io->env;
     nacre_status status = NACRE_OK;
     Segment *segment = NULL;
     TRY_OUT(segment_alloc(w->io, w->id, &segment));
     TRY_OUT(writer_end_block(w));
-    TRY_OUT(writer_keep_key(env, w->first_key, w->first_key_size, &segment->first_key, &segment->first_key_size));
-    TRY_OUT(writer_keep_key(env, w->last_key, w->last_key_size, &segment->last_key, &segment->last_key_size));
+    TRY_OUT(segment_set_keys(segment, span_of(w->first_key, w->first_key_size), span_of(w->last_key, w->last_key_size)));
     /* The meta holds the checksums of the vectors' units, and is the last of the rows. */
     TRY_OUT(stream_flush(w, STREAM_VECTORS));
     TRY_OUT(stream_flush(w, STREAM_BLOBS));

@@ -17,9 +17,13 @@ nacre_status cache_init(Cache *cache, Env *env, uint64_t limit) {
 }
 
 static void cache_unlink(Cache *cache, CacheEntry *entry) {
-    CacheEntry **at = &cache->table[cache_slot(cache, entry->segment, entry->place)];
-    while (*at != entry) at = &(*at)->chain;
-    *at = entry->chain;
+    if (entry->home) {
+        *entry->home = NULL;
+    } else if (entry->hashed) {
+        CacheEntry **at = &cache->table[cache_slot(cache, entry->segment, entry->place)];
+        while (*at != entry) at = &(*at)->chain;
+        *at = entry->chain;
+    }
     if (cache->hand == entry) cache->hand = entry->newer;
     if (entry->newer) entry->newer->older = entry->older;
     else cache->newest = entry->older;
@@ -36,14 +40,25 @@ static void cache_free_entry(Cache *cache, CacheEntry *entry) {
 void cache_drop(Cache *cache, CacheEntry *entry) {
     ASSERT(entry->pins == 0);
     cache_unlink(cache, entry);
-    if (entry->evicted) entry->evicted(entry->evicted_self);
     cache_free_entry(cache, entry);
+}
+
+void cache_leave(Cache *cache, CacheEntry **home) {
+    CacheEntry *entry = *home;
+    if (!entry) return;
+    if (entry->pins == 0) {
+        cache_drop(cache, entry);
+        return;
+    }
+    *home = NULL;
+    entry->home = NULL; /* nobody finds it any more: it goes when its turn comes */
+    entry->visited = false;
 }
 
 void cache_forget(Cache *cache, uint64_t segment) {
     for (CacheEntry *entry = cache->newest, *older; entry; entry = older) {
         older = entry->older;
-        if (entry->segment == segment && entry->pins == 0) cache_drop(cache, entry);
+        if (entry->segment == segment && entry->hashed && entry->pins == 0) cache_drop(cache, entry);
     }
 }
 
@@ -101,10 +116,16 @@ nacre_status cache_add(Cache *cache, uint64_t segment, uint64_t place, size_t si
     return NACRE_OK;
 }
 
-void cache_publish(Cache *cache, CacheEntry *entry) {
-    CacheEntry **slot = &cache->table[cache_slot(cache, entry->segment, entry->place)];
-    entry->chain = *slot;
-    *slot = entry;
+void cache_publish(Cache *cache, CacheEntry *entry, CacheEntry **home) {
+    entry->home = home;
+    entry->hashed = !home;
+    if (home) {
+        *home = entry;
+    } else {
+        CacheEntry **slot = &cache->table[cache_slot(cache, entry->segment, entry->place)];
+        entry->chain = *slot;
+        *slot = entry;
+    }
     entry->older = cache->newest;
     if (cache->newest) cache->newest->newer = entry;
     else cache->oldest = entry;

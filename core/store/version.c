@@ -239,14 +239,10 @@ static nacre_status manifest_corrupt(SegmentIo *io, const char *what) {
     return env_fail(io->env, NACRE_CORRUPT, "%s: manifest: %s", io->data->name, what);
 }
 
-static nacre_status manifest_key(SegmentIo *io, ByteReader *r, uint8_t **key, size_t *size) {
-    Span bytes = br_bytes(r, br_u32(r));
+static nacre_status manifest_key(SegmentIo *io, ByteReader *r, Span *key) {
+    *key = br_bytes(r, br_u32(r));
     if (!br_ok(r)) return manifest_corrupt(io, "cut short");
-    if (bytes.size < 4) return manifest_corrupt(io, "a key without a membrane");
-    if (!(*key = env_alloc(io->env, bytes.size))) return NACRE_RESOURCE_EXHAUSTED;
-    memcpy(*key, bytes.data, bytes.size);
-    *size = bytes.size;
-    return NACRE_OK;
+    return key->size < 4 ? manifest_corrupt(io, "a key without a membrane") : NACRE_OK;
 }
 
 static bool manifest_page_size_ok(uint32_t size) {
@@ -284,8 +280,10 @@ static nacre_status manifest_decode_segment(SegmentIo *io, ByteReader *r, uint32
     segment->meta_offset = br_u64(r);
     segment->meta_size = br_u64(r);
     segment->meta_checksum = br_u64(r);
-    TRY_OUT(manifest_key(io, r, &segment->first_key, &segment->first_key_size));
-    TRY_OUT(manifest_key(io, r, &segment->last_key, &segment->last_key_size));
+    Span first, last;
+    TRY_OUT(manifest_key(io, r, &first));
+    TRY_OUT(manifest_key(io, r, &last));
+    TRY_OUT(segment_set_keys(segment, first, last));
     TRY_OUT(manifest_decode_streams(io, r, streams, limit, segment));
     uint64_t rows_size = segment->streams[STREAM_ROWS].size;
     bool right = manifest_page_size_ok(segment->page_size) && segment->rows > 0 &&
