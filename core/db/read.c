@@ -48,10 +48,14 @@ static void lookup_begin(const Snapshot *view, Span key, KeyLookup *lookup) {
     lookup->key = key;
     lookup->head = key_head(key);
     lookup->hash = key_hash(key.data, key.size);
+    for (int i = 0; i < 2; i++)
+        if (view->tables[i]) memtable_expect(view->tables[i], key, false);
     for (size_t i = 0; i < version->count && i < RUNS_EXPECTED; i++) {
         lookup->segments[i] = run_segment_of(&version->runs[i], key, lookup->head);
         if (lookup->segments[i]) segment_expect(lookup->segments[i], lookup->hash);
     }
+    for (int i = 0; i < 2; i++)
+        if (view->tables[i]) memtable_expect(view->tables[i], key, true);
 }
 
 static Segment *lookup_segment(const Snapshot *view, const KeyLookup *lookup, size_t run) {

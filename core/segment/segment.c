@@ -233,15 +233,18 @@ uint32_t segment_block_of(const Segment *segment, Span key) {
         return before ? 0 : meta->block_count - 1;
     }
     uint64_t head = fence_of(key, meta->prefix.size);
-    uint32_t below = 0; /* fences < head */
-    for (uint32_t left = meta->block_count; left > 0;) {
+    /* Fences below head, counted without a branch: which way each step goes is a coin's throw. */
+    const uint8_t *at = meta->fences;
+    uint32_t left = meta->block_count;
+    while (left > 1) {
         uint32_t half = left / 2;
-        bool right = get_u64(meta->fences + 8 * (size_t)(below + half)) < head;
-        below += right ? half + 1 : 0;
-        left = right ? left - half - 1 : half;
+        at += (0 - (size_t)(get_u64(at + 8 * (size_t)(half - 1)) < head)) & 8 * (size_t)half;
+        left -= half;
     }
+    uint32_t below = (uint32_t)((size_t)(at - meta->fences) / 8) + (get_u64(at) < head);
     /* Among equal fences the separators decide; usually there is one or none. */
     uint32_t low = below, high = meta->block_count;
+    if (low < high && get_u64(meta->fences + 8 * (size_t)low) != head) high = low;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         bool equal_fence = get_u64(meta->fences + 8 * (size_t)middle) == head;
