@@ -16,6 +16,7 @@ struct Cursor {
     Filter *filter;
     uint8_t *low, *high; /* with the membrane's id; high is never empty */
     size_t low_size, high_size;
+    KeyHead low_head, high_head;
     uint8_t *blob, *vector, *seek;
     size_t blob_capacity, vector_capacity, seek_capacity;
     Cursor *next, *previous;
@@ -50,6 +51,8 @@ nacre_status cursor_open(Membrane *membrane, const Snapshot *snapshot, KeyRange 
     /* No bound: up to the next membrane. Ids end far below the largest number. */
     if (range.high.size) TRY_OUT(cursor_bound(cursor, range.high, membrane->id, &cursor->high, &cursor->high_size));
     else TRY_OUT(cursor_bound(cursor, range.high, membrane->id + 1, &cursor->high, &cursor->high_size));
+    cursor->low_head = key_head(span_of(cursor->low, cursor->low_size));
+    cursor->high_head = key_head(span_of(cursor->high, cursor->high_size));
     TRY_OUT(view_merge(db, view, &cursor->merge));
     *out = cursor;
     return NACRE_OK;
@@ -97,7 +100,9 @@ static Span cursor_high(const Cursor *cursor) { return span_of(cursor->high, cur
 static bool cursor_inside(const Cursor *cursor) {
     if (!merge_valid(&cursor->merge)) return false;
     Span key = merge_key(&cursor->merge);
-    return span_compare(key, cursor_low(cursor)) >= 0 && span_compare(key, cursor_high(cursor)) < 0;
+    KeyHead head = merge_head(&cursor->merge);
+    return key_compare(key, head, cursor_low(cursor), cursor->low_head) >= 0 &&
+           key_compare(key, head, cursor_high(cursor), cursor->high_head) < 0;
 }
 
 /* Is the row the merge stands on one that is shown? Fills it if so. */

@@ -214,10 +214,9 @@ bool key_check(const Schema *schema, Span key) {
     return key.size == 0 && raw <= LIMIT_KEY_SIZE;
 }
 
-static nacre_span keycode_unescape(Span part, uint8_t **room) {
+static nacre_span keycode_unescape(Span part, size_t raw_size, uint8_t **room) {
     Span inside = span_of(part.data, part.size - 2);
-    if (inside.size == 0 || !memchr(inside.data, KEYCODE_ESCAPE, inside.size))
-        return (nacre_span){inside.data, inside.size};
+    if (raw_size == inside.size) return (nacre_span){inside.data, inside.size};
     uint8_t *from = *room, *at = from;
     for (size_t i = 0; i < inside.size; i++) {
         *at++ = inside.data[i];
@@ -231,10 +230,11 @@ bool key_decode(const Schema *schema, Span key, nacre_value *values, uint8_t *ro
     for (uint32_t i = 0; i < schema->key_count; i++) {
         nacre_type type = schema->key_types[i];
         Span part;
-        if (!key_part(type, &key, &part)) return false;
+        size_t raw_size = 0;
+        if (!keycode_part(type, &key, &part, &raw_size)) return false;
         values[i] = (nacre_value){.type = type};
         if (keycode_is_text(type))
-            values[i].bytes = keycode_unescape(part, &room);
+            values[i].bytes = keycode_unescape(part, raw_size, &room);
         else if (type == NACRE_REAL)
             values[i].real = key_part_real(part);
         else

@@ -75,8 +75,7 @@ void env_free(Env *env, void *memory, size_t size) {
     env->allocator.free(env->allocator.self, memory, size);
 }
 
-nacre_status env_grow(Env *env, void **memory, size_t *capacity, size_t count, size_t size) {
-    if (count <= *capacity) return NACRE_OK;
+nacre_status env_grow_to(Env *env, void **memory, size_t *capacity, size_t count, size_t size) {
     size_t wanted = *capacity ? *capacity : 8;
     while (wanted < count) {
         if (wanted > SIZE_MAX / 2 / size)

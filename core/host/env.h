@@ -43,8 +43,12 @@ void *env_alloc(Env *env, size_t size);
 void *env_alloc_zeroed(Env *env, size_t size);
 void env_free(Env *env, void *memory, size_t size); /* NULL is fine; size as asked for */
 
+NACRE_CHECKED nacre_status env_grow_to(Env *env, void **memory, size_t *capacity, size_t count, size_t size);
 /* Makes *memory hold at least `count` items of `size` bytes (doubling); *capacity
  * is in items. On failure nothing has changed. */
-NACRE_CHECKED nacre_status env_grow(Env *env, void **memory, size_t *capacity, size_t count, size_t size);
+NACRE_CHECKED static inline nacre_status env_grow(Env *env, void **memory, size_t *capacity, size_t count,
+                                                  size_t size) {
+    return count <= *capacity ? NACRE_OK : env_grow_to(env, memory, capacity, count, size);
+}
 
 #endif

@@ -31,8 +31,8 @@ void mem_entry(const uint8_t *record, Entry *entry) {
 
 static nacre_status mem_iter_stand(MemIter *it, const uint8_t *record) {
     it->record = record;
-    it->base.valid = record != NULL;
-    if (record) it->base.key = record_key(record);
+    it->base.valid = false;
+    if (record) iter_set_key(&it->base, record_key(record));
     return NACRE_OK;
 }
 

@@ -3,14 +3,15 @@
  * are rows here; who reads decides what they hide. */
 #include "merge/merge.h"
 
-static bool merge_before(const Merge *m, uint32_t a, uint32_t b) {
-    int order = span_compare(m->iters[a]->key, m->iters[b]->key);
-    if (order == 0) return a < b; /* lower index: newer */
+static bool merge_before(const Merge *m, MergeItem a, MergeItem b) {
+    int order = head_compare(a.head, b.head);
+    if (order == 0) order = span_compare(m->iters[a.index]->key, m->iters[b.index]->key);
+    if (order == 0) return a.index < b.index; /* lower index: newer */
     return m->backward ? order > 0 : order < 0;
 }
 
 static void merge_sift_down(Merge *m, size_t at) {
-    uint32_t moving = m->heap[at];
+    MergeItem moving = m->heap[at];
     for (;;) {
         size_t child = 2 * at + 1;
         if (child >= m->heap_count) break;
@@ -25,7 +26,7 @@ static void merge_sift_down(Merge *m, size_t at) {
 static void merge_build(Merge *m) {
     m->heap_count = 0;
     for (uint32_t i = 0; i < m->count; i++)
-        if (m->iters[i]->valid) m->heap[m->heap_count++] = i;
+        if (m->iters[i]->valid) m->heap[m->heap_count++] = (MergeItem){m->iters[i]->head, i};
     for (size_t i = m->heap_count / 2; i-- > 0;) merge_sift_down(m, i);
 }
 
@@ -80,26 +81,33 @@ static nacre_status merge_remember(Merge *m) {
     return NACRE_OK;
 }
 
-/* The top has moved: put it where it belongs now, or take it out. */
-static void merge_settle_top(Merge *m) {
-    if (!m->iters[m->heap[0]]->valid) m->heap[0] = m->heap[--m->heap_count];
+/* Moves the top by one row, and puts it where it belongs then, or takes it out. */
+static nacre_status merge_move_top(Merge *m) {
+    Iter *top = merge_top(m);
+    nacre_status status = m->backward ? top->verbs->prev(top) : top->verbs->next(top);
+    if (status != NACRE_OK) {
+        m->heap_count = 0;
+        return status;
+    }
+    if (top->valid) m->heap[0].head = top->head;
+    else m->heap[0] = m->heap[--m->heap_count];
     if (m->heap_count > 1) merge_sift_down(m, 0);
+    return NACRE_OK;
+}
+
+/* Might another iterator stand on the top's key? Then it stands right below the top. */
+static bool merge_top_shared(const Merge *m) {
+    for (size_t i = 1; i < m->heap_count && i < 3; i++)
+        if (head_compare(m->heap[0].head, m->heap[i].head) == 0) return true;
+    return false;
 }
 
 static nacre_status merge_step(Merge *m) {
     ASSERT(m->heap_count > 0);
-    /* Alone, no other iterator can stand on the same key. */
-    bool alone = m->heap_count == 1;
-    if (!alone) TRY(merge_remember(m));
-    do {
-        Iter *top = m->iters[m->heap[0]];
-        nacre_status status = m->backward ? top->verbs->prev(top) : top->verbs->next(top);
-        if (status != NACRE_OK) {
-            m->heap_count = 0;
-            return status;
-        }
-        merge_settle_top(m);
-    } while (!alone && m->heap_count > 0 && span_eq(merge_key(m), span_of(m->at, m->at_size)));
+    if (!merge_top_shared(m)) return merge_move_top(m);
+    TRY(merge_remember(m));
+    do TRY(merge_move_top(m));
+    while (m->heap_count > 0 && span_eq(merge_key(m), span_of(m->at, m->at_size)));
     return NACRE_OK;
 }
 

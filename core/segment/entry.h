@@ -3,7 +3,7 @@
 #ifndef SEGMENT_ENTRY_H
 #define SEGMENT_ENTRY_H
 
-#include "base/span.h"
+#include "base/key_head.h"
 #include "base/status.h"
 #include "segment/segment_format.h"
 
@@ -45,7 +45,14 @@ typedef struct IterVerbs {
 struct Iter {
     const IterVerbs *verbs;
     bool valid;
-    Span key; /* when valid */
+    Span key; /* when valid, as is head */
+    KeyHead head;
 };
+
+static inline void iter_set_key(Iter *iter, Span key) {
+    iter->key = key;
+    iter->head = key_head(key);
+    iter->valid = true;
+}
 
 #endif

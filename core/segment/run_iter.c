@@ -18,11 +18,13 @@ typedef struct RunIter {
     size_t buffer_capacity;
     uint8_t *key;
     size_t key_capacity;
+    bool key_prefixed; /* key begins with the block's prefix */
 } RunIter;
 
 static void run_iter_leave_block(RunIter *it) {
     cache_unpin(it->io->cache, it->block_pin);
     it->block_pin = NULL;
+    it->key_prefixed = false;
 }
 
 static void run_iter_leave(RunIter *it) {
@@ -46,24 +48,38 @@ static nacre_status run_iter_enter_block(RunIter *it, uint32_t index) {
     return segment_block_uncached(segment, index, &it->buffer, &it->buffer_capacity, &it->block);
 }
 
+/* A few bytes, without a call. */
+static inline void run_iter_copy(uint8_t *to, const uint8_t *from, size_t size) {
+    if (size > 32 || size < 8) {
+        if (size) memcpy(to, from, size);
+        return;
+    }
+    for (size_t at = 0; at + 8 < size; at += 8) memcpy(to + at, from + at, 8);
+    memcpy(to + size - 8, from + size - 8, 8);
+}
+
+static nacre_status run_iter_key_room(RunIter *it, size_t size) {
+    void *key = it->key;
+    if (size <= it->key_capacity) return NACRE_OK;
+    TRY(env_grow(it->io->env, &key, &it->key_capacity, size, 1));
+    it->key = key;
+    it->key_prefixed = false;
+    return NACRE_OK;
+}
+
 /* Stands on `row` of the current block. */
 static nacre_status run_iter_stand(RunIter *it, uint32_t row) {
     it->row = row;
     Span prefix = it->block.prefix, suffix = block_suffix(&it->block, row);
     if (prefix.size == 0) {
-        it->base.key = suffix;
-    } else {
-        size_t size = prefix.size + suffix.size;
-        if (size > it->key_capacity) {
-            void *key = it->key;
-            TRY(env_grow(it->io->env, &key, &it->key_capacity, size, 1));
-            it->key = key;
-        }
-        memcpy(it->key, prefix.data, prefix.size);
-        if (suffix.size) memcpy(it->key + prefix.size, suffix.data, suffix.size);
-        it->base.key = span_of(it->key, size);
+        iter_set_key(&it->base, suffix);
+        return NACRE_OK;
     }
-    it->base.valid = true;
+    TRY(run_iter_key_room(it, prefix.size + suffix.size));
+    if (!it->key_prefixed) memcpy(it->key, prefix.data, prefix.size);
+    it->key_prefixed = true; /* until the block is left */
+    run_iter_copy(it->key + prefix.size, suffix.data, suffix.size);
+    iter_set_key(&it->base, span_of(it->key, prefix.size + suffix.size));
     return NACRE_OK;
 }
 

@@ -34,11 +34,9 @@ static CacheEntry *load(World *w, uint64_t place, size_t size) {
     if (cache_add(&w->cache, place % 3, place, size, &entry) != NACRE_OK) return NULL;
     for (size_t i = 0; i < size; i++) entry->data[i] = (uint8_t)(place * 31 + i);
     CHECK(((uintptr_t)entry->data & 15) == 0);
-    cache_publish(&w->cache, entry);
+    cache_publish(&w->cache, entry, NULL);
     return entry;
 }
-
-static void count_evicted(void *self) { ++*(int *)self; }
 
 /* Random work: what is found is right, what is pinned is found, and the limit is kept
  * whenever pins allow. */
@@ -113,26 +111,36 @@ static void a_scan_leaves_the_hot_entries(void) {
 }
 
 /* Whoever asked is told, once, when an entry goes. */
-static void the_evicted_are_told_once(void) {
+/* An entry with a home is found there and nowhere else; a home never points to what is gone,
+ * and what was pinned when its home was left lives until its turn comes. */
+static void homes_are_told_of_evictions(void) {
     World w;
-    int told[50] = {0};
+    CacheEntry *homes[50] = {0};
     world_open(&w, 10000, 1 << 20);
     for (uint64_t i = 0; i < 50; i++) {
         CacheEntry *entry = NULL;
         CHECK_EQ(cache_add(&w.cache, 1, i, 1000, &entry), NACRE_OK);
-        CHECK(cache_get(&w.cache, 1, i) == NULL); /* not before it is published */
-        entry->evicted = count_evicted;
-        entry->evicted_self = &told[i];
-        cache_publish(&w.cache, entry);
+        cache_publish(&w.cache, entry, &homes[i]);
+        CHECK(homes[i] == entry && cache_get(&w.cache, 1, i) == NULL);
         cache_unpin(&w.cache, entry);
     }
-    for (uint64_t i = 0; i < 50; i++) {
-        CacheEntry *entry = cache_get(&w.cache, 1, i);
-        CHECK_EQ(told[i], entry ? 0 : 1);
+    size_t kept = 0;
+    for (int i = 0; i < 50; i++) kept += homes[i] != NULL;
+    CHECK_EQ(kept, w.cache.count);
+    CHECK(kept > 0 && kept < 50);
+    for (int i = 0; i < 50; i++) {
+        CacheEntry *entry = homes[i];
+        if (!entry) continue;
+        cache_pin(&w.cache, entry);
+        cache_leave(&w.cache, &homes[i]);
+        CHECK(homes[i] == NULL);
+        CHECK_EQ(w.cache.count, kept);
         cache_unpin(&w.cache, entry);
+        cache_leave(&w.cache, &homes[i]); /* nothing there: nothing happens */
     }
+    cache_shrink(&w.cache, UINT64_MAX);
+    CHECK_EQ(w.cache.count, 0);
     cache_clear(&w.cache);
-    for (int i = 0; i < 50; i++) CHECK_EQ(told[i], 1);
     CHECK_EQ(w.env.memory_used, 0);
 }
 
@@ -162,6 +170,6 @@ void cache_test(void) {
     RUN(what_is_found_is_right_and_pins_stay);
     RUN(pins_outweigh_the_limit);
     RUN(a_scan_leaves_the_hot_entries);
-    RUN(the_evicted_are_told_once);
+    RUN(homes_are_told_of_evictions);
     RUN(failures_leave_no_trace);
 }

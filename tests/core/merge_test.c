@@ -27,8 +27,7 @@ static nacre_status array_stand(ArrayIter *it) {
     memset(it->key, 0xee, 4);
     it->base.valid = false;
     if (it->fail_in && --*it->fail_in < 0) return NACRE_IO;
-    it->base.valid = it->at < it->count;
-    if (it->base.valid) it->base.key = span_of(it->key, key_bytes(it->keys[it->at], it->key));
+    if (it->at < it->count) iter_set_key(&it->base, span_of(it->key, key_bytes(it->keys[it->at], it->key)));
     return NACRE_OK;
 }
 
