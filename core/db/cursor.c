@@ -13,6 +13,7 @@ struct Cursor {
     CursorPlace place;
     nacre_status failed; /* what stopped it: a cursor never goes on behind a failure */
     bool keys_only;
+    bool plain; /* rows have a key and a value, and all are shown */
     Filter *filter;
     uint8_t *low, *high; /* with the membrane's id; high is never empty */
     size_t low_size, high_size;
@@ -37,6 +38,7 @@ nacre_status cursor_open(Membrane *membrane, const Snapshot *snapshot, KeyRange 
     if (!cursor) return NACRE_RESOURCE_EXHAUSTED;
     cursor->db = db;
     cursor->membrane = membrane;
+    cursor->plain = membrane->schema.dimensions == 0;
     for (int i = 0; i < 2; i++)
         if ((cursor->tables[i] = view->tables[i]) != NULL) memtable_retain(view->tables[i]);
     cursor->version = view->version;
@@ -85,24 +87,29 @@ void cursors_close(Db *db) {
     while (db->cursors) cursor_close(db->cursors);
 }
 
-void cursor_keys_only(Cursor *cursor) { cursor->keys_only = true; }
+void cursor_keys_only(Cursor *cursor) {
+    cursor->keys_only = true;
+    cursor->plain = false;
+}
 Db *cursor_db(const Cursor *cursor) { return cursor->db; }
 Membrane *cursor_membrane(const Cursor *cursor) { return cursor->membrane; }
 
 nacre_status cursor_filter(Cursor *cursor, Span filter) {
     if (filter.size == 0) return NACRE_OK;
+    cursor->plain = false;
     return filter_compile(&cursor->db->env, &cursor->membrane->schema, filter, &cursor->filter);
 }
 
 static Span cursor_low(const Cursor *cursor) { return span_of(cursor->low, cursor->low_size); }
 static Span cursor_high(const Cursor *cursor) { return span_of(cursor->high, cursor->high_size); }
 
-static bool cursor_inside(const Cursor *cursor) {
+/* Moving one way, only the bound ahead is asked. */
+static bool cursor_inside(const Cursor *cursor, bool backward) {
     if (!merge_valid(&cursor->merge)) return false;
     Span key = merge_key(&cursor->merge);
     KeyHead head = merge_head(&cursor->merge);
-    return key_compare(key, head, cursor_low(cursor), cursor->low_head) >= 0 &&
-           key_compare(key, head, cursor_high(cursor), cursor->high_head) < 0;
+    return backward ? key_compare(key, head, cursor_low(cursor), cursor->low_head) >= 0
+                    : key_compare(key, head, cursor_high(cursor), cursor->high_head) < 0;
 }
 
 /* Is the row the merge stands on one that is shown? Fills it if so. */
@@ -110,6 +117,11 @@ static nacre_status cursor_show(Cursor *cursor, RowView *row, bool *shown) {
     Db *db = cursor->db;
     Entry entry;
     merge_entry(&cursor->merge, &entry);
+    if (entry.flags == 0 && cursor->plain) { /* most scans are this */
+        *row = (RowView){.key = span_of(entry.key.data + 4, entry.key.size - 4), .value = entry.value};
+        *shown = true;
+        return NACRE_OK;
+    }
     *shown = false;
     if (state_gone(db, &entry)) return NACRE_OK;
     bool row_needed = !cursor->keys_only || (cursor->filter && filter_needs_row(cursor->filter));
@@ -132,7 +144,7 @@ static nacre_status cursor_show(Cursor *cursor, RowView *row, bool *shown) {
 
 /* From where the merge stands, on to the first row that is shown. */
 static nacre_status cursor_settle(Cursor *cursor, bool backward, RowView *row) {
-    while (cursor_inside(cursor)) {
+    while (cursor_inside(cursor, backward)) {
         RowView found;
         bool shown = false;
         cursor->failed = cursor_show(cursor, &found, &shown);

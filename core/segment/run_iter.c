@@ -2,6 +2,11 @@
  * is put together from its block's prefix and its suffix. */
 #include "segment/run_iter.h"
 
+enum {
+    RUN_ITER_SHORT = 8, /* blocks that a short scan reads */
+    AHEAD_SHARE = 128,  /* one run takes at most this part of the cache's bytes besides */
+};
+
 typedef struct RunIter {
     Iter base;
     SegmentIo *io;
@@ -14,8 +19,9 @@ typedef struct RunIter {
     uint32_t block_index, row;
     Block block;
     CacheEntry *meta_pin, *block_pin;
-    uint8_t *buffer;   /* of blocks read past the cache */
-    size_t buffer_capacity;
+    BlocksAhead ahead; /* blocks read past the cache */
+    size_t room;       /* bytes of them */
+    uint32_t entered;  /* blocks, since the last seek */
     uint8_t *key;
     size_t key_capacity;
     bool key_prefixed; /* key begins with the block's prefix */
@@ -44,8 +50,12 @@ static nacre_status run_iter_enter_block(RunIter *it, uint32_t index) {
     run_iter_leave_block(it);
     it->block_index = index;
     Segment *segment = it->segments[it->segment];
-    if (it->cached) return segment_block(segment, index, &it->block, &it->block_pin);
-    return segment_block_uncached(segment, index, &it->buffer, &it->buffer_capacity, &it->block);
+    /* A long walk takes from a full cache what is there and leaves it as it is: it will not
+     * come back soon to what it has read. */
+    if (it->cached && (it->entered++ < RUN_ITER_SHORT || segment_block_is_cached(segment, index) ||
+                       cache_has_room(it->io->cache)))
+        return segment_block(segment, index, &it->block, &it->block_pin);
+    return segment_block_ahead(segment, index, it->room, &it->ahead, &it->block);
 }
 
 /* A few bytes, without a call. */
@@ -141,6 +151,7 @@ static size_t run_iter_segment_of(const RunIter *it, Span key) {
 
 static nacre_status run_iter_seek_plain(RunIter *it, Span key) {
     run_iter_leave(it);
+    it->entered = 0;
     size_t segment = run_iter_segment_of(it, key);
     if (segment == it->count) return NACRE_OK;
     TRY(run_iter_enter(it, segment));
@@ -185,7 +196,7 @@ static void run_iter_close(Iter *iter) {
     for (size_t i = 0; i < it->count; i++) segment_release(it->segments[i]);
     env_free(env, it->segments, it->count * sizeof *it->segments);
     env_free(env, it->above, it->above_size);
-    env_free(env, it->buffer, it->buffer_capacity);
+    env_free(env, it->ahead.bytes, it->ahead.capacity);
     env_free(env, it->key, it->key_capacity);
     env_free(env, it, sizeof *it);
 }
@@ -200,6 +211,7 @@ nacre_status run_iter_open(SegmentIo *io, Segment *const *segments, size_t count
     it->base.verbs = &run_iter_verbs;
     it->io = io;
     it->cached = cached;
+    it->room = io->cache->limit / AHEAD_SHARE < BLOCKS_AHEAD_BYTES ? (size_t)(io->cache->limit / AHEAD_SHARE) : BLOCKS_AHEAD_BYTES;
     nacre_status status = NACRE_RESOURCE_EXHAUSTED;
     if (!(it->segments = env_alloc(io->env, count * sizeof *it->segments))) goto fail;
     if (above.size && !(it->above = env_alloc(io->env, above.size))) goto fail;

@@ -163,12 +163,16 @@ static size_t segment_block_size(const Segment *segment, uint32_t index) {
     return (size_t)(segment_page(segment, index + 1) - segment_page(segment, index)) * segment->page_size;
 }
 
-static nacre_status segment_read_block(Segment *segment, uint32_t index, uint8_t *into, size_t size, Block *block) {
-    uint32_t page = segment_page(segment, index);
+static nacre_status segment_read_pages(Segment *segment, uint32_t index, uint8_t *into, size_t size) {
     segment->io->blocks_read++;
-    TRY(data_read(segment->io->data, &segment->streams[STREAM_ROWS].extents, (uint64_t)page * segment->page_size,
-                  into, size));
-    const char *wrong = block_open(block, into, size, place_seed(segment->id, STREAM_ROWS, page));
+    return data_read(segment->io->data, &segment->streams[STREAM_ROWS].extents,
+                     (uint64_t)segment_page(segment, index) * segment->page_size, into, size);
+}
+
+static nacre_status segment_open_block(const Segment *segment, uint32_t index, const uint8_t *bytes, size_t size,
+                                       Block *block) {
+    uint32_t page = segment_page(segment, index);
+    const char *wrong = block_open(block, bytes, size, place_seed(segment->id, STREAM_ROWS, page));
     if (!wrong) return NACRE_OK;
     return env_fail(segment->io->env, NACRE_CORRUPT, "%s: segment %llu: block %u (page %u): %s",
                     segment->io->data->name, (unsigned long long)segment->id, index, page, wrong);
@@ -200,7 +204,8 @@ nacre_status segment_block(Segment *segment, uint32_t index, Block *block, Cache
     }
     cache->misses++;
     TRY(cache_add(cache, segment->id, PLACE_BLOCK(index), segment_block_size(segment, index), &entry));
-    nacre_status status = segment_read_block(segment, index, entry->data, entry->size, block);
+    nacre_status status = segment_read_pages(segment, index, entry->data, entry->size);
+    if (status == NACRE_OK) status = segment_open_block(segment, index, entry->data, entry->size, block);
     if (status != NACRE_OK) {
         cache_abandon(cache, entry);
         return status;
@@ -210,13 +215,25 @@ nacre_status segment_block(Segment *segment, uint32_t index, Block *block, Cache
     return NACRE_OK;
 }
 
-nacre_status segment_block_uncached(Segment *segment, uint32_t index, uint8_t **buffer, size_t *capacity,
-                                    Block *block) {
-    size_t size = segment_block_size(segment, index);
-    void *memory = *buffer;
-    TRY(env_grow(segment->io->env, &memory, capacity, size, 1));
-    *buffer = memory;
-    return segment_read_block(segment, index, *buffer, size, block);
+/* Bytes of blocks [first, end). */
+static size_t segment_blocks_size(const Segment *segment, uint32_t first, uint32_t end) {
+    return (size_t)(segment_page(segment, end) - segment_page(segment, first)) * segment->page_size;
+}
+
+nacre_status segment_block_ahead(Segment *segment, uint32_t index, size_t room, BlocksAhead *ahead, Block *block) {
+    if (ahead->segment != segment || index < ahead->first || index >= ahead->end) {
+        uint32_t end = index + 1;
+        while (end < segment->meta.block_count && segment_blocks_size(segment, index, end + 1) <= room) end++;
+        size_t size = segment_blocks_size(segment, index, end);
+        void *bytes = ahead->bytes;
+        ahead->segment = NULL;
+        TRY(env_grow(segment->io->env, &bytes, &ahead->capacity, size, 1));
+        ahead->bytes = bytes;
+        TRY(segment_read_pages(segment, index, ahead->bytes, size));
+        *ahead = (BlocksAhead){segment, index, end, ahead->bytes, ahead->capacity};
+    }
+    return segment_open_block(segment, index, ahead->bytes + segment_blocks_size(segment, ahead->first, index),
+                              segment_block_size(segment, index), block);
 }
 
 static Span segment_separator(const Segment *segment, uint32_t index) {
@@ -460,7 +477,8 @@ typedef struct SegmentCheck {
     uint64_t rows, deletes;
     uint8_t *last; /* last key seen */
     size_t last_size, last_capacity;
-    uint8_t *buffer, *pages; /* a key; a block or unit, read past the cache */
+    BlocksAhead blocks;
+    uint8_t *buffer, *pages; /* a key; a unit of vectors */
     size_t capacity, pages_capacity;
 } SegmentCheck;
 
@@ -539,7 +557,7 @@ static nacre_status segment_check_all(SegmentCheck *check) {
     for (uint32_t i = 0; i < segment->meta.block_count; i++) {
         Block block;
         uint64_t offset = (uint64_t)segment_page(segment, i) * segment->page_size;
-        nacre_status status = segment_block_uncached(segment, i, &check->pages, &check->pages_capacity, &block);
+        nacre_status status = segment_block_ahead(segment, i, 0, &check->blocks, &block);
         if (status != NACRE_OK) {
             all_read = false;
             TRY(segment_check_status(check, status, offset));
@@ -573,6 +591,7 @@ nacre_status segment_verify(Segment *segment, nacre_problem *problem, void *self
     status = segment_check_all(&check);
     cache_unpin(segment->io->cache, meta_pin);
     env_free(env, check.buffer, check.capacity);
+    env_free(env, check.blocks.bytes, check.blocks.capacity);
     env_free(env, check.pages, check.pages_capacity);
     env_free(env, check.last, check.last_capacity);
     return status;

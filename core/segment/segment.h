@@ -97,9 +97,21 @@ bool segment_find_section(const Segment *segment, uint32_t membrane, Section *se
 
 /* Block `index`; meta must be pinned. Borrowed until the pin is given back. */
 NACRE_CHECKED nacre_status segment_block(Segment *segment, uint32_t index, Block *block, CacheEntry **pin);
-/* The same past the cache, into the caller's buffer (grown as needed). */
-NACRE_CHECKED nacre_status segment_block_uncached(Segment *segment, uint32_t index, uint8_t **buffer,
-                                                  size_t *capacity, Block *block);
+static inline bool segment_block_is_cached(const Segment *segment, uint32_t index) {
+    return segment->blocks && segment->blocks[index];
+}
+/* Blocks read past the cache, many at a time. Zero is empty; free `bytes`. */
+typedef struct BlocksAhead {
+    const Segment *segment;
+    uint32_t first, end; /* blocks that are there */
+    uint8_t *bytes;
+    size_t capacity;
+} BlocksAhead;
+enum { BLOCKS_AHEAD_BYTES = 65536 };
+/* Block `index`, from those that were read with an earlier one, or with up to `room` bytes of
+ * what follows it. Borrowed until the next call. Meta must be pinned. */
+NACRE_CHECKED nacre_status segment_block_ahead(Segment *segment, uint32_t index, size_t room, BlocksAhead *ahead,
+                                               Block *block);
 /* Last block whose separator is <= key, or 0; meta must be pinned. */
 uint32_t segment_block_of(const Segment *segment, Span key);
 /* The block that holds `slot`; meta must be pinned. */

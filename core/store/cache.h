@@ -36,6 +36,9 @@ typedef struct Cache {
 NACRE_CHECKED nacre_status cache_init(Cache *cache, Env *env, uint64_t limit);
 void cache_clear(Cache *cache); /* all pins must be given back */
 
+/* May be filled by what nobody needs soon, without a loss. */
+static inline bool cache_has_room(const Cache *cache) { return cache->bytes < cache->limit - cache->limit / 4; }
+
 /* Pinned; NULL: not there. */
 CacheEntry *cache_get(Cache *cache, uint64_t segment, uint64_t place);
 /* A pinned entry of `size` bytes to be filled, and not found by cache_get until
