@@ -119,8 +119,7 @@ static int sound(nacre_db *db) {
 /* Most bytes of rows in a block of a membrane. */
 static uint32_t largest_block(nacre_db *db, uint32_t id) {
     uint32_t most = 0;
-    uint8_t *buffer = NULL;
-    size_t capacity = 0;
+    BlocksAhead ahead = {0};
     for (size_t r = 0; r < db->version->count; r++)
         for (size_t s = 0; s < db->version->runs[r].count; s++) {
             Segment *segment = db->version->runs[r].segments[s];
@@ -128,14 +127,14 @@ static uint32_t largest_block(nacre_db *db, uint32_t id) {
             if (!CHECK_EQ(segment_pin_meta(segment, &pin), NACRE_OK)) continue;
             for (uint32_t i = 0; i < segment->meta.block_count; i++) {
                 Block block;
-                CHECK_EQ(segment_block_uncached(segment, i, &buffer, &capacity, &block), NACRE_OK);
+                CHECK_EQ(segment_block_ahead(segment, i, 0, &ahead, &block), NACRE_OK);
                 Span first = block.prefix.size >= 4 ? block.prefix : block_suffix(&block, 0);
                 if (first.size < 4 || get_u32_be(first.data) != id || block.is_long) continue;
                 if (get_u32(block.data + 8) > most) most = get_u32(block.data + 8);
             }
             cache_unpin(&db->cache, pin);
         }
-    env_free(&db->env, buffer, capacity);
+    env_free(&db->env, ahead.bytes, ahead.capacity);
     return most;
 }
 
