@@ -442,8 +442,10 @@ void nacre_cursor_close(nacre_cursor *cursor);
  *    applies nothing, when a row that the transaction wrote or deleted is in the newest
  *    state not what it was at the beginning. (One that was changed and changed back, or
  *    written again as it was, is no conflict. What was only read is not looked at.)
- * 3. Its writes are held in memory until commit. A membrane that was dropped meanwhile
- *    makes commit answer NACRE_NOT_FOUND.
+ * 3. It may be larger than memory: what does not fit goes into the file, as private
+ *    pieces that nacre_commit makes part of the database at once, or that vanish; such a
+ *    commit is synced whatever the level. A membrane that it wrote to and that was dropped
+ *    meanwhile makes nacre_commit answer NACRE_NOT_FOUND.
  * 4. One transaction is open at a time: nacre_begin answers NACRE_BUSY when there is one. */
 
 NACRE_CHECKED nacre_status nacre_begin(nacre_db *db, nacre_transaction **transaction);

@@ -222,6 +222,21 @@ static nacre_status ingest_place_last(Ingest *ingest, Version *next, bool *place
     return run_interleave(next->env, &next->runs[next->count - 1], run);
 }
 
+nacre_status ingest_replace(Ingest *ingest, size_t first, size_t count, Ingest *with) {
+    ASSERT(with->version && with->version->count == 1 && !with->writing && !ingest->writing);
+    ASSERT(first + count <= ingest->version->count);
+    const Run *run = &with->version->runs[0];
+    TRY(ingest_own(ingest));
+    TRY(version_insert_run(ingest->version, first + count, run->id, run->tier));
+    nacre_status status = run_interleave(ingest->version->env, &ingest->version->runs[first + count], run);
+    if (status != NACRE_OK) {
+        version_remove_run(ingest->version, first + count);
+        return status;
+    }
+    for (; count > 0; count--) version_remove_run(ingest->version, first);
+    return NACRE_OK;
+}
+
 static nacre_status ingest_place(Ingest *ingest, Version *next) {
     bool placed = false;
     TRY(ingest_place_last(ingest, next, &placed));

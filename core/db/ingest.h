@@ -41,6 +41,9 @@ NACRE_CHECKED nacre_status ingest_stream(Ingest *ingest, Span bytes);
 NACRE_CHECKED nacre_status ingest_end_run(Ingest *ingest);
 /* Forgets the newest `count` runs, unfinished or not. */
 NACRE_CHECKED nacre_status ingest_drop_runs(Ingest *ingest, size_t count);
+/* Runs [first, first + count) give way to the one run of `with`, which has the newest of
+ * their rows, deletions included. Only ingest_free(with) may follow. */
+NACRE_CHECKED nacre_status ingest_replace(Ingest *ingest, size_t first, size_t count, Ingest *with);
 /* Of the last row added to the run under way; empty: none was. Borrowed until the next. */
 Span ingest_last_key(const Ingest *ingest);
 /* Borrowed until the next change; retain it to keep it. */

@@ -19,6 +19,7 @@ enum {
     LSN_GAP = 1 << 20,          /* LSNs left out after an unclean end: none is used twice */
     OWN_SHARE = 2,              /* a transaction's memtable is at most this part of memtable_size */
     OWN_STEP = 8,               /* and grows by this factor, twice */
+    FOLD_RATE = 4,              /* bytes of a transaction's private runs merged per byte that it writes */
     CLEAR_BYTES = 64 << 10,     /* of deletions that a clear inside a transaction writes at once */
     ID_GAP = 1 << 16,           /* segment ids left out at open: those of segments never committed */
 };

@@ -1,8 +1,10 @@
-/* own.c - where a transaction's own writes lie: a memtable that grows with them. Knows
- * nothing of conflicts, nor of what a record means. */
+/* own.c - where a transaction's own writes lie: a memtable that grows with them, up to a
+ * share of the memory; then spill.c takes what is in it. Knows nothing of conflicts, nor of
+ * what a record means. */
 #include "db/transaction.h"
 
 #include "memtable/mem_iter.h"
+#include "segment/run_iter.h"
 
 uint8_t *own_walk_next(OwnWalk *walk) {
     const Memtable *own = walk->own;
@@ -16,7 +18,11 @@ uint8_t *own_walk_next(OwnWalk *walk) {
     return record;
 }
 
-static bool own_fits(const Memtable *own, uint64_t bytes) { return own->used + bytes <= own->capacity; }
+static bool own_fits(const Transaction *tx, const Memtable *own, size_t capacity, uint64_t bytes, uint64_t records) {
+    if (own->used + bytes > capacity) return false;
+    if (tx->view->own_position - own->base_lsn >= OWN_UNDONE - 2) return false; /* stamps are 32 bits */
+    return own->record_count == 0 || memtable_node_bytes_max(own, records) <= capacity / 2 + (1u << 20);
+}
 
 /* The same records, at the same offsets, in an arena of `capacity` bytes. */
 static nacre_status own_copy(const Memtable *own, size_t capacity, Memtable **out) {
@@ -45,24 +51,40 @@ static void own_replace(Transaction *tx, Memtable *own) {
     tx->view->own = own;
 }
 
+static size_t own_most(const Transaction *tx) { return (size_t)(tx->db->options.memtable_size / OWN_SHARE); }
+
 /* Grows in steps, so that a small transaction costs little. */
 static size_t own_step(const Transaction *tx, uint64_t bytes) {
-    uint64_t most = tx->db->options.memtable_size / OWN_SHARE, step = most / (OWN_STEP * OWN_STEP);
+    size_t most = own_most(tx), step = tx->run_count ? most : most / (OWN_STEP * OWN_STEP);
     while (step < bytes && step < most) step *= OWN_STEP;
     if (step > most) step = most;
-    return (size_t)(step < bytes ? bytes : step); /* a write of its own may be larger */
+    return step < bytes ? (size_t)bytes : step; /* a write of its own may be larger */
+}
+
+static nacre_status own_grow(Transaction *tx, uint64_t bytes, uint64_t records, bool *grown) {
+    Memtable *own = tx->view->own, *larger = NULL;
+    size_t capacity = own_step(tx, own->used + bytes);
+    *grown = false;
+    if (capacity == own->capacity || capacity > own_most(tx) || !own_fits(tx, own, capacity, bytes, records))
+        return NACRE_OK;
+    nacre_error error = tx->db->env.error;
+    if (own_copy(own, capacity, &larger) == NACRE_OK) {
+        own_replace(tx, larger);
+        *grown = true;
+    }
+    tx->db->env.error = error; /* no memory for that: what is there is spilled */
+    return NACRE_OK;
 }
 
 nacre_status own_reserve(Transaction *tx, uint64_t bytes, uint64_t records) {
-    Memtable *own = tx->view->own, *larger = NULL;
+    Memtable *own = tx->view->own;
     if (bytes > SIZE_MAX / 2)
         return env_fail(&tx->db->env, NACRE_RESOURCE_EXHAUSTED, "transaction: a write of %llu bytes",
                         (unsigned long long)bytes);
-    if (own && !own_fits(own, bytes)) {
-        size_t capacity = own_step(tx, own->used + bytes);
-        if (capacity > tx->db->options.memtable_size / OWN_SHARE) capacity *= 2;
-        TRY(own_copy(own, capacity, &larger));
-        own_replace(tx, larger);
+    if (own && !own_fits(tx, own, own->capacity, bytes, records)) {
+        bool grown = false;
+        TRY(own_grow(tx, bytes, records, &grown));
+        if (!grown) TRY(spill(tx));
     }
     if (!tx->view->own)
         TRY(memtable_alloc(&tx->db->env, own_step(tx, bytes), tx->view->own_position, 0, &tx->view->own));
@@ -71,6 +93,7 @@ nacre_status own_reserve(Transaction *tx, uint64_t bytes, uint64_t records) {
 
 nacre_status own_undo(Transaction *tx, const Savepoint *to) {
     Memtable *own = tx->view->own;
+    TRY(spill_undo(tx, to->position)); /* runs to forget: then all of the memtable is newer, and nothing below fails */
     if (own && to->used == 0) {
         own_replace(tx, NULL);
     } else if (own && to->used < own->used) {
@@ -85,7 +108,22 @@ nacre_status own_undo(Transaction *tx, const Savepoint *to) {
 }
 
 nacre_status own_merge(const Transaction *tx, Merge *merge) {
-    Iter *iter = NULL;
-    if (tx->view->own) TRY(mem_iter_open(tx->view->own, OWN_UNDONE - 1, &iter));
-    return merge_init(merge, &tx->db->env, &iter, iter != NULL);
+    Env *env = &tx->db->env;
+    size_t most = tx->run_count + 1, count = 0;
+    Iter **iters = env_alloc(env, most * sizeof *iters);
+    nacre_status status = iters ? NACRE_OK : NACRE_RESOURCE_EXHAUSTED;
+    if (status == NACRE_OK && tx->view->own) {
+        status = mem_iter_open(tx->view->own, OWN_UNDONE - 1, &iters[count]);
+        count += status == NACRE_OK;
+    }
+    for (size_t i = 0; i < tx->run_count && status == NACRE_OK; i++) {
+        const Run *run = &tx->view->own_runs->runs[i];
+        status = run_iter_open(&tx->db->io, run->segments, run->count, (Span){NULL, 0}, false, &iters[count]);
+        count += status == NACRE_OK;
+    }
+    if (status == NACRE_OK) status = merge_init(merge, env, iters, count);
+    else
+        for (size_t i = 0; i < count; i++) iters[i]->verbs->close(iters[i]);
+    env_free(env, iters, most * sizeof *iters);
+    return status;
 }

@@ -1,5 +1,5 @@
 /* transaction.c - the life of a transaction: its beginning, writes, savepoints, conflicts
- * and end. Where its writes lie is the business of own.c.
+ * and end. Where its writes lie is the business of own.c and spill.c.
  *
  * Isolation is that of a snapshot, and the first to commit wins: what is read is the state
  * at the beginning and the transaction's own writes; commit is refused when a row that it
@@ -31,6 +31,7 @@ nacre_status transaction_begin(Db *db, Transaction **out) {
 void transaction_rollback(Transaction *tx) {
     if (!tx) return;
     Db *db = tx->db;
+    spill_clear(tx);
     memtable_release(tx->view->own);
     tx->view->transaction = NULL;
     snapshot_release(tx->view);
@@ -44,9 +45,16 @@ Db *transaction_db(const Transaction *tx) { return tx->db; }
 
 /* ---- writing ---- */
 
+static nacre_status transaction_writable(const Transaction *tx) {
+    TRY(state_writable(tx->db));
+    if (tx->broken)
+        return env_fail(&tx->db->env, NACRE_MISUSE, "transaction: an earlier failure could not be undone; roll it back");
+    return NACRE_OK;
+}
+
 nacre_status transaction_reserve(Transaction *tx, uint64_t bytes, uint64_t records, uint8_t **at) {
     Db *db = tx->db;
-    TRY(state_writable(db));
+    TRY(transaction_writable(tx));
     if (bytes > UINT32_MAX - 4 || records > UINT32_MAX)
         return env_fail(&db->env, NACRE_RESOURCE_EXHAUSTED, "transaction: %llu bytes in %llu records are too many",
                         (unsigned long long)bytes, (unsigned long long)records);
@@ -78,6 +86,10 @@ nacre_status transaction_write(Transaction *tx, size_t bytes) {
     for (const uint8_t *record; (record = own_walk_next(&walk)) != NULL;) {
         bool inserted = memtable_insert(own, (uint32_t)(record - own->arena), stamp);
         ASSERT(inserted); /* key_check makes keys prefix-free */
+    }
+    if (tx->run_count > 0) { /* what is spilled is not paid for at commit */
+        spill_fold(tx, bytes);
+        maintain_after_write(db, bytes);
     }
     return NACRE_OK;
 }
@@ -163,7 +175,7 @@ nacre_status transaction_clear(Transaction *tx, Membrane *membrane, KeyRange ran
     Deletions deletions = {0};
     RowView row;
     uint64_t serial = 0, count = 0;
-    TRY(state_writable(db));
+    TRY(transaction_writable(tx));
     TRY(transaction_savepoint(tx, &serial));
     nacre_status status = cursor_open(membrane, tx->view, range, &cursor);
     if (status == NACRE_OK) {
@@ -178,10 +190,7 @@ nacre_status transaction_clear(Transaction *tx, Membrane *membrane, KeyRange ran
     cursor_close(cursor);
     if (status == NACRE_NOT_FOUND && cursor) status = deletions_write(tx, &deletions);
     env_free(&db->env, deletions.bytes, deletions.capacity);
-    if (status != NACRE_OK) { /* without a cursor on it, undoing needs no memory */
-        nacre_status undone = own_undo(tx, &tx->savepoints[tx->savepoint_count - 1]);
-        if (undone != NACRE_OK) status = undone;
-    }
+    if (status != NACRE_OK) tx->broken = own_undo(tx, &tx->savepoints[tx->savepoint_count - 1]) != NACRE_OK;
     tx->savepoint_count--;
     if (status == NACRE_OK) *removed = count;
     return status;
@@ -312,10 +321,35 @@ static nacre_status commit_logged(Transaction *tx, bool sync) {
     return db_commit(db, (size_t)size, sync);
 }
 
+/* Are all membranes still there that something is written to? */
+static nacre_status commit_check_membranes(const Transaction *tx) {
+    Merge merge = {0};
+    uint8_t bound[4] = {0};
+    TRY(own_merge(tx, &merge));
+    nacre_status status = merge_seek(&merge, span_of(bound, 4));
+    while (status == NACRE_OK && merge_valid(&merge)) {
+        uint32_t id = get_u32_be(merge_key(&merge).data);
+        if (!catalog_by_id(tx->db, id))
+            status = env_fail(&tx->db->env, NACRE_NOT_FOUND, "transaction: membrane %u was dropped", id);
+        put_u32_be(bound, id + 1); /* ids end far below the largest number */
+        if (status == NACRE_OK) status = merge_seek(&merge, span_of(bound, 4));
+    }
+    merge_clear(&merge);
+    return status;
+}
+
+/* The runs, and what is in memory still, become part of the database by one commit. */
+static nacre_status commit_spilled(Transaction *tx) {
+    TRY(commit_check_membranes(tx));
+    TRY(spill(tx));
+    return ingest_publish(tx->spilled);
+}
+
 nacre_status transaction_commit(Transaction *tx, bool sync) {
-    nacre_status status = state_writable(tx->db);
+    nacre_status status = transaction_writable(tx);
     if (status == NACRE_OK) status = conflict_check(tx);
-    if (status == NACRE_OK && tx->view->own) status = commit_logged(tx, sync);
+    if (status == NACRE_OK && tx->run_count > 0) status = commit_spilled(tx);
+    else if (status == NACRE_OK && tx->view->own) status = commit_logged(tx, sync);
     transaction_rollback(tx); /* what is left of it */
     return status;
 }

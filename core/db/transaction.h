@@ -17,6 +17,7 @@
 #ifndef DB_TRANSACTION_H
 #define DB_TRANSACTION_H
 
+#include "db/ingest.h"
 #include "db/state.h"
 
 #define OWN_UNDONE UINT32_MAX
@@ -27,6 +28,20 @@ typedef struct Savepoint {
     size_t used;       /* of the own memtable's arena, then; 0 when that one is spilled */
 } Savepoint;
 
+/* What is known of a private run besides its rows. */
+typedef struct SpilledRun {
+    uint64_t low; /* the position before its first write */
+    uint32_t tier;
+} SpilledRun;
+
+/* Several private runs on their way to become one, step by step. */
+typedef struct Fold {
+    Ingest *into; /* NULL: none under way */
+    Merge merge;
+    size_t first, count; /* of SpilledRun */
+    bool failed;         /* none is begun any more */
+} Fold;
+
 struct nacre_transaction {
     Db *db;
     Snapshot *view;
@@ -34,6 +49,11 @@ struct nacre_transaction {
     uint64_t next_serial;
     Savepoint *savepoints; /* outermost first */
     size_t savepoint_count, savepoints_capacity;
+    bool broken;           /* what failed halfway could not be undone: only rollback is left */
+    Ingest *spilled;       /* NULL: never needed */
+    SpilledRun *runs;      /* oldest first: runs[i] is spilled's run number run_count - 1 - i */
+    size_t run_count, runs_capacity;
+    Fold fold;
 };
 
 /* The records of a memtable's arena in the order of writing, from the batch at `at` on. */
@@ -46,9 +66,17 @@ uint8_t *own_walk_next(OwnWalk *walk);
 
 /* own.c: room for `bytes` of batches and `records` more entries. */
 NACRE_CHECKED nacre_status own_reserve(Transaction *tx, uint64_t bytes, uint64_t records);
-/* Rule 2, of the memtable. */
+/* Rule 2. */
 NACRE_CHECKED nacre_status own_undo(Transaction *tx, const Savepoint *to);
 /* A merge over all own writes, deletions included. */
 NACRE_CHECKED nacre_status own_merge(const Transaction *tx, Merge *merge);
+
+/* spill.c: what is in the own memtable becomes private runs, and it is gone. */
+NACRE_CHECKED nacre_status spill(Transaction *tx);
+/* Forgets the runs whose writes are all newer than `position`. */
+NACRE_CHECKED nacre_status spill_undo(Transaction *tx, uint64_t position);
+/* Merges private runs where there are many: `bytes` were written. What fails is given up. */
+void spill_fold(Transaction *tx, uint64_t bytes);
+void spill_clear(Transaction *tx);
 
 #endif

@@ -385,7 +385,8 @@ typedef struct Play {
     int depth;
     nacre_cursor *cursor;  /* opened in the transaction on membrane 1, or NULL */
     Model cursor_model;
-    uint64_t random, conflicts, commits;
+    bool large; /* outgrows memory again and again */
+    uint64_t random, conflicts, commits, ingests;
 } Play;
 
 static nacre_options play_options(SimDisk *disk) {
@@ -403,6 +404,13 @@ static bool play_open(Play *p) {
 
 static bool play_ok(Play *p, nacre_status status) {
     return status == NACRE_OK || check_that(CHECK_HERE, nacre_message(p->db), false);
+}
+
+/* A number of the stats. */
+static uint64_t counted(nacre_db *db, const char *name) {
+    const char *json = NULL, *at = NULL;
+    if (!CHECK_EQ(nacre_stats_json(db, &json), NACRE_OK) || !CHECK((at = strstr(json, name)) != NULL)) return 0;
+    return strtoull(at + strlen(name), NULL, 10);
 }
 
 /* All rows of one state, by get, both ways and count. */
@@ -447,7 +455,7 @@ static bool play_plain(Play *p) {
 }
 
 static bool play_write(Play *p) {
-    for (uint64_t i = 1 + draw(p, draw(p, 8) ? 4 : 40); i > 0; i--) {
+    for (uint64_t i = 1 + draw(p, p->large && draw(p, 4) == 0 ? 1200 : draw(p, 8) ? 4 : 40); i > 0; i--) {
         int m = (int)draw(p, MODEL_MEMBRANES);
         uint32_t key = (uint32_t)draw(p, KEYS), version = draw(p, 3) ? 1 + (uint32_t)draw(p, 1000000) : 0;
         bool there = p->view.version[m][key] != 0;
@@ -559,6 +567,7 @@ static bool play_house(Play *p) {
             p->cursor = NULL;
         }
         p->tx = NULL; /* closing rolls it back */
+        p->ingests += counted(p->db, "\"ingests\":");
         return CHECK_EQ(nacre_close(p->db, NULL), NACRE_OK) && play_open(p);
     default: return play_ok(p, nacre_checkpoint(p->db));
     }
@@ -578,31 +587,207 @@ static bool play_round(Play *p) {
     return play_end(p);
 }
 
-/* `fill`: writes enough beforehand that transactions outgrow memory again and again. */
-static void play_histories(uint64_t histories, unsigned rounds) {
-    uint64_t conflicts = 0, commits = 0;
+static void play_histories(uint64_t histories, unsigned rounds, bool large) {
+    uint64_t conflicts = 0, commits = 0, ingests = 0, problems = 0;
     bool right = true;
     for (uint64_t h = 0; h < histories && right; h++) {
         Play *p = calloc(1, sizeof *p);
         if (!p) abort();
         p->random = test_seed() + h * 7919;
         p->disk = sim_disk_new(1);
+        p->large = large;
         right = play_open(p);
         for (unsigned i = 0; i < rounds && right; i++) right = play_round(p);
         if (right) right = play_equal(p, NULL, &p->committed);
+        if (p->db) p->ingests += counted(p->db, "\"ingests\":");
+        if (right) right = CHECK_EQ(nacre_verify(p->db, true, NULL, NULL, &problems), NACRE_OK) && CHECK_EQ(problems, 0);
         if (p->cursor) nacre_cursor_close(p->cursor);
         CHECK_EQ(nacre_close(p->db, NULL), NACRE_OK);
         sim_disk_free(p->disk);
         if (!right) printf("# history %llu of seed %llu\n", (unsigned long long)h, (unsigned long long)test_seed());
         conflicts += p->conflicts;
         commits += p->commits;
+        ingests += p->ingests;
         free(p);
     }
+    if (large) CHECK(ingests > commits / 8); /* of commits; many more are rolled back */
+    printf("# %llu commits, %llu of them spilled, %llu conflicts\n", (unsigned long long)commits,
+           (unsigned long long)ingests, (unsigned long long)conflicts);
     CHECK(conflicts > histories / 8);
     CHECK(commits > histories / 2);
 }
 
-static void c08_random_histories_are_snapshot_isolation(void) { play_histories(1000, 60); }
+static void c08_random_histories_are_snapshot_isolation(void) { play_histories(1000, 60, false); }
+static void c08_random_histories_that_outgrow_memory_are_too(void) { play_histories(100, 100, true); }
+
+/* ---- larger than memory ---- */
+
+enum { MANY = 40000 };
+
+static nacre_value many_key(uint32_t i) { return nacre_integer((int64_t)(i * 2654435761u)); }
+
+/* C09: random puts, deletions and puts again of MANY rows in one transaction, of a database
+ * with 1 MiB of memory: some 5 MB, which fold and are published. */
+static void c09_a_transaction_may_be_many_times_larger_than_memory(void) {
+    for (int commit = 0; commit < 2; commit++) {
+        SimDisk *disk = sim_disk_new(1);
+        nacre_options options = NACRE_OPTIONS_INIT;
+        options.vfs = sim_disk_vfs(disk);
+        options.memory = 1 << 20;
+        nacre_db *db = NULL;
+        nacre_membrane *kv = NULL;
+        nacre_transaction *tx = NULL;
+        nacre_schema schema = nacre_schema_kv(NACRE_INTEGER, NACRE_BYTES);
+        REQUIRE(nacre_open("db", &options, &db, NULL) == NACRE_OK);
+        REQUIRE(nacre_membrane_open(db, "kv", &schema, &kv) == NACRE_OK);
+        nacre_value zero = nacre_integer(-1), value = nacre_bytes("before", 6);
+        CHECK_EQ(nacre_put(kv, &zero, NULL, &value), NACRE_OK);
+        REQUIRE(nacre_begin(db, &tx) == NACRE_OK);
+        uint8_t bytes[100];
+        bool right = true;
+        for (uint32_t i = 0; i < MANY && right; i++) {
+            memset(bytes, (int)(i % 251), sizeof bytes);
+            nacre_value key = many_key(i);
+            value = nacre_bytes(bytes, sizeof bytes);
+            right = CHECK_EQ(nacre_transaction_put(tx, kv, &key, NULL, &value), NACRE_OK);
+            if (i % 4 == 3) { /* an earlier one goes, spilled or not */
+                key = many_key(i / 2);
+                nacre_status status = nacre_transaction_delete(tx, kv, &key);
+                right = right && CHECK(status == NACRE_OK || status == NACRE_NOT_FOUND);
+            }
+        }
+        uint64_t inside_count = 0, outside = 0, want = MANY + 1 - MANY / 4;
+        CHECK_EQ(nacre_count(kv, nacre_transaction_snapshot(tx), NULL, &inside_count), NACRE_OK);
+        CHECK_EQ(inside_count, want);
+        CHECK_EQ(nacre_count(kv, NULL, NULL, &outside), NACRE_OK);
+        CHECK_EQ(outside, 1);
+        CHECK(counted(db, "\"peakMemory\":") <= 1 << 20);
+        if (commit) CHECK_EQ(nacre_commit(tx), NACRE_OK);
+        else nacre_rollback(tx);
+        CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+        REQUIRE(nacre_open("db", &options, &db, NULL) == NACRE_OK);
+        REQUIRE(nacre_membrane_open(db, "kv", &schema, &kv) == NACRE_OK);
+        CHECK_EQ(nacre_count(kv, NULL, NULL, &outside), NACRE_OK);
+        CHECK_EQ(outside, commit ? want : 1);
+        for (uint32_t i = 0; i < MANY && commit && right; i += 7) {
+            nacre_row row;
+            nacre_value key = many_key(i);
+            bool gone = i < MANY / 2 && i % 2 == 1; /* i = j / 2 of a j = 3 modulo 4 */
+            memset(bytes, (int)(i % 251), sizeof bytes);
+            right = CHECK_EQ(nacre_get(kv, NULL, &key, &row), gone ? NACRE_NOT_FOUND : NACRE_OK);
+            if (right && !gone)
+                right = CHECK_BYTES(row.fields[0].bytes.data, row.fields[0].bytes.size, bytes, sizeof bytes);
+        }
+        if (!commit) { /* what was written in vain is given back */
+            CHECK_EQ(nacre_compact(db, NULL), NACRE_OK);
+            uint64_t size = 0;
+            (void)sim_disk_bytes(disk, "db", &size);
+            CHECK(size < 1 << 20);
+        }
+        CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+        sim_disk_free(disk);
+    }
+}
+
+/* A file that may not grow refuses what does not fit, and takes back what was tried. */
+static void c09_a_full_file_refuses_a_transaction_and_stays_whole(void) {
+    SimDisk *disk = sim_disk_new(1);
+    nacre_options options = lab_options(disk);
+    options.database_size = 4 << 20;
+    Lab lab = {.disk = disk};
+    nacre_schema schema = nacre_schema_kv(NACRE_INTEGER, NACRE_TEXT);
+    REQUIRE(nacre_open("db", &options, &lab.db, NULL) == NACRE_OK);
+    REQUIRE(nacre_membrane_open(lab.db, "kv", &schema, &lab.kv) == NACRE_OK);
+    CHECK_EQ(put(&lab, -1, "a"), NACRE_OK);
+    static char text[1000];
+    memset(text, 'x', sizeof text - 1);
+    for (int round = 0; round < 6; round++) {
+        nacre_status status = NACRE_OK;
+        REQUIRE(begin(&lab) == NACRE_OK);
+        for (int64_t i = 0; i < 8000 && status == NACRE_OK; i++) status = tx_put(&lab, i, text);
+        CHECK_EQ(status, NACRE_QUOTA);
+        CHECK_STR(inside(&lab, -1), "a"); /* it can still be read */
+        CHECK(strlen(inside(&lab, 5)) > 0);
+        if (round % 2) CHECK_EQ(nacre_checkpoint(lab.db), NACRE_OK);
+        nacre_rollback(lab.tx);
+        CHECK_STR(all(&lab, NULL, false), "-1a");
+        CHECK_EQ(put(&lab, -2, "b"), NACRE_OK); /* there is room again */
+        CHECK_EQ(delete(&lab, -2), NACRE_OK);
+    }
+    REQUIRE(begin(&lab) == NACRE_OK); /* one that fits */
+    for (int64_t i = 0; i < 500; i++) CHECK_EQ(tx_put(&lab, i, "fits"), NACRE_OK);
+    CHECK_EQ(nacre_commit(lab.tx), NACRE_OK);
+    uint64_t problems = 0;
+    CHECK_EQ(nacre_verify(lab.db, true, NULL, NULL, &problems), NACRE_OK);
+    CHECK_EQ(problems, 0);
+    lab_close(&lab);
+}
+
+/* One write that is larger than a whole memtable, and one that is larger than all before. */
+static void c09_a_single_write_may_be_larger_than_a_memtable(void) {
+    Lab lab;
+    REQUIRE(lab_open(&lab));
+    REQUIRE(begin(&lab) == NACRE_OK);
+    char *text = malloc((1 << 20) + 1);
+    if (!text) abort();
+    CHECK_EQ(tx_put(&lab, 1, "small"), NACRE_OK);
+    for (int64_t i = 2; i < 5; i++) {
+        memset(text, 'a' + (int)i, 1 << 20);
+        text[(1 << 20) >> (i - 2)] = '\0';
+        CHECK_EQ(tx_put(&lab, i, text), NACRE_OK);
+    }
+    CHECK_EQ(tx_put(&lab, 5, "small"), NACRE_OK);
+    CHECK_EQ(nacre_commit(lab.tx), NACRE_OK);
+    CHECK_STR(now(&lab, 1), "small");
+    CHECK_STR(now(&lab, 5), "small");
+    for (int64_t i = 2; i < 5; i++) {
+        nacre_value key = nacre_integer(i);
+        nacre_row row;
+        if (!CHECK_EQ(nacre_get(lab.kv, NULL, &key, &row), NACRE_OK)) break;
+        CHECK_EQ(row.fields[0].bytes.size, (1 << 20) >> (i - 2));
+        CHECK(((const char *)row.fields[0].bytes.data)[1000] == 'a' + (char)i);
+    }
+    free(text);
+    lab_close(&lab);
+}
+
+/* Savepoints and cursors of what is long spilled. */
+static void c09_savepoints_hold_beyond_memory(void) {
+    Lab lab;
+    uint64_t outer = 0, inner = 0, count = 0;
+    static char text[400];
+    memset(text, 'x', sizeof text - 1);
+    REQUIRE(lab_open(&lab));
+    CHECK_EQ(put(&lab, 0, "zero"), NACRE_OK);
+    for (int way = 0; way < 3; way++) { /* back to the inner one, to the outer one, not at all */
+        nacre_cursor *cursor = NULL;
+        REQUIRE(begin(&lab) == NACRE_OK);
+        for (int64_t i = 1; i <= 500; i++) CHECK_EQ(tx_put(&lab, i, text), NACRE_OK);
+        CHECK_EQ(tx_put(&lab, 7, "first"), NACRE_OK);
+        CHECK_EQ(nacre_savepoint(lab.tx, &outer), NACRE_OK);
+        for (int64_t i = 1; i <= 500; i++) CHECK_EQ(tx_put(&lab, 1000 + i, text), NACRE_OK);
+        CHECK_EQ(tx_put(&lab, 7, "second"), NACRE_OK);
+        CHECK_EQ(nacre_savepoint(lab.tx, &inner), NACRE_OK);
+        for (int64_t i = 1; i <= 500; i++) CHECK_EQ(tx_put(&lab, 2000 + i, text), NACRE_OK);
+        CHECK_EQ(tx_put(&lab, 7, "third"), NACRE_OK);
+        CHECK_EQ(nacre_cursor_open(lab.kv, nacre_transaction_snapshot(lab.tx), NULL, &cursor), NACRE_OK);
+        CHECK_STR(inside(&lab, 7), "third");
+        if (way == 0) CHECK_EQ(nacre_rollback_to(lab.tx, inner), NACRE_OK);
+        if (way == 1) CHECK_EQ(nacre_rollback_to(lab.tx, outer), NACRE_OK);
+        CHECK_EQ(nacre_count(lab.kv, nacre_transaction_snapshot(lab.tx), NULL, &count), NACRE_OK);
+        CHECK_EQ(count, way == 0 ? 1001 : way == 1 ? 501 : 1501);
+        CHECK_STR(inside(&lab, 7), way == 0 ? "second" : way == 1 ? "first" : "third");
+        if (way < 2) nacre_rollback(lab.tx);
+        else CHECK_EQ(nacre_commit(lab.tx), NACRE_OK);
+        nacre_row row;
+        for (count = 0; nacre_cursor_next(cursor, &row) == NACRE_OK; count++) {}
+        CHECK_EQ(count, 1501);
+        nacre_cursor_close(cursor);
+        CHECK_EQ(nacre_count(lab.kv, NULL, NULL, &count), NACRE_OK);
+        CHECK_EQ(count, way < 2 ? 1 : 1501);
+    }
+    lab_close(&lab);
+}
 
 void transaction_test(void) {
     RUN(c08_own_writes_are_seen_inside_and_by_nobody_else_until_commit);
@@ -614,4 +799,9 @@ void transaction_test(void) {
     RUN(c08_a_dropped_membrane_refuses_the_commit);
     RUN(c08_a_cursor_sees_the_state_at_its_opening);
     RUN(c08_random_histories_are_snapshot_isolation);
+    RUN(c08_random_histories_that_outgrow_memory_are_too);
+    RUN(c09_a_transaction_may_be_many_times_larger_than_memory);
+    RUN(c09_a_full_file_refuses_a_transaction_and_stays_whole);
+    RUN(c09_a_single_write_may_be_larger_than_a_memtable);
+    RUN(c09_savepoints_hold_beyond_memory);
 }

@@ -123,6 +123,14 @@ static void trial_load(Trial *t, unsigned round) {
     trial_wrote(t, history_load(t->db, &t->acknowledged, &next, &random), &next, "bulk load");
 }
 
+static void trial_transaction(Trial *t, unsigned round) {
+    uint64_t random = t->seed + round;
+    Model next;
+    bool spilled;
+    nacre_status status = history_transaction(t->db, &t->acknowledged, &next, &random, &spilled);
+    trial_wrote(t, status, &next, "transaction");
+}
+
 static void trial_drop(Trial *t, unsigned round) {
     Model next = t->acknowledged;
     memset(next.version[round % 3], 0, sizeof next.version[0]);
@@ -158,6 +166,7 @@ static void trial_rounds(Trial *t, unsigned from, unsigned rounds) {
         if (!trial_open(t)) continue;
         trial_write(t, i);
         if (i % 8 == 6) trial_load(t, i);
+        if (i % 8 == 2) trial_transaction(t, i);
         if (i % 10 == 3) (void)trial_status(t, nacre_checkpoint(t->db), "checkpoint");
         if (i % 20 == 11) (void)trial_status(t, nacre_compact(t->db, NULL), "compact");
         if (i % 13 == 5) trial_drop(t, i);

@@ -188,6 +188,52 @@ nacre_status history_load(nacre_db *db, const Model *model, Model *next, uint64_
     return status;
 }
 
+/* What stats say of ingests; 0 when they cannot be had. */
+static uint64_t history_ingests(nacre_db *db) {
+    const char *json = NULL, *at = NULL;
+    if (nacre_stats_json(db, &json) != NACRE_OK || !(at = strstr(json, "\"ingests\":"))) return 0;
+    return strtoull(at + 10, NULL, 10);
+}
+
+static nacre_status transaction_changes(nacre_transaction *tx, nacre_membrane *membranes[MODEL_MEMBRANES],
+                                        uint64_t count, Model *model, uint64_t *random) {
+    nacre_status status = NACRE_OK;
+    for (; count > 0 && status == NACRE_OK; count--) {
+        Change c = draw_change(random);
+        status = c.version ? model_transaction_put(tx, membranes, c.membrane, c.key, c.version)
+                           : model_transaction_delete(tx, membranes, c.membrane, c.key);
+        if (status == NACRE_NOT_FOUND && !c.version && !model->version[c.membrane][c.key]) status = NACRE_OK;
+        model->version[c.membrane][c.key] = c.version;
+    }
+    return status;
+}
+
+nacre_status history_transaction(nacre_db *db, const Model *model, Model *next, uint64_t *random, bool *spilled) {
+    nacre_membrane *membranes[MODEL_MEMBRANES];
+    nacre_transaction *tx = NULL;
+    Model kept = *model, undone;
+    uint64_t savepoint = 0, large = test_random(random) % 2, ingests = history_ingests(db);
+    kept.version[0][0] = 1 + (uint32_t)(test_random(random) % 1000000000); /* something is changed in any case */
+    nacre_status status = model_open(db, membranes);
+    if (status == NACRE_OK) status = nacre_begin(db, &tx);
+    if (status == NACRE_OK) status = model_transaction_put(tx, membranes, 0, 0, kept.version[0][0]);
+    if (status == NACRE_OK) status = transaction_changes(tx, membranes, large ? 200 : 5, &kept, random);
+    if (status == NACRE_OK) status = nacre_savepoint(tx, &savepoint);
+    undone = kept;
+    if (status == NACRE_OK) status = transaction_changes(tx, membranes, large ? 200 : 5, &undone, random);
+    if (test_random(random) % 2 == 0) {
+        if (status == NACRE_OK) status = nacre_rollback_to(tx, savepoint);
+    } else {
+        kept = undone;
+    }
+    if (status == NACRE_OK) status = transaction_changes(tx, membranes, large ? 100 : 5, &kept, random);
+    *next = kept;
+    if (status == NACRE_OK) status = nacre_commit(tx);
+    else nacre_rollback(tx);
+    *spilled = history_ingests(db) > ingests;
+    return status;
+}
+
 static bool history_ok(History *h, nacre_status status) {
     if (status == NACRE_OK) return true;
     return check_that(__FILE__, __LINE__, h->db ? nacre_message(h->db) : "open", false);
@@ -235,13 +281,25 @@ static bool history_bulk(History *h) {
     return true;
 }
 
+static bool history_transact(History *h) {
+    Model next;
+    bool spilled = false;
+    size_t before = sim_disk_operations(h->disk);
+    if (!history_ok(h, history_transaction(h->db, &h->states[h->count], &next, &h->random, &spilled))) return false;
+    if (spilled) history_loaded(h, &next, before);
+    else history_acknowledged(h, &next, before);
+    h->transactions[spilled]++;
+    return true;
+}
+
 bool history_go_on(History *h, unsigned rounds) {
     bool more;
     for (unsigned i = 0; i < rounds; i++) {
         if (!h->db && !history_open(h)) return false;
         sim_disk_set_clock(h->disk, h->clock += test_random(&h->random) % 60);
         if (!history_write(h)) return false;
-        bool ok = true;
+        bool ok = i % 40 != 20 || history_transact(h);
+        if (!ok) return false;
         switch (test_random(&h->random) % (h->lazy ? 400 : 50)) {
         case 0: ok = history_ok(h, nacre_checkpoint(h->db)); break;
         case 1: ok = history_ok(h, nacre_compact(h->db, NULL)); break;
@@ -252,6 +310,8 @@ bool history_go_on(History *h, unsigned rounds) {
         case 6: ok = history_ok(h, nacre_step(h->db, 20000, &more)); break;
         case 7:
         case 8: ok = history_bulk(h); break;
+        case 9:
+        case 10: ok = history_transact(h); break;
         default: break;
         }
         if (!ok) return false;

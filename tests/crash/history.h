@@ -1,5 +1,5 @@
-/* history.h - a recorded life of a database on the simulated disk: random batches, bulk loads,
- * drops, flushes, merges, reopenings, and beside it the model after each commit, so that of any
+/* history.h - a recorded life of a database on the simulated disk: random batches, transactions,
+ * bulk loads, drops, flushes, merges, reopenings, and beside it the model after each commit, so that of any
  * state found after a crash it can be told which prefix of commits it is. */
 #ifndef TESTS_CRASH_HISTORY_H
 #define TESTS_CRASH_HISTORY_H
@@ -25,6 +25,7 @@ typedef struct History {
     uint64_t random;
     nacre_db *db;    /* NULL between close and open */
     uint64_t clock;
+    size_t transactions[2]; /* through the log, past it */
     bool lazy;       /* fewer checkpoints: tiers of runs are merged by themselves */
 } History;
 
@@ -51,6 +52,10 @@ nacre_status history_batch(nacre_db *db, const Model *model, Model *next, uint64
 
 /* One bulk load of some keys of one membrane, at least one. */
 nacre_status history_load(nacre_db *db, const Model *model, Model *next, uint64_t *random);
+
+/* One transaction, often one that outgrows its memory, with a savepoint that is rolled back to;
+ * *spilled: it went past the log. */
+nacre_status history_transaction(nacre_db *db, const Model *model, Model *next, uint64_t *random, bool *spilled);
 
 /* Changes *model as history_batch would, from the same numbers. */
 void history_plan(Model *model, uint64_t *random);

@@ -169,7 +169,7 @@ static bool explore_one(Crash c, const SimDisk *at, SimDisk *after, bool twice, 
 
 typedef struct Explorer {
     uint64_t states, target, random;
-    size_t operations, lives, wrong;
+    size_t operations, lives, wrong, transactions[2];
 } Explorer;
 
 /* With none and with all of what was unsynced, two ways at random, and a failure while recovering. */
@@ -206,6 +206,7 @@ static void explore_life(Explorer *e, nacre_durability durability, uint64_t seed
     }
     sim_disk_free(at);
     e->operations += operations;
+    for (int i = 0; i < 2; i++) e->transactions[i] += history.transactions[i];
     e->lives++;
     sim_disk_free(after);
     history_free(&history);
@@ -214,8 +215,11 @@ static void explore_life(Explorer *e, nacre_durability durability, uint64_t seed
 static void explore(nacre_durability durability) {
     Explorer e = {.target = crash_states(STATES) / 3 + 1, .random = test_seed() + (uint64_t)durability};
     while (e.states < e.target && e.wrong < 3) explore_life(&e, durability, test_seed() + e.lives);
-    printf("# %" PRIu64 " states after %zu operations of %zu lives, seeds %" PRIu64 " to %" PRIu64 "\n", e.states,
-           e.operations, e.lives, test_seed(), test_seed() + e.lives - 1);
+    printf("# %" PRIu64 " states after %zu operations of %zu lives, seeds %" PRIu64 " to %" PRIu64
+           ", %zu + %zu transactions\n", e.states, e.operations, e.lives, test_seed(), test_seed() + e.lives - 1,
+           e.transactions[0], e.transactions[1]);
+    CHECK(e.transactions[0] + e.transactions[1] > 0);
+    CHECK(SPARSE || (e.transactions[0] > 0 && e.transactions[1] > 0)); /* through the log, and past it */
 }
 
 static void strict_commits_survive_any_power_failure(void) { explore(NACRE_STRICT); }
