@@ -87,9 +87,11 @@ nacre_status transaction_write(Transaction *tx, size_t bytes) {
         bool inserted = memtable_insert(own, (uint32_t)(record - own->arena), stamp);
         ASSERT(inserted); /* key_check makes keys prefix-free */
     }
-    if (tx->run_count > 0) { /* what is spilled is not paid for at commit */
-        spill_fold(tx, bytes);
-        maintain_after_write(db, bytes);
+    tx->unpaid += bytes;
+    if (tx->run_count > 0 && tx->unpaid >= STEP_CREDIT_MIN) { /* what is spilled is not paid for at commit */
+        spill_fold(tx, tx->unpaid);
+        maintain_after_write(db, tx->unpaid);
+        tx->unpaid = 0;
     }
     return NACRE_OK;
 }

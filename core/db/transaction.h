@@ -51,6 +51,7 @@ struct nacre_transaction {
     size_t savepoint_count, savepoints_capacity;
     bool broken;           /* what failed halfway could not be undone: only rollback is left */
     Ingest *spilled;       /* NULL: never needed */
+    uint64_t unpaid;       /* bytes written since maintenance was last paid for */
     SpilledRun *runs;      /* oldest first: runs[i] is spilled's run number run_count - 1 - i */
     size_t run_count, runs_capacity;
     Fold fold;

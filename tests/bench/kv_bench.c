@@ -123,6 +123,35 @@ static void put_all(nacre_membrane *kv, uint32_t rows, bool ascending, const cha
     rate(what, rows, w, c);
 }
 
+/* C09: all of it in one transaction, commit included; then as many again, of which half are
+ * put anew, a quarter is deleted and a quarter is new. */
+static void transactions(nacre_membrane *kv, uint32_t rows) {
+    for (int mixed = 0; mixed < 2; mixed++) {
+        nacre_transaction *tx = NULL;
+        double w = wall(), c = cpu();
+        check(nacre_begin(db, &tx), "begin");
+        for (uint32_t j = 0; j < rows; j++) {
+            uint8_t bytes[KEY];
+            uint32_t row = !mixed ? j : j % 4 == 3 ? rows + j : j / 4 * 4 + j % 4;
+            make_key(row, false, bytes);
+            nacre_value key = nacre_bytes(bytes, KEY), value = nacre_bytes(value_of(row), VALUE);
+            if (mixed && j % 4 == 2) check(nacre_transaction_delete(tx, kv, &key), "transaction delete");
+            else check(nacre_transaction_put(tx, kv, &key, NULL, &value), "transaction put");
+        }
+        check(nacre_commit(tx), "commit");
+        rate(mixed ? "transactionMixed" : "transaction", rows, w, c);
+        for (uint32_t j = 0; j < rows; j += 97) {
+            uint8_t bytes[KEY];
+            nacre_row got;
+            make_key(j, false, bytes);
+            nacre_value key = nacre_bytes(bytes, KEY);
+            nacre_status status = nacre_get(kv, NULL, &key, &got);
+            if (status != (mixed && j % 4 == 2 ? NACRE_NOT_FOUND : NACRE_OK)) die("transaction", "a wrong row");
+            if (status == NACRE_OK) check_value(j, &got);
+        }
+    }
+}
+
 static void scan(nacre_membrane *kv, uint32_t rows) {
     double w = wall(), c = cpu();
     nacre_cursor *cursor = NULL;
@@ -204,6 +233,9 @@ int main(int argc, char **argv) {
     nacre_membrane *kv = open_kv(argv[1], "sequential", NACRE_NONE);
     put_all(kv, rows, true, "putSequential");
     for (uint32_t i = 0; i < rows; i += 97) get(kv, i, true);
+    close_db();
+    kv = open_kv(argv[1], "transaction", NACRE_NONE);
+    transactions(kv, rows);
     close_db();
     printf("\"ok\":true}\n");
     return 0;

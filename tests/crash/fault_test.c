@@ -166,7 +166,7 @@ static void trial_rounds(Trial *t, unsigned from, unsigned rounds) {
         if (!trial_open(t)) continue;
         trial_write(t, i);
         if (i % 8 == 6) trial_load(t, i);
-        if (i % 8 == 2) trial_transaction(t, i);
+        if (i % 15 == 2) trial_transaction(t, i);
         if (i % 10 == 3) (void)trial_status(t, nacre_checkpoint(t->db), "checkpoint");
         if (i % 20 == 11) (void)trial_status(t, nacre_compact(t->db, NULL), "compact");
         if (i % 13 == 5) trial_drop(t, i);

@@ -217,16 +217,16 @@ nacre_status history_transaction(nacre_db *db, const Model *model, Model *next, 
     nacre_status status = model_open(db, membranes);
     if (status == NACRE_OK) status = nacre_begin(db, &tx);
     if (status == NACRE_OK) status = model_transaction_put(tx, membranes, 0, 0, kept.version[0][0]);
-    if (status == NACRE_OK) status = transaction_changes(tx, membranes, large ? 200 : 5, &kept, random);
+    if (status == NACRE_OK) status = transaction_changes(tx, membranes, large ? 130 : 5, &kept, random);
     if (status == NACRE_OK) status = nacre_savepoint(tx, &savepoint);
     undone = kept;
-    if (status == NACRE_OK) status = transaction_changes(tx, membranes, large ? 200 : 5, &undone, random);
+    if (status == NACRE_OK) status = transaction_changes(tx, membranes, large ? 130 : 5, &undone, random);
     if (test_random(random) % 2 == 0) {
         if (status == NACRE_OK) status = nacre_rollback_to(tx, savepoint);
     } else {
         kept = undone;
     }
-    if (status == NACRE_OK) status = transaction_changes(tx, membranes, large ? 100 : 5, &kept, random);
+    if (status == NACRE_OK) status = transaction_changes(tx, membranes, large ? 60 : 5, &kept, random);
     *next = kept;
     if (status == NACRE_OK) status = nacre_commit(tx);
     else nacre_rollback(tx);
