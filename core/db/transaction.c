@@ -1,14 +1,7 @@
-/* transaction.c - the life of a transaction: its beginning, writes, savepoints, conflicts
- * and end. Where its writes lie is the business of own.c and spill.c.
- *
- * Isolation is that of a snapshot, and the first to commit wins: what is read is the state
- * at the beginning and the transaction's own writes; commit is refused when a row that it
- * wrote is not what it was at the beginning. Asked at commit, row by row, and only about
- * rows that may have changed: nothing is kept for it while others write. */
+/* transaction.c - the life of a transaction: its beginning, writes, savepoints, clearing
+ * and end. Where its writes lie is the business of own.c and spill.c, what a conflict is
+ * that of conflict.c. */
 #include "db/transaction.h"
-
-#include "base/checksum.h"
-#include "db/keytext.h"
 
 nacre_status transaction_begin(Db *db, Transaction **out) {
     TRY(state_writable(db));
@@ -195,105 +188,6 @@ nacre_status transaction_clear(Transaction *tx, Membrane *membrane, KeyRange ran
     if (status != NACRE_OK) tx->broken = own_undo(tx, &tx->savepoints[tx->savepoint_count - 1]) != NACRE_OK;
     tx->savepoint_count--;
     if (status == NACRE_OK) *removed = count;
-    return status;
-}
-
-/* ---- conflicts ---- */
-
-/* A row as one of two states has it. */
-typedef struct RowThen {
-    Entry entry;
-    CacheEntry *pin;
-    bool present;
-    uint8_t *vector;
-    size_t vector_capacity;
-    RowView row;
-} RowThen;
-
-static nacre_status row_then(Db *db, const Snapshot *view, Span key, RowThen *then) {
-    nacre_status status = view_get(db, view, key, &then->entry, &then->pin);
-    then->present = status == NACRE_OK;
-    if (!then->present) return status == NACRE_NOT_FOUND ? NACRE_OK : status;
-    then->entry.key = key;
-    if (!(then->entry.flags & ENTRY_VECTOR)) return NACRE_OK;
-    Entry vector = then->entry;
-    vector.flags &= ~(ENTRY_BLOB | ENTRY_PIECES); /* its value is compared by checksum, and not loaded */
-    return row_load(db, get_u32_be(key.data), &vector, true, NULL, NULL, &then->vector, &then->vector_capacity,
-                    &then->row);
-}
-
-/* What the reference to a value of pieces says (rule 10 of segment_format.h). */
-static uint64_t pieces_checksum(Span value) {
-    uint8_t table[8 * (LIMIT_VALUE_SIZE / PIECE_SIZE)]; /* of a value that was put whole */
-    size_t count = 0;
-    for (size_t at = 0; at < value.size; at += PIECE_SIZE, count++)
-        put_u64(table + 8 * count,
-                checksum64(count, value.data + at, value.size - at < PIECE_SIZE ? value.size - at : PIECE_SIZE));
-    return checksum64(value.size, table, 8 * count);
-}
-
-/* Equal sizes and checksums: equal values (rules 3 and 10 of segment_format.h). */
-static BlobRef row_then_value(const RowThen *then, bool pieces) {
-    if (then->entry.flags & ENTRY_BLOB) return then->entry.blob;
-    Span value = then->entry.value;
-    uint64_t checksum = pieces ? pieces_checksum(value) : checksum64(value.size, value.data, value.size);
-    return (BlobRef){.size = value.size, .checksum = checksum};
-}
-
-static bool rows_then_differ(const RowThen *a, const RowThen *b) {
-    if (a->present != b->present) return true;
-    if (!a->present) return false;
-    if ((a->entry.flags ^ b->entry.flags) & ~(ENTRY_BLOB | ENTRY_PIECES)) return true;
-    if ((a->entry.flags & ENTRY_EXPIRES) && a->entry.expires != b->entry.expires) return true;
-    if (!span_eq(a->row.vector, b->row.vector)) return true;
-    if (!((a->entry.flags | b->entry.flags) & ENTRY_BLOB)) return !span_eq(a->entry.value, b->entry.value);
-    bool pieces = (a->entry.flags | b->entry.flags) & ENTRY_PIECES;
-    BlobRef x = row_then_value(a, pieces), y = row_then_value(b, pieces);
-    return x.size != y.size || x.checksum != y.checksum;
-}
-
-static nacre_status conflict_compare(const Transaction *tx, const Snapshot *base, Span key) {
-    Db *db = tx->db;
-    RowThen then = {0}, now = {0};
-    nacre_status status = row_then(db, base, key, &then);
-    if (status == NACRE_OK) status = row_then(db, state_view(db, NULL), key, &now);
-    bool differs = status == NACRE_OK && rows_then_differ(&then, &now);
-    cache_unpin(&db->cache, then.pin);
-    cache_unpin(&db->cache, now.pin);
-    env_free(&db->env, then.vector, then.vector_capacity);
-    env_free(&db->env, now.vector, now.vector_capacity);
-    const Membrane *membrane = catalog_by_id(db, get_u32_be(key.data));
-    if (!differs || !membrane) return status; /* dropped meanwhile: told as such */
-    char text[KEY_TEXT_SIZE];
-    key_text(&db->env, &membrane->schema, span_of(key.data + 4, key.size - 4), text);
-    return env_fail(&db->env, NACRE_CONFLICT, "membrane \"%s\": key %s was changed since the transaction began",
-                    membrane->name, text);
-}
-
-/* May the row of `key` have been written since? */
-static bool conflict_possible(const Db *db, uint64_t since, Span key) {
-    if (db->durable[0].superblock.flushed_lsn > since) return true;
-    const Memtable *tables[2] = {db->active, db->frozen};
-    for (int i = 0; i < 2; i++) {
-        const uint8_t *record = tables[i] ? memtable_get(tables[i], key, UINT32_MAX) : NULL;
-        if (record && tables[i]->base_lsn + record_stamp(record) > since) return true;
-    }
-    return false;
-}
-
-static nacre_status conflict_check(const Transaction *tx) {
-    Snapshot base = *tx->view;
-    Merge merge = {0};
-    if (tx->db->last_lsn == base.lsn) return NACRE_OK; /* nobody wrote */
-    base.transaction = NULL;
-    TRY(own_merge(tx, &merge));
-    nacre_status status = merge_seek(&merge, (Span){NULL, 0});
-    while (status == NACRE_OK && merge_valid(&merge)) {
-        if (conflict_possible(tx->db, base.lsn, merge_key(&merge)))
-            status = conflict_compare(tx, &base, merge_key(&merge));
-        if (status == NACRE_OK) status = merge_next(&merge);
-    }
-    merge_clear(&merge);
     return status;
 }
 

@@ -72,6 +72,9 @@ NACRE_CHECKED nacre_status own_undo(Transaction *tx, const Savepoint *to);
 /* A merge over all own writes, deletions included. */
 NACRE_CHECKED nacre_status own_merge(const Transaction *tx, Merge *merge);
 
+/* conflict.c: NACRE_CONFLICT names a row that is not what it was at the beginning. */
+NACRE_CHECKED nacre_status conflict_check(const Transaction *tx);
+
 /* spill.c: what is in the own memtable becomes private runs, and it is gone. */
 NACRE_CHECKED nacre_status spill(Transaction *tx);
 /* Forgets the runs whose writes are all newer than `position`. */

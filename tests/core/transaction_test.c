@@ -242,6 +242,30 @@ static void c08_a_row_that_is_as_it_was_is_no_conflict(void) {
     }
 }
 
+/* A value of a segment to itself is told by checksums of its pieces, one in memory by its bytes. */
+static void c08_large_values_are_compared_wherever_they_lie(void) {
+    enum { LARGE = (1 << 20) + 300000 };
+    static char text[LARGE + 1];
+    memset(text, 'x', LARGE);
+    for (int before = 0; before < 3; before++)
+        for (int after = 0; after < 3; after++)
+            for (int change = 0; change < 3; change++) { /* not, to the same, by one byte */
+                Lab lab;
+                REQUIRE(lab_open(&lab));
+                text[LARGE - 7] = 'x';
+                CHECK_EQ(put(&lab, 1, text), NACRE_OK);
+                if (!settle(&lab, before)) return;
+                REQUIRE(begin(&lab) == NACRE_OK);
+                text[LARGE - 7] = change == 2 ? 'y' : 'x';
+                CHECK_EQ(put(&lab, 2, "b"), NACRE_OK);
+                if (change) CHECK_EQ(put(&lab, 1, text), NACRE_OK);
+                CHECK_EQ(tx_put(&lab, 1, "mine"), NACRE_OK);
+                if (!settle(&lab, after)) return;
+                CHECK_EQ(nacre_commit(lab.tx), change == 2 ? NACRE_CONFLICT : NACRE_OK);
+                lab_close(&lab);
+            }
+}
+
 static void c08_misuse_is_refused(void) {
     Lab lab;
     nacre_transaction *second = NULL;
@@ -795,6 +819,7 @@ void transaction_test(void) {
     RUN(c08_savepoints_nest);
     RUN(c08_a_row_that_someone_else_changed_is_a_conflict);
     RUN(c08_a_row_that_is_as_it_was_is_no_conflict);
+    RUN(c08_large_values_are_compared_wherever_they_lie);
     RUN(c08_misuse_is_refused);
     RUN(c08_a_dropped_membrane_refuses_the_commit);
     RUN(c08_a_cursor_sees_the_state_at_its_opening);
