@@ -138,8 +138,9 @@ nacre_status membrane_bytes(Membrane *membrane, uint64_t *bytes) {
 typedef struct Sample {
     double all, live; /* bytes of rows that were looked at; of those that are the newest of their keys */
     uint64_t step, next; /* pages between blocks that are looked at; until the next one */
-    uint8_t *key, *block;
-    size_t key_capacity, block_capacity;
+    uint8_t *key;
+    size_t key_capacity;
+    BlocksAhead ahead;
 } Sample;
 
 static nacre_status sample_row(Db *db, Sample *sample, size_t run, Segment *segment, const Block *block,
@@ -177,7 +178,7 @@ static nacre_status sample_block(Db *db, Sample *sample, size_t run, Segment *se
         else high = middle;
     }
     Block block;
-    TRY(segment_block_uncached(segment, low, &sample->block, &sample->block_capacity, &block));
+    TRY(segment_block_ahead(segment, low, 0, &sample->ahead, &block));
     for (uint32_t row = 0; row < block.count; row++) TRY(sample_row(db, sample, run, segment, &block, row));
     return NACRE_OK;
 }
@@ -249,6 +250,6 @@ nacre_status space_live(Db *db, uint64_t *live) {
     *live = (uint64_t)(share * (double)bytes * ends) + space_live_in_tables(db);
 out:
     env_free(&db->env, sample.key, sample.key_capacity);
-    env_free(&db->env, sample.block, sample.block_capacity);
+    env_free(&db->env, sample.ahead.bytes, sample.ahead.capacity);
     return status;
 }
