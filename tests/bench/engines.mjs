@@ -2,18 +2,19 @@
 // fastest, without reading ahead of the others: keys and values are bytes on all sides.
 //
 // `durable` means one sync per commit. Without it nobody syncs per transaction.
-// Every engine may cache all rows (256 MiB).
+// Every engine may cache all rows (256 MiB) unless it is loaded with another budget.
 
 import { readdirSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { KEY, keyAt, valueOf } from "./data.mjs";
 
-const MEMORY = 256 * 2 ** 20;
+let MEMORY = 256 * 2 ** 20;
 
-function rowsOf(keys, from, count) {
+/** Pairs of `keys` from the `from`-th on; `first` is the row of the first key. */
+function rowsOf(keys, from, count, first) {
   const rows = new Array(count);
-  for (let i = 0; i < count; i++) rows[i] = [keyAt(keys, from + i), valueOf(from + i)];
+  for (let i = 0; i < count; i++) rows[i] = [keyAt(keys, from + i), valueOf(first + from + i)];
   return rows;
 }
 
@@ -34,8 +35,8 @@ class Nacre {
     this.db = this.nacre.openSync(join(folder, "db"), { durability: durable ? "strict" : "none", memory: MEMORY });
     this.kv = this.db.kv("kv", { key: "bytes", value: "bytes" });
   }
-  putBatch(keys, from, count) {
-    this.kv.putMany(rowsOf(keys, from, count));
+  putBatch(keys, from, count, first = 0) {
+    this.kv.putMany(rowsOf(keys, from, count, first));
   }
   putDurable(key, value) {
     this.kv.put(key, value);
@@ -65,6 +66,13 @@ class Nacre {
   scanFrom(key, limit, visit) {
     for (const [k, value] of this.kv.entries({ gte: key, limit })) visit(k, value);
   }
+  /** One transaction, all or nothing, larger than any memtable. */
+  transaction(keys, count) {
+    this.db.transaction((tx) => {
+      const kv = tx.kv("kv");
+      for (let i = 0; i < count; i++) kv.put(keyAt(keys, i), valueOf(i));
+    });
+  }
   details() {
     const { writeAmplification, file, counters } = this.db.stats();
     return { writeAmplification, file, counters };
@@ -83,14 +91,17 @@ class Lmdb {
   }
   open(folder, durable) {
     this.db = this.lmdb.open({
-      path: join(folder, "db"), keyEncoding: "binary", encoding: "binary", mapSize: 2 ** 32,
+      path: join(folder, "db"), keyEncoding: "binary", encoding: "binary", mapSize: 2 ** 34,
       ...(durable ? { overlappingSync: false } : { noSync: true }),
     });
   }
-  putBatch(keys, from, count) {
+  putBatch(keys, from, count, first = 0) {
     this.db.transactionSync(() => {
-      for (let i = from; i < from + count; i++) this.db.put(keyAt(keys, i), valueOf(i));
+      for (let i = from; i < from + count; i++) this.db.put(keyAt(keys, i), valueOf(first + i));
     });
+  }
+  transaction(keys, count) {
+    this.putBatch(keys, 0, count);
   }
   putDurable(key, value) {
     this.db.putSync(key, value);
@@ -138,10 +149,13 @@ class Level {
     });
     await this.db.open();
   }
-  putBatch(keys, from, count) {
+  putBatch(keys, from, count, first = 0) {
     const rows = new Array(count);
-    for (let i = 0; i < count; i++) rows[i] = { type: "put", key: keyAt(keys, from + i), value: valueOf(from + i) };
+    for (let i = 0; i < count; i++) rows[i] = { type: "put", key: keyAt(keys, from + i), value: valueOf(first + from + i) };
     return this.db.batch(rows);
+  }
+  transaction(keys, count) {
+    return this.putBatch(keys, 0, count);
   }
   putDurable(key, value) {
     return this.db.put(key, value, { sync: true });
@@ -186,6 +200,62 @@ class Level {
   }
 }
 
+/**
+ * RocksDB through a binding that answers in the calling thread: levels, Bloom filters of 10
+ * bits, no compression (the values do not compress), its own log. Flushes and compactions run
+ * on threads of its own.
+ */
+class Rocks {
+  async load(_nacre, require) {
+    this.rocks = require("@nxtedition/rocksdb");
+  }
+  async open(folder, durable) {
+    this.options = { sync: durable };
+    this.db = new this.rocks.RocksLevel(join(folder, "db"), { keyEncoding: "buffer", valueEncoding: "buffer" });
+    await this.db.open({
+      createIfMissing: true, compression: false, walCompression: false, cacheSize: MEMORY, parallelism: 2,
+    });
+  }
+  putBatch(keys, from, count, first = 0) {
+    const batch = this.db._chainedBatch();
+    for (let i = from; i < from + count; i++) batch._put(keyAt(keys, i), valueOf(first + i));
+    batch._writeSync(this.options);
+    batch._closeSync();
+  }
+  transaction(keys, count) {
+    this.putBatch(keys, 0, count);
+  }
+  putDurable(key, value) {
+    const batch = this.db._chainedBatch();
+    batch._put(key, value);
+    batch._writeSync(this.options);
+    batch._closeSync();
+  }
+  get(key) {
+    return this.db._getManySync([key])[0];
+  }
+  getMany(keys) {
+    return this.db._getManySync(keys);
+  }
+  scan(visit) {
+    const rows = this.db._iterator({ keys: true, values: true, limit: -1, highWaterMarkBytes: 2 ** 18, keyEncoding: "buffer", valueEncoding: "buffer" });
+    for (let finished = false; !finished;) {
+      const some = rows._nextvSync(1000);
+      for (let i = 0; i < some.rows.length; i += 2) visit(some.rows[i], some.rows[i + 1]);
+      finished = some.finished;
+    }
+    return new Promise((resolve) => rows._close(resolve));
+  }
+  scanFrom(key, limit, visit) {
+    const { rows } = this.db.querySync({ gte: key, limit, keys: true, values: true, keyEncoding: "buffer", valueEncoding: "buffer" });
+    for (let i = 0; i < rows.length; i += 2) visit(rows[i], rows[i + 1]);
+  }
+  compact() {} // the binding has no call for it
+  close() {
+    return this.db.close();
+  }
+}
+
 class Sqlite {
   async load(_nacre, require) {
     this.Database = require("better-sqlite3");
@@ -201,12 +271,12 @@ class Sqlite {
     this.select = db.prepare("SELECT v FROM kv WHERE k = ?").pluck();
     this.all = db.prepare("SELECT k, v FROM kv ORDER BY k").raw();
     this.some = db.prepare("SELECT k, v FROM kv WHERE k >= ? ORDER BY k LIMIT ?").raw();
-    this.batch = db.transaction((keys, from, count) => {
-      for (let i = from; i < from + count; i++) this.insert.run(keyAt(keys, i), valueOf(i));
+    this.batch = db.transaction((keys, from, count, first) => {
+      for (let i = from; i < from + count; i++) this.insert.run(keyAt(keys, i), valueOf(first + i));
     });
   }
-  putBatch(keys, from, count) {
-    this.batch(keys, from, count);
+  putBatch(keys, from, count, first = 0) {
+    this.batch(keys, from, count, first);
   }
   putDurable(key, value) {
     this.insert.run(key, value);
@@ -220,6 +290,9 @@ class Sqlite {
   scanFrom(key, limit, visit) {
     for (const [k, value] of this.some.all(key, limit)) visit(k, value);
   }
+  transaction(keys, count) {
+    this.batch(keys, 0, count, 0);
+  }
   compact() {
     this.db.exec("VACUUM");
     this.db.pragma("wal_checkpoint(TRUNCATE)");
@@ -229,11 +302,12 @@ class Sqlite {
   }
 }
 
-const ENGINES = { nacre: Nacre, lmdb: Lmdb, level: Level, sqlite: Sqlite };
-export const PACKAGES = { lmdb: "lmdb", level: "classic-level", sqlite: "better-sqlite3" };
+const ENGINES = { nacre: Nacre, lmdb: Lmdb, level: Level, rocks: Rocks, sqlite: Sqlite };
+export const PACKAGES = { lmdb: "lmdb", level: "classic-level", rocks: "@nxtedition/rocksdb", sqlite: "better-sqlite3" };
 
-/** `nacre`: URL of the package's index.js. `peers`: the folder they are installed in. */
-export async function engine(name, nacre, peers) {
+/** `nacre`: URL of the package's index.js. `peers`: the folder they are installed in. `memory`: bytes of cache. */
+export async function engine(name, nacre, peers, memory = MEMORY) {
+  MEMORY = memory;
   const made = new ENGINES[name]();
   await made.load(nacre, createRequire(join(peers, "package.json")));
   return made;

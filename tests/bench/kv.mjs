@@ -1,7 +1,7 @@
 // kv.mjs - key-value measurements of one engine, every get checked: one JSON object on stdout.
 // A process of its own for each engine and round, so that no heap is shared.
 //
-//   node kv.mjs '{ "engine", "nacre", "peers", "folder", "rows", "durable", "verbs" }'
+//   node kv.mjs '{ "engine", "nacre", "peers", "folder", "rows", "durable", "memory", "verbs" }'
 //
 // A rate has two figures: per second of wall clock, and per second of CPU time of the whole
 // process, with its threads.
@@ -14,7 +14,7 @@ import { engine as load, folderSize } from "./engines.mjs";
 const BATCH = 1000, MANY = 100, WHOLE = 20000;
 const options = JSON.parse(process.argv[2]);
 const { rows } = options;
-const engine = await load(options.engine, options.nacre, options.peers);
+const engine = await load(options.engine, options.nacre, options.peers, options.memory);
 const results = {};
 
 function fresh(name) {
@@ -184,6 +184,70 @@ async function reopen() {
   await engine.close();
 }
 
-const verbs = { durable, group, loaded, sequential, reopen };
+/** All rows in one transaction. */
+async function transaction() {
+  const keys = makeKeys(rows), folder = fresh("transaction");
+  await engine.open(folder, false);
+  await rate("transaction", async () => {
+    const done = engine.transaction(keys, rows);
+    if (done instanceof Promise) await done;
+    return rows;
+  });
+  for (let i = 0; i < rows; i += 97) checkWhole(i, engine.get(keyAt(keys, i)), "transaction");
+  await engine.close();
+}
+
+/**
+ * Many rows and little memory: puts by tenths, which shows a cliff; then gets of which hardly
+ * one is in a cache of the engine's own. (The page cache of the system has them all.)
+ */
+async function large() {
+  const folder = fresh("large"), tenth = rows / 10, tenths = [];
+  await engine.open(folder, false);
+  const before = written(), cpu = process.cpuUsage();
+  let seconds = 0;
+  for (let part = 0; part < 10; part++) {
+    const keys = makeKeys(tenth, false, part * tenth), began = performance.now();
+    for (let from = 0; from < tenth; from += BATCH) {
+      const done = engine.putBatch(keys, from, BATCH, part * tenth);
+      if (done instanceof Promise) await done;
+    }
+    tenths.push(tenth * 1e3 / (performance.now() - began));
+    seconds += (performance.now() - began) / 1e3;
+  }
+  const used = process.cpuUsage(cpu);
+  results.putLarge = { perSecond: rows / seconds, perCpuSecond: rows * 1e6 / (used.user + used.system), tenths, bytesPerByte: (written() - before) / (rows * (KEY + VALUE)) };
+  const count = Math.min(rows, 300000);
+  const gets = () => {
+    for (let j = 0; j < count; j++) {
+      const row = randomRow(j, rows);
+      check(row, engine.get(makeKeys(1, false, row)), "get");
+    }
+    return count;
+  };
+  gets();
+  const reads = engine.details?.().counters.blocksRead;
+  await rate("getLarge", gets);
+  if (reads !== undefined) results.getLarge.readsPerGet = (engine.details().counters.blocksRead - reads) / count;
+  await engine.close();
+}
+
+/** Ten thousand membranes, opened by another process than made them. */
+async function membranes() {
+  const file = join(fresh("membranes"), "db"), { openSync } = await import(options.nacre);
+  const db = openSync(file, { durability: "none" });
+  for (let i = 0; i < 10000; i++) db.kv(`membrane ${i}`, { key: "integer", value: "bytes" });
+  db.close();
+}
+
+async function membranesOpen() {
+  const file = join(options.folder, "membranes", "db"), { openSync } = await import(options.nacre);
+  const began = performance.now(), db = openSync(file);
+  db.kv("membrane 9999").put(1, valueOf(1));
+  results.membranesOpenMs = performance.now() - began;
+  db.close();
+}
+
+const verbs = { durable, group, loaded, sequential, reopen, transaction, large, membranes, membranesOpen };
 for (const verb of options.verbs) await verbs[verb]();
 console.log(JSON.stringify(results));

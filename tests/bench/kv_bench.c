@@ -1,7 +1,9 @@
 /* kv_bench.c - key-value through nacre.h, every get checked: one JSON object on stdout.
  * The same work as kv.mjs.
  *
- *   kv_bench DIRECTORY ROWS DURABLE_PUTS */
+ *   kv_bench DIRECTORY ROWS DURABLE_PUTS VERB...
+ *
+ * Verbs: durable, loaded, sequential, transaction, membranes; large, with 64 MiB of memory. */
 #define _GNU_SOURCE
 #include "nacre.h"
 
@@ -10,7 +12,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-enum { BATCH = 1000, MEMORY = 256 << 20, MANY = 100 };
+enum { BATCH = 1000, MEMORY = 256 << 20, MEMORY_LARGE = 64 << 20, MANY = 100, MEMBRANES = 10000 };
 
 static nacre_db *db;
 
@@ -18,12 +20,12 @@ static void check(nacre_status status, const char *what) {
     if (status != NACRE_OK) die(what, db ? nacre_message(db) : nacre_status_name(status));
 }
 
-static nacre_membrane *open_kv(const char *directory, const char *name,
-                               nacre_durability durability) {
+static nacre_membrane *open_sized(const char *directory, const char *name,
+                                  nacre_durability durability, uint64_t memory) {
     char path[4096];
     nacre_options options = NACRE_OPTIONS_INIT;
     options.durability = durability;
-    options.memory = MEMORY;
+    options.memory = memory;
     nacre_error error;
     nacre_membrane *kv = NULL;
     nacre_schema schema = nacre_schema_kv(NACRE_BYTES, NACRE_BYTES);
@@ -31,6 +33,11 @@ static nacre_membrane *open_kv(const char *directory, const char *name,
     if (nacre_open(path, &options, &db, &error) != NACRE_OK) die(path, error.text);
     check(nacre_membrane_open(db, "kv", &schema, &kv), "membrane");
     return kv;
+}
+
+static nacre_membrane *open_kv(const char *directory, const char *name,
+                               nacre_durability durability) {
+    return open_sized(directory, name, durability, MEMORY);
 }
 
 static void close_db(void) {
@@ -107,12 +114,11 @@ static void durable(const char *directory, uint32_t count) {
     close_db();
 }
 
-static void put_all(nacre_membrane *kv, uint32_t rows, bool ascending, const char *what) {
-    double w = wall(), c = cpu();
-    for (uint32_t from = 0; from < rows; from += BATCH) {
+static void put_range(nacre_membrane *kv, uint32_t first, uint32_t end, bool ascending) {
+    for (uint32_t from = first; from < end; from += BATCH) {
         nacre_batch *batch = NULL;
         check(nacre_batch_begin(db, &batch), "batch");
-        for (uint32_t i = from; i < rows && i < from + BATCH; i++) {
+        for (uint32_t i = from; i < end && i < from + BATCH; i++) {
             uint8_t bytes[KEY];
             make_key(i, ascending, bytes);
             nacre_value key = nacre_bytes(bytes, KEY), value = nacre_bytes(value_of(i), VALUE);
@@ -120,12 +126,18 @@ static void put_all(nacre_membrane *kv, uint32_t rows, bool ascending, const cha
         }
         check(nacre_batch_commit(batch), "commit");
     }
+}
+
+static void put_all(nacre_membrane *kv, uint32_t rows, bool ascending, const char *what) {
+    double w = wall(), c = cpu();
+    put_range(kv, 0, rows, ascending);
     rate(what, rows, w, c);
 }
 
 /* C09: all of it in one transaction, commit included; then as many again, of which half are
  * put anew, a quarter is deleted and a quarter is new. */
-static void transactions(nacre_membrane *kv, uint32_t rows) {
+static void transactions(const char *directory, uint32_t rows) {
+    nacre_membrane *kv = open_kv(directory, "transaction", NACRE_NONE);
     for (int mixed = 0; mixed < 2; mixed++) {
         nacre_transaction *tx = NULL;
         double w = wall(), c = cpu();
@@ -150,6 +162,7 @@ static void transactions(nacre_membrane *kv, uint32_t rows) {
             if (status == NACRE_OK) check_value(j, &got);
         }
     }
+    close_db();
 }
 
 static void scan(nacre_membrane *kv, uint32_t rows) {
@@ -223,20 +236,81 @@ static void loaded(const char *directory, uint32_t rows) {
     close_db();
 }
 
-int main(int argc, char **argv) {
-    if (argc != 4) die(argv[0], "usage: kv_bench DIRECTORY ROWS DURABLE_PUTS");
-    uint32_t rows = (uint32_t)strtoul(argv[2], NULL, 10);
-    pool_init();
-    printf("{");
-    durable(argv[1], (uint32_t)strtoul(argv[3], NULL, 10));
-    loaded(argv[1], rows);
-    nacre_membrane *kv = open_kv(argv[1], "sequential", NACRE_NONE);
+static void sequential(const char *directory, uint32_t rows) {
+    nacre_membrane *kv = open_kv(directory, "sequential", NACRE_NONE);
     put_all(kv, rows, true, "putSequential");
     for (uint32_t i = 0; i < rows; i += 97) get(kv, i, true);
     close_db();
-    kv = open_kv(argv[1], "transaction", NACRE_NONE);
-    transactions(kv, rows);
+}
+
+/* A number of stats by its name; 0: it is not there. */
+static double figure(const char *name) {
+    const char *json = NULL, *at;
+    char quoted[64];
+    check(nacre_stats_json(db, &json), "stats");
+    snprintf(quoted, sizeof quoted, "\"%s\":", name);
+    at = strstr(json, quoted);
+    return at ? strtod(at + strlen(quoted), NULL) : 0;
+}
+
+/* Many rows and little memory: puts by tenths, which shows a cliff; then gets of which hardly
+ * one is in the database's cache. (The page cache of the system has them all.) */
+static void large(const char *directory, uint32_t rows) {
+    nacre_membrane *kv = open_sized(directory, "large", NACRE_NONE, MEMORY_LARGE);
+    double w = wall(), c = cpu(), tenths[10];
+    for (uint32_t part = 0; part < 10; part++) {
+        double began = wall();
+        put_range(kv, part * (rows / 10), (part + 1) * (rows / 10), false);
+        tenths[part] = rows / 10 / (wall() - began);
+    }
+    double puts = wall() - w, puts_cpu = cpu() - c;
+    printf("\"putLarge\":{\"perSecond\":%.0f,\"perCpuSecond\":%.0f,\"bytesPerByte\":%.2f,\"tenths\":[",
+           rows / puts, rows / puts_cpu, figure("writeAmplification"));
+    for (int part = 0; part < 10; part++) printf("%s%.0f", part ? "," : "", tenths[part]);
+    printf("]},");
+    const uint32_t gets = rows < 300000 ? rows : 300000;
+    for (int round = 0; round < 2; round++) {
+        double blocks = figure("blocksRead");
+        w = wall(), c = cpu();
+        for (uint32_t j = 0; j < gets; j++) get(kv, random_row(j, rows), false);
+        double took = wall() - w, used = cpu() - c;
+        if (round)
+            printf("\"getLarge\":{\"perSecond\":%.0f,\"perCpuSecond\":%.0f,\"readsPerGet\":%.3f},", gets / took,
+                   gets / used, (figure("blocksRead") - blocks) / gets);
+    }
     close_db();
+}
+
+static void membranes(const char *directory) {
+    nacre_schema schema = nacre_schema_kv(NACRE_INTEGER, NACRE_BYTES);
+    (void)open_kv(directory, "membranes", NACRE_NONE);
+    for (int i = 0; i < MEMBRANES; i++) {
+        char name[32];
+        nacre_membrane *made = NULL;
+        snprintf(name, sizeof name, "membrane %d", i);
+        check(nacre_membrane_open(db, name, &schema, &made), "membrane");
+    }
+    close_db();
+    double began = wall();
+    (void)open_kv(directory, "membranes", NACRE_NONE);
+    printf("\"membranesOpenMs\":%.2f,", (wall() - began) * 1e3);
+    close_db();
+}
+
+int main(int argc, char **argv) {
+    if (argc < 5) die(argv[0], "usage: kv_bench DIRECTORY ROWS DURABLE_PUTS VERB...");
+    uint32_t rows = (uint32_t)strtoul(argv[2], NULL, 10);
+    pool_init();
+    printf("{");
+    for (int i = 4; i < argc; i++) {
+        if (strcmp(argv[i], "durable") == 0) durable(argv[1], (uint32_t)strtoul(argv[3], NULL, 10));
+        else if (strcmp(argv[i], "loaded") == 0) loaded(argv[1], rows);
+        else if (strcmp(argv[i], "sequential") == 0) sequential(argv[1], rows);
+        else if (strcmp(argv[i], "transaction") == 0) transactions(argv[1], rows);
+        else if (strcmp(argv[i], "large") == 0) large(argv[1], rows);
+        else if (strcmp(argv[i], "membranes") == 0) membranes(argv[1]);
+        else die(argv[i], "no such verb");
+    }
     printf("\"ok\":true}\n");
     return 0;
 }

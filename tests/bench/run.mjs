@@ -1,7 +1,7 @@
 // run.mjs - make bench: measures Nacre beside its peers, prints Markdown, leaves the raw
 // figures in build/bench. tests/bench/README.md says what is compared and how.
 //
-//   run.mjs [--quick] [--readme] [--rounds N] [--only kv,vectors,sizes]
+//   run.mjs [--quick] [--readme] [--rounds N] [--large] [--only kv,vectors,sizes,large,pauses] [--engines nacre,lmdb]
 //   run.mjs --from build/bench/DATE.json [--readme]    measures nothing: the table of that run
 
 import { execFileSync } from "node:child_process";
@@ -24,6 +24,8 @@ const { values: given } = parseArgs({
   options: {
     quick: { type: "boolean", default: false },
     readme: { type: "boolean", default: false },
+    large: { type: "boolean", default: false },
+    engines: { type: "string", default: "native,nacre,lmdb,level,rocks,sqlite" },
     rounds: { type: "string" },
     from: { type: "string" },
     only: { type: "string", default: "kv,vectors,sizes" },
@@ -33,11 +35,12 @@ const settings = {
   quick: given.quick,
   rounds: Number(given.rounds ?? (given.quick ? 1 : 3)),
   rows: given.quick ? 200_000 : 1_000_000,
+  large: given.quick ? 1_000_000 : 10_000_000,
   durable: given.quick ? 100 : 500,
   seconds: given.quick ? 0.5 : 1.5,
   vectors: given.quick ? [[10_000, 128], [10_000, 384], [100_000, 128]] : [[10_000, 128], [10_000, 384], [100_000, 128], [100_000, 384]],
 };
-const only = given.only.split(",");
+const only = [...given.only.split(","), ...(given.large ? ["large", "pauses"] : [])], engines = given.engines.split(",");
 
 // ---- Setting up ----
 
@@ -62,7 +65,7 @@ function installPeers() {
 function freeze() {
   rmSync(js, { recursive: true, force: true });
   cpSync(join(build, "js"), js, { recursive: true });
-  for (const name of ["kv_bench", "vector_bench"]) {
+  for (const name of ["kv_bench", "vector_bench", "pause_bench"]) {
     run(process.env.CC ?? "clang-22", ["-std=c11", "-O2", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror", "-I", join(root, "core"),
       join(here, `${name}.c`), join(build, "libnacre.a"), "-lm", "-o", join(out, name)]);
   }
@@ -84,11 +87,28 @@ function node(script, options) {
 
 function kvRound(engine) {
   fresh();
-  if (engine === "native") return JSON.parse(run(join(out, "kv_bench"), [data, String(settings.rows), String(settings.durable)]));
   const { rows, durable } = settings;
-  const first = node("kv.mjs", { engine, rows, durable, verbs: ["durable", "group", "loaded"] });
-  const opened = node("kv.mjs", { engine, rows, verbs: ["reopen"] });
-  return { ...first, ...opened, ...node("kv.mjs", { engine, rows, verbs: ["sequential"] }) };
+  if (engine === "native") return native(rows, ["durable", "loaded", "sequential", "transaction", "membranes"]);
+  // Each in a process of its own.
+  const lanes = [["durable", "group", "loaded"], ["reopen"], ["sequential"], ["transaction"], ...(engine === "nacre" ? [["membranes"], ["membranesOpen"]] : [])];
+  return Object.assign({}, ...lanes.map((verbs) => node("kv.mjs", { engine, rows, durable, verbs })));
+}
+
+function native(rows, verbs) {
+  return JSON.parse(run(join(out, "kv_bench"), [data, String(rows), String(settings.durable), ...verbs]));
+}
+
+/** Many rows in 64 MiB of memory. */
+function largeRound(engine) {
+  fresh();
+  if (engine === "native") return native(settings.large, ["large"]);
+  return node("kv.mjs", { engine, rows: settings.large, memory: 64 * 2 ** 20, verbs: ["large"] });
+}
+
+function pauseRound(engine) {
+  fresh();
+  if (engine === "native") return JSON.parse(run(join(out, "pause_bench"), [data, String(settings.large)], { stdio: ["ignore", "pipe", "ignore"] }));
+  return node("pauses.mjs", { rows: settings.large });
 }
 
 function vectorRound(rows, dimensions, where) {
@@ -99,11 +119,11 @@ function vectorRound(rows, dimensions, where) {
 }
 
 /** In turn, every second round backwards. */
-function rounds(names, measure, what) {
+function rounds(names, measure, what, count = settings.rounds) {
   const results = Object.fromEntries(names.map((name) => [name, []]));
-  for (let round = 0; round < settings.rounds; round++) {
+  for (let round = 0; round < count; round++) {
     for (const name of round % 2 ? names.toReversed() : names) {
-      console.error(`bench: ${what}, ${name}, round ${round + 1} of ${settings.rounds}`);
+      console.error(`bench: ${what}, ${name}, round ${round + 1} of ${count}`);
       results[name].push(measure(name));
     }
   }
@@ -184,8 +204,17 @@ function measure() {
     result.vectors = result.raw.vectors.map(({ rows, dimensions, ...measured }) => ({ rows, dimensions, ...mediansOf(measured) }));
   }
   if (only.includes("kv")) {
-    result.raw.kv = rounds(["native", "nacre", "lmdb", "level", "sqlite"], kvRound, "key-value");
+    result.raw.kv = rounds(engines, kvRound, "key-value");
     result.kv = mediansOf(result.raw.kv);
+  }
+  // Once: each takes minutes. SQLite would take most of an hour.
+  if (only.includes("large")) {
+    result.raw.large = rounds(engines.filter((name) => name !== "sqlite"), largeRound, `${settings.large} rows`, 1);
+    result.large = mediansOf(result.raw.large);
+  }
+  if (only.includes("pauses")) {
+    result.raw.pauses = rounds(engines.filter((name) => name === "native" || name === "nacre"), pauseRound, "pauses", 1);
+    result.pauses = mediansOf(result.raw.pauses);
   }
   if (only.includes("sizes")) result.sizes = sizes();
   result.machine.load.push(load());
