@@ -78,6 +78,16 @@ export const COMPRESSION = {
   LZ4: 1,
 } as const;
 
+export const CHANGE = {
+  NONE: 0,
+  PUT: 1,
+  DELETE: 2,
+  LOAD: 3,
+  CREATE: 4,
+  DROP: 5,
+  RENAME: 6,
+} as const;
+
 export const INDEX = {
   AUTO: 0,
   FLAT: 1,
@@ -105,6 +115,7 @@ export const ANSWER = {
 export const PAGE = {
   HEAD: 16,
   ABSENT: 4294967295,
+  CHANGE_HEAD: 40,
   SIZE: 262144,
 } as const;
 
@@ -114,6 +125,7 @@ export const INPUT = {
 
 export const ABI = {
   VERSION: 1,
+  CHANGES_OLDEST: -1,
   PROBLEMS_MAX: 1000,
 } as const;
 
@@ -203,10 +215,11 @@ export interface Exports {
   abi_version(): number;
   abi_host_new(): number;
   abi_input(host: number, size: number): number;
-  abi_open(host: number, pathSize: number, mode: number, durability: number, lock: number, memory: number): number;
+  abi_open(host: number, pathSize: number, mode: number, durability: number, lock: number, memory: number, changes: number): number;
   abi_close(host: number): number;
   abi_membrane_open(host: number, nameSize: number, schemaSize: number): number;
   abi_membrane_at(host: number, index: number): number;
+  abi_membrane_by_id(host: number, id: number): number;
   abi_membrane_drop(host: number, nameSize: number): number;
   abi_membrane_rename(host: number, fromSize: number, toSize: number): number;
   abi_membrane_bytes(host: number, membrane: number): number;
@@ -237,6 +250,10 @@ export interface Exports {
   abi_tx_commit(host: number, tx: number, sync: number): number;
   abi_tx_rollback(host: number, tx: number): void;
   abi_search(host: number, membrane: number, snapshot: number, k: number, wantVectors: number, vectorSize: number, filterSize: number): number;
+  abi_changes_open(host: number, since: number): number;
+  abi_changes_page(host: number, changes: number, bytes: number): number;
+  abi_changes_close(host: number, changes: number): void;
+  abi_acknowledged(host: number): number;
   abi_checkpoint(host: number): number;
   abi_refresh(host: number): number;
   abi_step(host: number, bytes: number): number;

@@ -1,4 +1,6 @@
 import { Batch } from "./batch.ts";
+import { changes, onCommit } from "./changes.ts";
+import type { Change, ChangesOptions, Commit } from "./changes.ts";
 import { Collection } from "./collection.ts";
 import { disposes } from "./dispose.ts";
 import type { Key } from "./keys.ts";
@@ -77,6 +79,23 @@ export class Database {
 
   async snapshot(): Promise<Snapshot> {
     return new Snapshot(this.#session);
+  }
+
+  /**
+   * What was committed, in its order: what is kept at the first `next()`, or with `live` from
+   * now on without an end. Only what is acknowledged, batches whole. NOT_FOUND: changes after
+   * `since` are not all kept any more (`details.oldest` is where one can begin).
+   */
+  changes(options?: ChangesOptions): AsyncIterableIterator<Change> {
+    return changes(this.#session, options);
+  }
+
+  /**
+   * Calls `listener` after each commit, when it is visible and as durable as the level says;
+   * writes of one tick share one. The function that it gives ends that.
+   */
+  onCommit(listener: (commit: Commit) => void): () => void {
+    return onCommit(this.#session, listener);
   }
 
   /** Everything acknowledged is synced. */

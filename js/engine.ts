@@ -126,6 +126,7 @@ export interface EngineOptions {
   durability: number;
   lock: number;
   memory: number;
+  changes: number;
 }
 
 export interface RawMembrane {
@@ -295,7 +296,7 @@ export class Engine {
     const bytes = new TextEncoder().encode(path);
     this.#put(bytes);
     this.#call((exports, self) =>
-      exports.abi_open(self, bytes.length, options.mode, options.durability, options.lock, options.memory));
+      exports.abi_open(self, bytes.length, options.mode, options.durability, options.lock, options.memory, options.changes));
     // The path may have moved the input buffer.
     this.input = this.#ask((exports, self) => exports.abi_input(self, this.#inputSize)) >>> 0;
   }
@@ -321,6 +322,14 @@ export class Engine {
   /** The membranes in order of their names: undefined past the last. */
   membraneAt(index: number): RawMembrane | undefined {
     const status = this.#ask((exports, self) => exports.abi_membrane_at(self, index));
+    if (status === NOT_FOUND) return undefined;
+    if (status !== OK) throw this.#failure(status);
+    return this.#membrane();
+  }
+
+  /** undefined: it was dropped. */
+  membraneById(id: number): RawMembrane | undefined {
+    const status = this.#ask((exports, self) => exports.abi_membrane_by_id(self, id));
     if (status === NOT_FOUND) return undefined;
     if (status !== OK) throw this.#failure(status);
     return this.#membrane();
@@ -436,6 +445,38 @@ export class Engine {
   get sequence(): number {
     if (this.#broken !== undefined) throw this.#broken;
     return this.#exports.abi_sequence(this.#self);
+  }
+
+  // ---- Changes ----
+
+  /** Of NOT_FOUND, the details say from where on there are changes. */
+  #changes(call: (exports: Exports, self: number) => number): void {
+    const status = this.#ask(call);
+    if (status === OK) return;
+    const { code, message } = this.#failure(status);
+    throw status === NOT_FOUND
+      ? new NacreError(code, message, { details: { oldest: BigInt(this.#number(ANSWER.NUMBER)) } })
+      : new NacreError(code, message);
+  }
+
+  changesOpen(since: number): number {
+    this.#changes((exports, self) => exports.abi_changes_open(self, since));
+    return this.answerPointer;
+  }
+
+  changesPage(changes: number, bytes: number): void {
+    this.#changes((exports, self) => exports.abi_changes_page(self, changes, bytes));
+  }
+
+  changesClose(changes: number): void {
+    if (this.#broken === undefined) this.#exports.abi_changes_close(this.#self, changes);
+    this.heap.fresh();
+  }
+
+  /** The sequence of the last acknowledged commit, and how many rows were put and deleted in all. */
+  acknowledged(): { sequence: number; puts: number; deletes: number } {
+    this.#call((exports, self) => exports.abi_acknowledged(self));
+    return { sequence: this.#number(ANSWER.NUMBER), puts: this.#number(ANSWER.SECOND), deletes: this.#number(ANSWER.THIRD) };
   }
 
   // ---- Reading ----

@@ -1,5 +1,6 @@
 export { Batch, BatchSync } from "./batch.ts";
 export type { Target } from "./batch.ts";
+export type { Change, ChangesOptions, ChangesSyncOptions, Commit } from "./changes.ts";
 export { Collection, CollectionSync } from "./collection.ts";
 export type {
   Columns, FieldsIn, Hit, Include, RecordIn, RecordOut, RecordPart, RecordsOptions, SearchOptions,

@@ -20,6 +20,11 @@ export interface OpenOptions {
   durability?: Durability | undefined;
   /** Budget in bytes for caches, memtables and indexes together; 64 MiB when absent. */
   memory?: number | undefined;
+  /**
+   * How much of what was committed `changes()` can still give: at least so many bytes, once
+   * there are so many, and one log more. What the logs hold when absent.
+   */
+  changes?: { retain: number } | undefined;
   /** In a browser: where the files are. Only ":memory:" databases are supported there yet. */
   storage?: "auto" | undefined;
   /** Engines: 1 is the only number supported yet. */
@@ -31,13 +36,14 @@ export interface OpenOptions {
 const MODES: Readonly<Record<Mode, number>> = {
   readwrite: MODE.READWRITE, existing: MODE.EXISTING, create: MODE.CREATE, readonly: MODE.READ,
 };
-const OPTIONS = ["mode", "durability", "memory", "storage", "marker", "from", "shards", "wasm", "signal", "timeoutMs"];
+const OPTIONS = ["mode", "durability", "memory", "changes", "storage", "marker", "from", "shards", "wasm", "signal", "timeoutMs"];
 
 /** Options, checked and complete. */
 interface Checked {
   mode: Mode;
   durability: Durability | undefined;
   memory: number | undefined;
+  changes: number | undefined;
   wasm: WasmSource | undefined;
 }
 
@@ -45,6 +51,15 @@ function oneOf<Name extends string>(value: unknown, names: Readonly<Record<Name,
   if (value === undefined) return undefined;
   if (typeof value === "string" && Object.hasOwn(names, value)) return value as Name;
   throw invalid(`open: ${option} must be one of ${Object.keys(names).join(", ")}, not ${shown(value)}`);
+}
+
+function checkRetain(changes: unknown): number | undefined {
+  if (changes === undefined) return undefined;
+  const { retain } = checkOptions(changes, "open: changes", ["retain"]);
+  if (typeof retain !== "number" || !Number.isSafeInteger(retain) || retain < 0) {
+    throw invalid(`open: changes.retain must be a number of bytes, not ${shown(retain)}`);
+  }
+  return retain;
 }
 
 function check(options: unknown): Checked {
@@ -62,6 +77,7 @@ function check(options: unknown): Checked {
     mode: oneOf(given.mode, MODES, "mode") ?? "readwrite",
     durability: oneOf(given.durability, DURABILITIES, "durability"),
     memory,
+    changes: checkRetain(given.changes),
     wasm: checkWasmSource(given.wasm),
   };
   const notYet = (option: string, value: unknown): NacreError =>
@@ -79,6 +95,7 @@ function engineOptions(options: Checked): EngineOptions {
     durability: DURABILITIES[options.durability ?? "strict"],
     lock: LOCK.HOST,
     memory: options.memory ?? MEMORY_DEFAULT,
+    changes: options.changes ?? 0,
   };
 }
 
@@ -91,8 +108,8 @@ function begin(engine: Engine, path: string, name: string, options: Checked, onC
     engine.close();
     throw error;
   }
-  const { durability = "strict", memory = MEMORY_DEFAULT, mode } = options;
-  return new Store(engine, name, { durability, memory, readonly: mode === "readonly" }, onClose);
+  const { durability = "strict", memory = MEMORY_DEFAULT, changes = 0, mode } = options;
+  return new Store(engine, name, { durability, memory, changes, readonly: mode === "readonly" }, onClose);
 }
 
 const MEMORY = ":memory:";
@@ -150,7 +167,7 @@ function again(at: Place, options: Checked): Store | undefined {
   if (store.readonly && options.mode !== "readonly") {
     throw new NacreError("BUSY", `${at.path}: open in this process for reading only; close that first`);
   }
-  for (const option of ["durability", "memory"] as const) {
+  for (const option of ["durability", "memory", "changes"] as const) {
     if (options[option] !== undefined && options[option] !== store[option]) {
       throw new NacreError("MISUSE", `${at.path}: open in this process already, with ${option} ${store[option]}`);
     }

@@ -32,6 +32,12 @@ interface Settled {
   reject(error: unknown): void;
 }
 
+/** Who wants to know of commits. */
+export interface Follower {
+  /** Something may have been committed. Does not throw. */
+  follow(): void;
+}
+
 /** setImmediate where there is one: the end of this turn of the event loop. */
 const atEndOfTick: (run: () => void) => void = (() => {
   if (typeof setImmediate === "function") return (run: () => void) => void setImmediate(run);
@@ -77,8 +83,12 @@ export class Store {
   readonly durability: Durability;
   /** Budget in bytes. */
   readonly memory: number;
+  /** Bytes of changes that are kept. */
+  readonly changes: number;
   readonly readonly: boolean;
   readonly writers = new Writers();
+  /** Told right after commits are acknowledged. */
+  readonly followers = new Set<Follower>();
   /** One transaction at a time. */
   readonly turns = new Turns();
   readonly #membranes = new Map<number, Membrane>();
@@ -91,11 +101,12 @@ export class Store {
   #idle: ReturnType<typeof setTimeout> | undefined;
   #handles = 1;
 
-  constructor(engine: Engine, name: string, options: { durability: Durability; memory: number; readonly: boolean }, onClose: () => void) {
+  constructor(engine: Engine, name: string, options: { durability: Durability; memory: number; changes: number; readonly: boolean }, onClose: () => void) {
     this.engine = engine;
     this.name = name;
     this.durability = options.durability;
     this.memory = options.memory;
+    this.changes = options.changes;
     this.readonly = options.readonly;
     this.#onClose = onClose;
   }
@@ -131,6 +142,12 @@ export class Store {
     this.apply();
     this.engine.commit(writer, 0, writer.at, writer.count, true);
     this.written();
+    this.acknowledged();
+  }
+
+  /** Commits were acknowledged: at the end of each call that may do that. */
+  acknowledged(): void {
+    for (const follower of this.followers) follower.follow();
   }
 
   /** Queues a batch; resolves with `value` when it is as durable as the level says. */
@@ -216,6 +233,7 @@ export class Store {
       return;
     }
     for (const each of applied) each.resolve();
+    this.acknowledged();
     this.#stepWhenIdle();
   }
 
@@ -231,6 +249,7 @@ export class Store {
   /** A transaction was committed, as durable as the level says. */
   committed(): void {
     this.written();
+    this.acknowledged();
     this.#stepWhenIdle();
   }
 
@@ -267,7 +286,13 @@ export class Store {
     if (raw === undefined) return undefined;
     const membrane = this.#membrane(raw);
     if (membrane.maker !== scope) membrane.maker = undefined;
+    if (schema !== undefined) this.acknowledged();
     return membrane;
+  }
+
+  membraneById(id: number): Membrane | undefined {
+    const raw = this.engine.membraneById(id);
+    return raw === undefined ? undefined : this.#membrane(raw);
   }
 
   membraneNames(): Membrane[] {
@@ -281,7 +306,11 @@ export class Store {
   /** Opened for reading: the newest committed state is what is read from now on. */
   refresh(): void {
     this.apply();
-    if (!this.engine.refresh()) return;
+    if (this.engine.refresh()) this.#refreshMembranes();
+    this.acknowledged();
+  }
+
+  #refreshMembranes(): void {
     const gone = new Map(this.#membranes);
     for (let i = 0, raw = this.engine.membraneAt(0); raw !== undefined; raw = this.engine.membraneAt(++i)) {
       const membrane = gone.get(raw.pointer);
@@ -301,6 +330,7 @@ export class Store {
     membrane.dropped = true;
     this.#membranes.delete(membrane.pointer);
     this.written();
+    this.acknowledged();
   }
 
   rename(from: string, to: string): void {
@@ -310,6 +340,7 @@ export class Store {
     this.engine.membraneRename(fromBytes, toBytes);
     membrane.name = to;
     this.written();
+    this.acknowledged();
   }
 }
 
@@ -451,6 +482,7 @@ export class Session {
     this.flush();
     const removed = store.engine.clear(membrane.pointer, low, high, filter, sync);
     store.written();
+    if (sync) store.acknowledged();
     return removed;
   }
 

@@ -1,4 +1,6 @@
 import { BatchSync } from "./batch.ts";
+import { changesSync, onCommit } from "./changes.ts";
+import type { Change, ChangesSyncOptions, Commit } from "./changes.ts";
 import { CollectionSync, notYet } from "./collection.ts";
 import { disposes } from "./dispose.ts";
 import { checkOptions, invalid, NacreError, shown } from "./errors.ts";
@@ -89,6 +91,19 @@ export class DatabaseSync {
 
   snapshot(): SnapshotSync {
     return new SnapshotSync(this.#session);
+  }
+
+  /**
+   * What was committed, in its order: what is kept at the first `next()`. NOT_FOUND: changes
+   * after `since` are not all kept any more (`details.oldest` is where one can begin).
+   */
+  changes(options?: ChangesSyncOptions): IterableIterator<Change> {
+    return changesSync(this.#session, options);
+  }
+
+  /** Calls `listener` after each commit. The function that it gives ends that. */
+  onCommit(listener: (commit: Commit) => void): () => void {
+    return onCommit(this.#session, listener);
   }
 
   /** Everything acknowledged is synced. */

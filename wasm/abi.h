@@ -14,7 +14,12 @@
  *        key_size u32 | value_size u32 | vector_size u32 | distance f32
  *        | key | vector, at a multiple of 4 | value | zeros up to a multiple of 4
  *    key_size is PAGE_ABSENT where abi_get_many found no row (all else is zero then).
- * 7. Any call may grow the memory, which detaches JavaScript's views of it. */
+ * 7. Changes lie one after the other in a page of their own, each at a multiple of 4 bytes:
+ *        kind u32 | membrane id u32 | sequence u64 | index u32 | key_size u32 | value_size u32
+ *        | vector_size u32 | expires u64 | key | vector | value, each at a multiple of 4
+ *    PUT, DELETE: a row as in rule 6. LOAD: nothing more. CREATE, DROP, RENAME: key is the
+ *    membrane's name; value the schema (CREATE) or the name before (RENAME).
+ * 8. Any call may grow the memory, which detaches JavaScript's views of it. */
 #ifndef WASM_ABI_H
 #define WASM_ABI_H
 
@@ -42,6 +47,7 @@ enum {
 
     PAGE_HEAD = 16,
     PAGE_ABSENT = 0xffffffff,
+    PAGE_CHANGE_HEAD = 40,
     PAGE_SIZE = 256 << 10,   /* a page with more than one row is at most so large */
     INPUT_SIZE = 256 << 10,  /* of the input buffer at first */
 };
@@ -57,9 +63,10 @@ ABI(abi_host_new) AbiHost *abi_host_new(void);
 /* Room for `size` bytes of input; the address, or 0: no memory. */
 ABI(abi_input) uint32_t abi_input(AbiHost *host, uint32_t size);
 
-/* mode, durability and lock are those of nacre.h; memory is in bytes, 0 the default. */
+/* mode, durability and lock are those of nacre.h; memory and changes are in
+ * bytes, 0 the default. */
 ABI(abi_open) uint32_t abi_open(AbiHost *host, uint32_t path_size, uint32_t mode, uint32_t durability,
-                                uint32_t lock, double memory);
+                                uint32_t lock, double memory, double changes);
 /* Closes the database and frees the host's buffers; the host itself stays, to tell why
  * it failed. */
 ABI(abi_close) uint32_t abi_close(AbiHost *host);
@@ -69,6 +76,8 @@ ABI(abi_close) uint32_t abi_close(AbiHost *host);
 ABI(abi_membrane_open) uint32_t abi_membrane_open(AbiHost *host, uint32_t name_size, uint32_t schema_size);
 /* The same, for the index-th by name; NOT_FOUND past the last. */
 ABI(abi_membrane_at) uint32_t abi_membrane_at(AbiHost *host, uint32_t index);
+/* The same, by its id; NOT_FOUND: it was dropped. */
+ABI(abi_membrane_by_id) uint32_t abi_membrane_by_id(AbiHost *host, uint32_t id);
 ABI(abi_membrane_drop) uint32_t abi_membrane_drop(AbiHost *host, uint32_t name_size);
 ABI(abi_membrane_rename) uint32_t abi_membrane_rename(AbiHost *host, uint32_t from_size, uint32_t to_size);
 /* NUMBER: bytes, about. */
@@ -140,6 +149,18 @@ ABI(abi_tx_rollback) void abi_tx_rollback(AbiHost *host, uint32_t tx);
 /* DATA a page of COUNT hits, nearest first. */
 ABI(abi_search) uint32_t abi_search(AbiHost *host, uint32_t membrane, uint32_t snapshot, uint32_t k,
                                     uint32_t want_vectors, uint32_t vector_size, uint32_t filter_size);
+
+/* Changes after the sequence `since`; ABI_CHANGES_OLDEST: all that are kept. POINTER. NUMBER, also
+ * of NOT_FOUND: the least sequence that can be given. */
+ABI(abi_changes_open) uint32_t abi_changes_open(AbiHost *host, double since);
+enum { ABI_CHANGES_OLDEST = -1 }; /* any number below zero */
+/* DATA a page of the next COUNT changes, about `bytes` of them; none: nothing newer for now.
+ * NUMBER as above. */
+ABI(abi_changes_page) uint32_t abi_changes_page(AbiHost *host, uint32_t changes, uint32_t bytes);
+ABI(abi_changes_close) void abi_changes_close(AbiHost *host, uint32_t changes);
+/* NUMBER the sequence of the last acknowledged commit; SECOND rows put and THIRD rows deleted
+ * in all since the database was opened. */
+ABI(abi_acknowledged) uint32_t abi_acknowledged(AbiHost *host);
 
 ABI(abi_checkpoint) uint32_t abi_checkpoint(AbiHost *host);
 /* Opened for reading: moves to the newest committed state. MORE: membranes may have other

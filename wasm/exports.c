@@ -203,12 +203,13 @@ uint32_t abi_input(AbiHost *host, uint32_t size) {
 }
 
 uint32_t abi_open(AbiHost *host, uint32_t path_size, uint32_t mode, uint32_t durability, uint32_t lock,
-                  double memory) {
+                  double memory, double changes) {
     nacre_options options = NACRE_OPTIONS_INIT;
     options.mode = (nacre_mode)mode;
     options.durability = (nacre_durability)durability;
     options.lock = (nacre_lock)lock;
     options.memory = (uint64_t)memory;
+    options.changes_size = (uint64_t)changes;
     options.allocator = (nacre_allocator){NULL, host_alloc, host_free};
     if (!buffer_reserve(&host->input, (size_t)path_size + 1))
         return fail_text(host, NACRE_RESOURCE_EXHAUSTED, "memory: no room for the path");
@@ -261,6 +262,12 @@ uint32_t abi_membrane_open(AbiHost *host, uint32_t name_size, uint32_t schema_si
 uint32_t abi_membrane_at(AbiHost *host, uint32_t index) {
     Membrane *membrane = NULL;
     nacre_status status = db_membrane_at(begin(host), index, &membrane);
+    return answer(host, status == NACRE_OK ? answer_membrane(host, membrane) : status);
+}
+
+uint32_t abi_membrane_by_id(AbiHost *host, uint32_t id) {
+    Membrane *membrane = NULL;
+    nacre_status status = db_membrane_by_id(begin(host), id, &membrane);
     return answer(host, status == NACRE_OK ? answer_membrane(host, membrane) : status);
 }
 
@@ -541,6 +548,82 @@ uint32_t abi_search(AbiHost *host, uint32_t membrane, uint32_t snapshot, uint32_
     if (status != NACRE_OK) return fail(host, status);
     status = answer_hits(host, hits);
     hits_free(hits);
+    return answer(host, status);
+}
+
+/* ---- Changes (rule 7) ---- */
+
+static Changes *changes_of(uint32_t p) { return (Changes *)(uintptr_t)p; }
+
+static void answer_oldest(AbiHost *host) {
+    uint64_t oldest = 0, newest = 0;
+    if (db_changes_bounds(host->db, &oldest, &newest) != NACRE_OK) oldest = 0;
+    host->answer.number = (double)oldest;
+}
+
+uint32_t abi_changes_open(AbiHost *host, double since) {
+    Changes *changes = NULL;
+    Db *db = begin(host);
+    nacre_status status = db_changes_open(db, since < 0 ? NACRE_CHANGES_OLDEST : (uint64_t)since, &changes);
+    host->answer.pointer = address(changes);
+    answer_oldest(host);
+    return answer(host, status);
+}
+
+static nacre_status page_change(AbiHost *host, const ChangeView *view) {
+    bool row = view->kind == NACRE_CHANGE_PUT || view->kind == NACRE_CHANGE_DELETE;
+    RowView parts = row ? view->row : (RowView){.key = view->name, .value = view->schema};
+    if (view->kind == NACRE_CHANGE_RENAME) parts.value = view->from;
+    if (view->kind == NACRE_CHANGE_LOAD) parts.key.size = 0;
+    uint64_t size = page_row_size(&parts) - PAGE_HEAD + PAGE_CHANGE_HEAD;
+    TRY(page_room(host, size));
+    uint8_t *at = host->page.data + host->page_used;
+    put_u32(at, (uint32_t)view->kind);
+    put_u32(at + 4, view->membrane ? membrane_id(view->membrane) : 0);
+    put_u64(at + 8, view->sequence);
+    put_u32(at + 16, view->index);
+    put_u32(at + 20, (uint32_t)parts.key.size);
+    put_u32(at + 24, (uint32_t)parts.value.size);
+    put_u32(at + 28, (uint32_t)parts.vector.size);
+    put_u64(at + 32, parts.expires);
+    page_put(page_put(page_put(at + PAGE_CHANGE_HEAD, parts.key), parts.vector), parts.value);
+    host->page_used += (size_t)size;
+    return NACRE_OK;
+}
+
+static nacre_status changes_page(AbiHost *host, Changes *changes, uint32_t bytes) {
+    uint32_t count = 0;
+    while (host->page_used < bytes) {
+        ChangeView view;
+        nacre_status status = db_changes_next(changes, &view);
+        if (status != NACRE_OK && count > 0) break; /* the next call says it again */
+        TRY(status);
+        if (view.kind == NACRE_CHANGE_NONE) break;
+        TRY(page_change(host, &view));
+        count++;
+    }
+    answer_page(host, count);
+    return NACRE_OK;
+}
+
+uint32_t abi_changes_page(AbiHost *host, uint32_t changes, uint32_t bytes) {
+    begin(host);
+    nacre_status status = changes_page(host, changes_of(changes), bytes);
+    answer_oldest(host);
+    return answer(host, status);
+}
+
+void abi_changes_close(AbiHost *host, uint32_t changes) {
+    begin(host);
+    db_changes_close(changes_of(changes));
+}
+
+uint32_t abi_acknowledged(AbiHost *host) {
+    nacre_commit_info totals = {0};
+    nacre_status status = db_acknowledged(host->db, &totals);
+    host->answer.number = (double)totals.sequence;
+    host->answer.second = (double)totals.puts;
+    host->answer.third = (double)totals.deletes;
     return answer(host, status);
 }
 

@@ -428,6 +428,13 @@ nacre_status db_membrane_at(Db *db, uint32_t index, Membrane **membrane) {
     return NACRE_OK;
 }
 
+nacre_status db_membrane_by_id(Db *db, uint32_t id, Membrane **membrane) {
+    Membrane *found = id ? catalog_by_id(db, id) : NULL;
+    if (!found) return NACRE_NOT_FOUND;
+    *membrane = found;
+    return NACRE_OK;
+}
+
 Db *membrane_db(const Membrane *membrane) { return membrane->db; }
 const Schema *membrane_schema(const Membrane *membrane) { return &membrane->schema; }
 Span membrane_name(const Membrane *membrane) { return span_of(membrane->name, membrane->name_size); }

@@ -41,6 +41,7 @@ NACRE_CHECKED nacre_status db_membrane_open(Db *db, Span name, const Schema *sch
 NACRE_CHECKED nacre_status db_membrane_drop(Db *db, Span name);
 NACRE_CHECKED nacre_status db_membrane_rename(Db *db, Span from, Span to);
 NACRE_CHECKED nacre_status db_membrane_at(Db *db, uint32_t index, Membrane **membrane); /* in order of names */
+NACRE_CHECKED nacre_status db_membrane_by_id(Db *db, uint32_t id, Membrane **membrane); /* NACRE_NOT_FOUND: dropped */
 Db *membrane_db(const Membrane *membrane);
 const Schema *membrane_schema(const Membrane *membrane);
 Span membrane_name(const Membrane *membrane);      /* followed by a zero byte */
@@ -207,6 +208,8 @@ NACRE_CHECKED nacre_status db_changes_open(Db *db, uint64_t since, Changes **cha
 NACRE_CHECKED nacre_status db_changes_next(Changes *changes, ChangeView *view);
 void db_changes_close(Changes *changes); /* NULL is fine */
 Db *changes_db(const Changes *changes);
+/* The last acknowledged commit; rows put and deleted since the database was opened. */
+NACRE_CHECKED nacre_status db_acknowledged(const Db *db, nacre_commit_info *totals);
 NACRE_CHECKED nacre_status db_on_commit(Db *db, nacre_commit_hook *hook, void *self);
 
 /* ---- keeping house ---- */

@@ -265,6 +265,11 @@ nacre_status feed_verify(Db *db) {
 
 /* ---- the hook ---- */
 
+nacre_status db_acknowledged(const Db *db, nacre_commit_info *totals) {
+    *totals = (nacre_commit_info){feed_limit(db), db->counters.puts, db->counters.deletes};
+    return NACRE_OK;
+}
+
 nacre_status db_on_commit(Db *db, nacre_commit_hook *hook, void *self) {
     db->hook = hook;
     db->hook_self = self;

@@ -87,7 +87,7 @@ test("the host opens nothing outside its folder", async () => {
   const module = await loadModule(undefined);
   for (const path of ["/guest/../../etc/passwd", "/elsewhere/x", "../x"]) {
     const engine = Engine.createSync(module, new NodeHost(name, "/guest"));
-    assert.throws(() => engine.open(path, { mode: 1, durability: 0, lock: 1, memory: 0 }), (error: { code?: string }) =>
+    assert.throws(() => engine.open(path, { mode: 1, durability: 0, lock: 1, memory: 0, changes: 0 }), (error: { code?: string }) =>
       error.code === "NOT_FOUND" || error.code === "PERMISSION");
     engine.close();
   }
@@ -100,7 +100,7 @@ test("a module that stops is INTERNAL from then on, and closing gives everything
     }
   }
   const engine = await Engine.create(await loadModule(undefined), new Failing());
-  const open = (): void => engine.open(":memory:", { mode: 0, durability: 0, lock: 1, memory: 0 });
+  const open = (): void => engine.open(":memory:", { mode: 0, durability: 0, lock: 1, memory: 0, changes: 0 });
   assert.throws(open, { code: "INTERNAL", message: /no entropy/ });
   assert.throws(open, { code: "INTERNAL" });
   assert.throws(() => engine.stats(), { code: "INTERNAL" });

@@ -36,7 +36,7 @@ for (const file of ["nacre.wasm", "nacre-scalar.wasm"]) {
     };
     const ok = (status: number): void => assert.equal(status, 0, Buffer.from(exports.memory.buffer, host + ANSWER.TEXT, 100).toString());
 
-    ok(exports.abi_open(host, put(`/here/${basename(name)}`)[0] as number, 0, 0, LOCK.OWN, 0));
+    ok(exports.abi_open(host, put(`/here/${basename(name)}`)[0] as number, 0, 0, LOCK.OWN, 0, 0));
     ok(exports.abi_membrane_open(host, put("s")[0] as number, 0));
     const membrane = word(ANSWER.POINTER), id = word(ANSWER.COUNT);
     ok(exports.abi_get(host, membrane, 0, put("a\0\u0001")[0] as number));
