@@ -407,6 +407,54 @@ static void each_allocation_fails(bool forever) {
 static void a_failed_allocation_is_an_error_and_nothing_more(void) { each_allocation_fails(false); }
 static void without_memory_every_call_fails_and_nothing_is_lost(void) { each_allocation_fails(true); }
 
+/* ---- one transaction that outgrew its memory ---- */
+
+enum { TRANSACTION_ROUND = 2 }; /* with the seed, one that spills */
+
+/* Rows in segments and in memtables, then the transaction with the nth call of a kind failing
+ * (kinds 0: an allocation). False: there is no nth call, nothing failed. */
+static bool transaction_trial(int kinds, SimFaultWay way, nacre_status status, uint64_t nth) {
+    Trial t;
+    trial_init(&t, 20261121);
+    (void)snprintf(t.what, sizeof t.what, "call %" PRIu64 " of kinds %d of a transaction fails", nth, kinds);
+    t.expected = status;
+    (void)trial_open(&t);
+    for (unsigned i = 0; i < 40; i++) trial_write(&t, i);
+    (void)trial_status(&t, nacre_checkpoint(t.db), "checkpoint");
+    for (unsigned i = 40; i < 50; i++) trial_write(&t, i);
+    CHECK(t.failures == 0);
+    if (kinds) sim_disk_fault(t.disk, (SimFault){.kinds = kinds, .nth = nth, .way = way, .status = status});
+    else failing_allocator_fail_at(&t.memory, nth, false);
+    trial_transaction(&t, TRANSACTION_ROUND);
+    bool met = kinds ? sim_disk_fault_hits(t.disk) > 0 : t.memory.failed > 0;
+    sim_disk_fault(t.disk, (SimFault){.nth = 0});
+    failing_allocator_fail_at(&t.memory, 0, false);
+    const char *stats = NULL;
+    if (!met) CHECK(nacre_stats_json(t.db, &stats) == NACRE_OK && strstr(stats, "\"ingests\":1,") != NULL);
+    if (t.right) trial_end(&t, kinds != 0);
+    bool right = t.right;
+    trial_clear(&t);
+    return met && right;
+}
+
+/* C08: whatever fails, all of it is there, or nothing. */
+static void c08_a_transaction_that_spills_is_whole_or_not_there(void) {
+    static const struct {
+        int kinds;
+        SimFaultWay way;
+        nacre_status status;
+    } faults[] = {{0, SIM_FAULT_FAIL, NACRE_RESOURCE_EXHAUSTED}, {SIM_WRITE, SIM_FAULT_FAIL, NACRE_IO},
+                  {SIM_WRITE, SIM_FAULT_SHORT, NACRE_QUOTA},     {SIM_SYNC, SIM_FAULT_FAIL, NACRE_IO},
+                  {SIM_SYNC, SIM_FAULT_LOSE, NACRE_IO},          {SIM_READ, SIM_FAULT_FAIL, NACRE_IO}};
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        uint64_t nth = 1;
+        while (transaction_trial(faults[i].kinds, faults[i].way, faults[i].status, nth))
+            nth += ROUNDS < 60 ? 5 : 1;
+        printf("# kinds %d, way %d: each of %" PRIu64 " calls\n", faults[i].kinds, (int)faults[i].way, nth - 1);
+        CHECK(nth > 3 || faults[i].kinds == SIM_READ);
+    }
+}
+
 /* C27: whatever the budget is, work is done or refused. */
 static void a_small_budget_refuses_and_stays_usable(void) {
     uint64_t refused = 0;
@@ -443,5 +491,6 @@ void fault_test(void) {
     RUN(a_replaced_writer_may_not_commit);
     RUN(a_failed_allocation_is_an_error_and_nothing_more);
     RUN(without_memory_every_call_fails_and_nothing_is_lost);
+    RUN(c08_a_transaction_that_spills_is_whole_or_not_there);
     RUN(a_small_budget_refuses_and_stays_usable);
 }
