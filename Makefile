@@ -29,6 +29,7 @@ WASM_OPT     ?= node_modules/.bin/wasm-opt
 NODE         ?= node_modules/.bin/node
 TSC          ?= node_modules/.bin/tsc
 XXHASH_H     ?= /usr/include/xxhash.h
+LZ4_DIR      ?= build/lz4
 SYMBOLIZER   ?= /usr/lib/llvm-22/bin/llvm-symbolizer
 
 # --- Sources, in the order of core/LEVELS -----------------------------------
@@ -74,6 +75,9 @@ SETUP_native := setup-test
 SETUP_gcc    := setup-test
 SETUP_arm64  := setup-test
 
+# What is not ours, and is compiled in: XXHASH_H and LZ4_DIR say where it comes from.
+VENDOR := $(addprefix $(B)/vendor/,xxhash.h lz4.c lz4.h)
+
 # $(call objects,LANE,SOURCES)
 objects = $(patsubst %.c,$(B)/obj/$1/%.o,$2)
 # $(call link,LANE) begins a recipe line
@@ -81,7 +85,7 @@ link = @echo "link $@"; $(CC_$1) $(LDFLAGS_$1)
 
 # Generated sources lie in $(B)/gen wherever $(B) is, so they have a rule of their own.
 define lane_rules
-$(B)/obj/$1/%.o: %.c Makefile | $(B)/vendor/xxhash.h $$(SETUP_$1)
+$(B)/obj/$1/%.o: %.c Makefile | $(VENDOR) $$(SETUP_$1)
 	@mkdir -p $$(@D)
 	@echo "$1 $$<"
 	@$$(CC_$1) $$(CFLAGS_ALL) $$(CFLAGS_$1) -MMD -MP -c $$< -o $$@
@@ -95,6 +99,9 @@ $(foreach l,$(LANES),$(eval $(call lane_rules,$l)))
 $(B)/vendor/xxhash.h: | setup-compiler
 	@mkdir -p $(@D)
 	@cp $(XXHASH_H) $@
+$(B)/vendor/lz4.%: | setup-compiler
+	@mkdir -p $(@D)
+	@cp $(LZ4_DIR)/$(@F) $@
 
 # --- What is built ----------------------------------------------------------
 
@@ -122,10 +129,10 @@ $(B)/nacre.wasm: $(call objects,wasm,$(CLI_SRC) $(LIB_SRC))
 	$(call link,wasm) $^ -o $@
 
 amalgamation: $(B)/amalgamation/nacre.c ## build/amalgamation/nacre.c and nacre.h: the library as two files
-$(B)/amalgamation/nacre.c: $(LIB_SRC) $(HEADERS) core/amalgamate.awk $(B)/nacre.h $(B)/vendor/xxhash.h
+$(B)/amalgamation/nacre.c: $(LIB_SRC) $(HEADERS) core/amalgamate.awk $(B)/nacre.h $(VENDOR)
 	@mkdir -p $(@D)
 	@cp $(B)/nacre.h $(@D)/nacre.h
-	@awk -v xxhash=$(B)/vendor/xxhash.h -f core/amalgamate.awk $(LIB_SRC) > $@
+	@awk -v vendor=$(B)/vendor -f core/amalgamate.awk $(LIB_SRC) > $@
 	@echo "made $@"
 
 # The reactors: what a C file marks with export_name is exported, nothing else.
@@ -336,7 +343,7 @@ check-abi: | setup-npm ## js/abi.gen.ts is what wasm/abi-gen.mjs makes of wasm/a
 # ----------------------------------------------------------------------------
 
 clean: ## removes build, but for what was installed there
-	@find $(B) -mindepth 1 -maxdepth 1 ! -name venv -exec rm -rf {} +
+	@find $(B) -mindepth 1 -maxdepth 1 ! -name venv ! -name lz4 -exec rm -rf {} +
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "%-20s %s\n", $$1, $$2}' Makefile

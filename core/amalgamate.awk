@@ -1,10 +1,10 @@
-# Prints the library as one C file: awk -v xxhash=PATH -f core/amalgamate.awk SOURCE...
+# Prints the library as one C file: awk -v vendor=FOLDER -f core/amalgamate.awk SOURCE...
 #
 # 1. Sources come in the order given; a local header is put in once, where it is first included.
 #    nacre.h stays an include: it lies beside the result.
 # 2. Feature macros (_GNU_SOURCE and its like) must come before every system header, so all of
 #    them move to the top.
-# 3. xxhash.h is put in whole, with its own warnings off.
+# 3. xxhash.h, lz4.c and its lz4.h are put in whole, once, with their own warnings off.
 # 4. A header's inline function that nobody calls is no mistake here either.
 
 function features(path,   line) {
@@ -19,12 +19,18 @@ function features(path,   line) {
     close(path)
 }
 
-function vendored(path,   line) {
+function vendored(name,   path, line) {
+    path = vendor "/" name
+    if (path in seen) return
+    seen[path] = 1
     print "#if defined(__GNUC__)\n#pragma GCC diagnostic push"
     print "#pragma GCC diagnostic ignored \"-Wconversion\""
     print "#pragma GCC diagnostic ignored \"-Wsign-conversion\""
     print "#pragma GCC diagnostic ignored \"-Wshadow\"\n#endif"
-    while ((getline line < path) > 0) print line
+    while ((getline line < path) > 0) {
+        if (line ~ /^#[ \t]*include[ \t]*"lz4\.h"/) vendored("lz4.h")
+        else print line
+    }
     close(path)
     print "#if defined(__GNUC__)\n#pragma GCC diagnostic pop\n#endif"
 }
@@ -43,8 +49,9 @@ function inline(path,   line, quoted) {
     while ((getline line < path) > 0) {
         if (line ~ FEATURE) continue
         if (line ~ /^[ \t]*#[ \t]*include[ \t]*[<"]xxhash\.h[>"]/) {
-            if (!(xxhash in seen)) vendored(xxhash)
-            seen[xxhash] = 1
+            vendored("xxhash.h")
+        } else if (line ~ /^[ \t]*#[ \t]*include[ \t]*<lz4\.c>/) {
+            vendored("lz4.c")
         } else if (line ~ /^[ \t]*#[ \t]*include[ \t]*"/) {
             split(line, quoted, "\"")
             if (quoted[2] != "nacre.h") inline(local(path, quoted[2]))

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what a bare Debian 12 lacks: tests/setup.sh GROUP...
 #
-#   compiler  clang-22 for native code and WebAssembly, with wasi-libc; xxHash's header
+#   compiler  clang-22 for native code and WebAssembly, with wasi-libc; xxHash's header;
+#             liblz4's source, from the npm package lz4 (nothing of which is run)
 #   npm       Node.js and npm where there are none, then the package's development tools
 #   test      sanitizers, gcc, the ARM64 lane, browsers, wasmtime
 #
@@ -33,6 +34,7 @@ need_compiler() {
     need /usr/include/xxhash.h libxxhash-dev
     need /usr/include/stdio.h libc6-dev
     need objdump binutils
+    lz4_is_there || need_npm
 }
 
 need_npm() {
@@ -83,6 +85,27 @@ install_npm() {
     cp package-lock.json node_modules/.installed-lock.json
 }
 
+# liblz4 1.9.2 (BSD 2-Clause) as the package carries it; build/lz4 outlives `make clean`.
+LZ4_PACKAGE=lz4@0.6.5
+lz4_is_there() {
+    sha256sum --check --status 2> /dev/null <<SUMS
+60dfe19abb1d40cde92b01ceef23e8af95d8015eb54df5c45e7483b92f4f1dbc  build/lz4/lz4.c
+13dee89947a6e2adc051072861a0da1a938ee26d0fdf177777f8aba2a46fd435  build/lz4/lz4.h
+SUMS
+}
+
+install_lz4() {
+    lz4_is_there && return
+    echo "setup: liblz4's source, in build/lz4"
+    rm -rf build/lz4
+    mkdir -p build/lz4
+    package=$(cd build/lz4 && npm pack --silent $LZ4_PACKAGE)
+    tar -xzf "build/lz4/$package" -C build/lz4 --strip-components=4 \
+        package/deps/lz4/lib/lz4.c package/deps/lz4/lib/lz4.h package/deps/lz4/lib/LICENSE
+    rm "build/lz4/$package"
+    lz4_is_there || { echo "setup: $LZ4_PACKAGE does not hold what was expected" >&2; exit 1; }
+}
+
 install_venv() {
     build/venv/bin/python -c 'import wasmtime' 2> /dev/null && return
     echo "setup: wasmtime, in build/venv"
@@ -99,6 +122,7 @@ done
 install_packages
 for group; do
     case $group in
+        compiler) install_lz4 ;;
         npm) install_npm ;;
         test) install_venv ;;
     esac

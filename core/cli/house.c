@@ -103,6 +103,19 @@ static int house_kind(Cli *cli, nacre_schema *schema) {
     return CLI_DONE;
 }
 
+static int house_storage(Cli *cli, nacre_schema *schema) {
+    const char *compression = cli_option(cli, "compression");
+    uint64_t block_size = 0;
+    int code = cli_option_number(cli, "ttl", 1, UINT64_C(8640000000000000), &schema->ttl_ms);
+    if (code == CLI_DONE) code = cli_option_number(cli, "block-size", 4096, 65536, &block_size);
+    if (code != CLI_DONE) return code;
+    schema->block_size = (uint32_t)block_size;
+    if (!compression || strcmp(compression, "none") == 0) return CLI_DONE;
+    schema->compression = NACRE_LZ4;
+    if (strcmp(compression, "lz4") == 0) return CLI_DONE;
+    return cli_fail(cli, CLI_USAGE, "--compression %s: none or lz4", compression);
+}
+
 int cli_create(Cli *cli) {
     nacre_schema schema = {.struct_size = sizeof schema};
     nacre_membrane *membrane = NULL;
@@ -111,6 +124,7 @@ int cli_create(Cli *cli) {
     int code = house_key(cli, &schema);
     if (code == CLI_DONE) code = house_fields(cli, &schema, fields, &names);
     if (code == CLI_DONE) code = house_kind(cli, &schema);
+    if (code == CLI_DONE) code = house_storage(cli, &schema);
     if (code == CLI_DONE) code = cli_open(cli, NACRE_READWRITE);
     if (code == CLI_DONE) {
         nacre_status status = nacre_membrane_open(cli->db, cli->arguments[1], &schema, &membrane);

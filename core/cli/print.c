@@ -205,5 +205,8 @@ void cli_print_schema(const nacre_schema *schema) {
         }
         putchar('}');
     }
+    if (schema->ttl_ms) printf(",\"ttlMs\":%llu", (unsigned long long)schema->ttl_ms);
+    if (schema->block_size) printf(",\"blockSize\":%u", (unsigned)schema->block_size);
+    if (schema->compression == NACRE_LZ4) fputs(",\"compression\":\"lz4\"", stdout);
     putchar('}');
 }

@@ -8,6 +8,9 @@ static const CliOption create_options[] = {
     {"dimensions", "N", "collection: numbers in a vector"},
     {"metric", "M", "collection: l2, cosine or ip"},
     {"field", "NAME:TYPE", "collection, table: a field; may be given again"},
+    {"ttl", "MS", "milliseconds that a row lives when it is put; for ever when absent"},
+    {"block-size", "BYTES", "of a block of rows: 4096, 8192 ... 65536"},
+    {"compression", "NAME", "none (the default) or lz4"},
     {NULL, NULL, NULL},
 };
 static const CliOption scan_options[] = {

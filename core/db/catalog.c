@@ -33,7 +33,10 @@ BlockLayout catalog_layout(const void *self, uint32_t id) {
     const Db *db = self;
     const Membrane *membrane = catalog_by_id(db, id);
     uint32_t size = membrane ? membrane->schema.block_size : 0;
-    return (BlockLayout){size ? size : db->options.block_size};
+    bool compress = membrane && membrane->schema.compression == SCHEMA_LZ4;
+    if (size == 0) size = db->options.block_size;
+    if (compress && membrane->schema.block_size == 0 && size < COMPRESSED_BLOCK) size = COMPRESSED_BLOCK;
+    return (BlockLayout){size, compress};
 }
 
 static void membrane_free(Db *db, Membrane *membrane) {

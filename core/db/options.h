@@ -14,6 +14,7 @@ enum {
     BATCH_SPARE_SHARE = 64,     /* a batch leaves at most this part of the budget to the next one */
     STEP_CREDIT_MIN = 16 << 10, /* bytes of work below which a step is not worth its call */
     SYNC_BYTES = 2 << 20,       /* unsynced bytes of segments after which a write pays a sync */
+    COMPRESSED_BLOCK = 16 << 10, /* bytes of a block that is compressed, where nothing says more */
     COMPACT_ROUNDS = 4,         /* of moving extents down: each frees room for the next */
     TRUNCATE_MIN = 1 << 20,     /* free bytes at the end of the file worth giving back */
     LSN_GAP = 1 << 20,          /* LSNs left out after an unclean end: none is used twice */

@@ -134,8 +134,6 @@ static nacre_status schema_validate_storage(Env *env, const Schema *s, nacre_sta
                         SCHEMA_BLOCK_MIN, SCHEMA_BLOCK_MAX);
     if (s->compression != SCHEMA_PLAIN && s->compression != SCHEMA_LZ4)
         return env_fail(env, code, "schema: compression %d is not known; none and lz4 are", (int)s->compression);
-    /* Not written or read yet by this version. */
-    if (s->compression) return env_fail(env, NACRE_UNSUPPORTED, "schema: compression is not supported by this version");
     return NACRE_OK;
 }
 

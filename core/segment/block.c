@@ -2,6 +2,8 @@
  * its offsets. Knows nothing of files or caches. */
 #include "segment/block.h"
 
+#include "base/compress.h"
+
 void block_reopen(Block *block, const uint8_t *data) {
     *block = (Block){.data = data, .count = get_u16(data + 12), .first_slot = get_u32(data + 20)};
     block->is_long = data[14] == BLOCK_LONG;
@@ -56,11 +58,48 @@ static const char *block_check_rows(const Block *block, uint32_t size) {
     return NULL;
 }
 
-const char *block_open(Block *block, const uint8_t *data, size_t pages_size, uint64_t seed) {
+static const char *block_check_sum(const uint8_t *data, size_t pages_size, uint64_t seed) {
     if (pages_size < BLOCK_HEAD) return "cut short";
-    uint32_t size = get_u32(data + 8), n = get_u16(data + 12);
+    uint32_t size = get_u32(data + 8);
     if (size < BLOCK_HEAD || size > pages_size) return "checksum"; /* a flipped size shows like this */
-    if (get_u64(data) != checksum64(seed, data + 8, size - 8)) return "checksum";
+    return get_u64(data) == checksum64(seed, data + 8, size - 8) ? NULL : "checksum";
+}
+
+static const char *block_open_normal(Block *block, const uint8_t *data, uint32_t size) {
+    uint32_t n = get_u16(data + 12);
+    if (n == 0) return "no rows";
+    uint64_t fixed = BLOCK_HEAD + 2 * (uint64_t)n + 2 * ((uint64_t)n + 1) + get_u16(data + 16);
+    if (get_u16(data + 18) == SUFFIXES_DIFFER) fixed += 2 * ((uint64_t)n + 1);
+    if (fixed > size) return "head";
+    block_reopen(block, data);
+    return block_check_rows(block, size);
+}
+
+size_t block_plain_size(const uint8_t *data, size_t size) {
+    if (size < BLOCK_LZ4_HEAD || data[14] != BLOCK_LZ4) return 0;
+    uint32_t plain = get_u32(data + BLOCK_HEAD);
+    return plain > BLOCK_HEAD && plain <= BLOCK_SIZE_MAX ? plain : 0;
+}
+
+const char *block_unpack(Block *block, const uint8_t *data, size_t pages_size, uint64_t seed, uint8_t *plain) {
+    const char *wrong = block_check_sum(data, pages_size, seed);
+    if (wrong) return wrong;
+    uint32_t size = get_u32(data + 8);
+    size_t plain_size = block_plain_size(data, size);
+    if (!plain_size) return "compressed block";
+    memcpy(plain, data, BLOCK_HEAD);
+    put_u64(plain, 0); /* checked already */
+    put_u32(plain + 8, (uint32_t)plain_size);
+    plain[14] = BLOCK_NORMAL;
+    Span packed = span_of(data + BLOCK_LZ4_HEAD, size - BLOCK_LZ4_HEAD);
+    if (!decompress_lz4(packed, plain + BLOCK_HEAD, plain_size - BLOCK_HEAD)) return "compressed block";
+    return block_open_normal(block, plain, (uint32_t)plain_size);
+}
+
+const char *block_open(Block *block, const uint8_t *data, size_t pages_size, uint64_t seed) {
+    const char *wrong = block_check_sum(data, pages_size, seed);
+    if (wrong) return wrong;
+    uint32_t size = get_u32(data + 8), n = get_u16(data + 12);
     if (n == 0) return "no rows";
     if (data[14] == BLOCK_LONG) {
         if (size < BLOCK_LONG_HEAD || n != 1) return "long row";
@@ -74,12 +113,9 @@ const char *block_open(Block *block, const uint8_t *data, size_t pages_size, uin
         block_reopen(block, data);
         return NULL;
     }
+    if (data[14] == BLOCK_LZ4) return "compressed block"; /* of a size that cannot be */
     if (data[14] != BLOCK_NORMAL) return "block of a later version";
-    uint64_t fixed = BLOCK_HEAD + 2 * (uint64_t)n + 2 * ((uint64_t)n + 1) + get_u16(data + 16);
-    if (get_u16(data + 18) == SUFFIXES_DIFFER) fixed += 2 * ((uint64_t)n + 1);
-    if (fixed > size) return "head";
-    block_reopen(block, data);
-    return block_check_rows(block, size);
+    return block_open_normal(block, data, size);
 }
 
 Span block_suffix(const Block *block, uint32_t row) {

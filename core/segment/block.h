@@ -18,6 +18,10 @@ typedef struct Block {
 /* Looks into bytes that nobody has checked, checksum included. `size`: of the block's
  * pages. NULL: it is right; else what is wrong with it. */
 const char *block_open(Block *block, const uint8_t *data, size_t size, uint64_t seed);
+/* Bytes of the block that is compressed in these; 0: none is. */
+size_t block_plain_size(const uint8_t *data, size_t size);
+/* As block_open, of such a block: `plain` has room for it, and *block borrows from there. */
+const char *block_unpack(Block *block, const uint8_t *data, size_t size, uint64_t seed, uint8_t *plain);
 /* The same for bytes that block_open found right before. */
 void block_reopen(Block *block, const uint8_t *data);
 

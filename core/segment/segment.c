@@ -169,10 +169,12 @@ static nacre_status segment_read_pages(Segment *segment, uint32_t index, uint8_t
                      (uint64_t)segment_page(segment, index) * segment->page_size, into, size);
 }
 
+/* `plain`: room for what block_plain_size says; NULL where that is 0. */
 static nacre_status segment_open_block(const Segment *segment, uint32_t index, const uint8_t *bytes, size_t size,
-                                       Block *block) {
+                                       uint8_t *plain, Block *block) {
     uint32_t page = segment_page(segment, index);
-    const char *wrong = block_open(block, bytes, size, place_seed(segment->id, STREAM_ROWS, page));
+    uint64_t seed = place_seed(segment->id, STREAM_ROWS, page);
+    const char *wrong = plain ? block_unpack(block, bytes, size, seed, plain) : block_open(block, bytes, size, seed);
     if (!wrong) return NACRE_OK;
     return env_fail(segment->io->env, NACRE_CORRUPT, "%s: segment %llu: block %u (page %u): %s",
                     segment->io->data->name, (unsigned long long)segment->id, index, page, wrong);
@@ -205,9 +207,19 @@ nacre_status segment_block(Segment *segment, uint32_t index, Block *block, Cache
     cache->misses++;
     TRY(cache_add(cache, segment->id, PLACE_BLOCK(index), segment_block_size(segment, index), &entry));
     nacre_status status = segment_read_pages(segment, index, entry->data, entry->size);
-    if (status == NACRE_OK) status = segment_open_block(segment, index, entry->data, entry->size, block);
+    size_t plain_size = status == NACRE_OK ? block_plain_size(entry->data, entry->size) : 0;
+    if (plain_size) { /* what is kept is plain */
+        CacheEntry *packed = entry;
+        entry = NULL;
+        status = cache_add(cache, segment->id, PLACE_BLOCK(index), plain_size, &entry);
+        if (status == NACRE_OK)
+            status = segment_open_block(segment, index, packed->data, packed->size, entry->data, block);
+        cache_abandon(cache, packed);
+    } else if (status == NACRE_OK) {
+        status = segment_open_block(segment, index, entry->data, entry->size, NULL, block);
+    }
     if (status != NACRE_OK) {
-        cache_abandon(cache, entry);
+        if (entry) cache_abandon(cache, entry);
         return status;
     }
     cache_publish(cache, entry, &segment->blocks[index]);
@@ -232,8 +244,15 @@ nacre_status segment_block_ahead(Segment *segment, uint32_t index, size_t room, 
         TRY(segment_read_pages(segment, index, ahead->bytes, size));
         *ahead = (BlocksAhead){segment, index, end, ahead->bytes, ahead->capacity};
     }
-    return segment_open_block(segment, index, ahead->bytes + segment_blocks_size(segment, ahead->first, index),
-                              segment_block_size(segment, index), block);
+    size_t at = segment_blocks_size(segment, ahead->first, index), size = segment_block_size(segment, index);
+    size_t all = segment_blocks_size(segment, ahead->first, ahead->end);
+    size_t plain_size = block_plain_size(ahead->bytes + at, size);
+    if (plain_size) { /* it goes behind all of them */
+        void *bytes = ahead->bytes;
+        TRY(env_grow(segment->io->env, &bytes, &ahead->capacity, all + plain_size, 1));
+        ahead->bytes = bytes;
+    }
+    return segment_open_block(segment, index, ahead->bytes + at, size, plain_size ? ahead->bytes + all : NULL, block);
 }
 
 static Span segment_separator(const Segment *segment, uint32_t index) {

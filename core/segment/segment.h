@@ -11,6 +11,7 @@
 /* How rows of a membrane are put into blocks. */
 typedef struct BlockLayout {
     uint32_t size; /* bytes gathered: 4096 ... BLOCK_SIZE_MAX */
+    bool compress; /* blocks and big values */
 } BlockLayout;
 
 /* What every segment of a database shares. */

@@ -10,6 +10,8 @@
  *              | suffix_width u16 (ffff: they differ) | first_slot u32 | BODY | zeros
  *   kind 0  := fp u8[n] | flags u8[n] | value_offset u16[n+1] | key_offset u16[n+1] if they
  *              differ | prefix | suffixes | values          offsets: from the block's start
+ *   kind 2  := plain size u32 | LZ4 of the BODY of a block of kind 0 of that size, which has the
+ *              same head but for checksum, size and kind
  *   kind 1  := flags u8 | 0 u8[3] | key_size u32 | value_size u32 | key | value
  *
  *   value   := nothing if ENTRY_DELETE
@@ -56,6 +58,9 @@
  *    checked without the rest. Its row is alone in its segment: merges take that segment
  *    over as it is (db/maintain.c). Of version 2; before, no blob had pieces.
  *
+ * 10. A block of kind 2 is as large as the LZ4 block format makes it (no frame), and at least
+ *     a page smaller than it would be plain. The plain one has at most BLOCK_SIZE_MAX bytes.
+ *
  * Why whole rows in one page: one read per get is the whole budget (columns apart cost
  * a block each). Why vectors apart: a scan reads nothing else. */
 #ifndef SEGMENT_SEGMENT_FORMAT_H
@@ -78,6 +83,8 @@ enum {
     BLOCK_HEAD = 24,
     BLOCK_NORMAL = 0,
     BLOCK_LONG = 1,
+    BLOCK_LZ4 = 2,
+    BLOCK_LZ4_HEAD = BLOCK_HEAD + 4,
     BLOCK_LONG_HEAD = BLOCK_HEAD + 12,
     SUFFIXES_DIFFER = 0xffff,
     META_HEAD = 24,

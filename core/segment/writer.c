@@ -2,6 +2,7 @@
  * of where rows come from or of when the segment becomes part of the database. */
 #include "segment/writer.h"
 
+#include "base/compress.h"
 #include "segment/filter_blocks.h"
 
 /* ---- streams ---- */
@@ -121,6 +122,23 @@ static nacre_status writer_align(SegmentWriter *w) {
     return NACRE_OK;
 }
 
+/* The block in `scratch` as one of kind 2, in `packed`; 0: it would not be a page smaller. */
+static nacre_status writer_pack(SegmentWriter *w, size_t size, size_t *packed_size) {
+    size_t pages = (size_t)round_up(size, SEGMENT_PAGE) / SEGMENT_PAGE;
+    *packed_size = 0;
+    if (pages < 2) return NACRE_OK;
+    if (!w->packed && !(w->packed = env_alloc(w->io->env, COMPRESS_STATE_SIZE + BLOCK_SIZE_MAX)))
+        return NACRE_RESOURCE_EXHAUSTED;
+    uint8_t *out = w->packed + COMPRESS_STATE_SIZE;
+    memcpy(out, w->scratch, BLOCK_HEAD);
+    out[14] = BLOCK_LZ4;
+    put_u32(out + BLOCK_HEAD, (uint32_t)size);
+    size_t got = compress_lz4(w->packed, span_of(w->scratch + BLOCK_HEAD, size - BLOCK_HEAD), out + BLOCK_LZ4_HEAD,
+                              (pages - 1) * SEGMENT_PAGE - BLOCK_LZ4_HEAD);
+    if (got) *packed_size = BLOCK_LZ4_HEAD + got;
+    return NACRE_OK;
+}
+
 /* Writes the rows gathered so far as one block, and remembers the last key. */
 static nacre_status writer_end_block(SegmentWriter *w) {
     if (w->count == 0) return NACRE_OK;
@@ -132,9 +150,6 @@ static nacre_status writer_end_block(SegmentWriter *w) {
     uint32_t suffixes = w->keys_size - n * prefix;
     uint32_t at = BLOCK_HEAD + 2 * n + 2 * (n + 1) * (differ ? 2u : 1u) + prefix;
     size_t size = at + suffixes + w->values_size, room = (size_t)round_up(size, SEGMENT_PAGE);
-    TRY(writer_align(w));
-    TRY(writer_note_block(w, writer_key(w, 0), room / SEGMENT_PAGE));
-
     TRY(writer_grow(w, &w->scratch, &w->scratch_capacity, room));
     ByteWriter b = {w->scratch, w->scratch + room};
     memset(w->scratch, 0, BLOCK_HEAD);
@@ -155,7 +170,17 @@ static nacre_status writer_end_block(SegmentWriter *w) {
     }
     bw_bytes(&b, span_of(w->values, w->values_size));
     ASSERT(b.at == w->scratch + size);
-    TRY(writer_emit(w, w->scratch, size, room));
+    uint8_t *block = w->scratch;
+    size_t packed_size = 0;
+    if (w->layout.compress) TRY(writer_pack(w, size, &packed_size));
+    if (packed_size) {
+        block = w->packed + COMPRESS_STATE_SIZE;
+        size = packed_size, room = (size_t)round_up(size, SEGMENT_PAGE);
+    } else {
+        TRY(writer_align(w));
+    }
+    TRY(writer_note_block(w, writer_key(w, 0), room / SEGMENT_PAGE));
+    TRY(writer_emit(w, block, size, room));
 
     TRY(writer_grow(w, &w->last_key, &w->last_key_capacity, last.size));
     memcpy(w->last_key, last.data, last.size);
@@ -192,8 +217,8 @@ static nacre_status writer_long_row(SegmentWriter *w, Span key, uint32_t flags, 
 /* A membrane begins: rows of another layout cannot share its blocks. */
 static nacre_status writer_lay_out(SegmentWriter *w, uint32_t membrane) {
     const SegmentIo *io = w->io;
-    BlockLayout layout = io->layout ? io->layout(io->layout_self, membrane) : (BlockLayout){io->block_size};
-    if (layout.size != w->layout.size) TRY(writer_end_block(w));
+    BlockLayout layout = io->layout ? io->layout(io->layout_self, membrane) : (BlockLayout){io->block_size, false};
+    if (layout.size != w->layout.size || layout.compress != w->layout.compress) TRY(writer_end_block(w));
     w->layout = layout;
     return NACRE_OK;
 }
@@ -532,6 +557,7 @@ void segment_writer_clear(SegmentWriter *w) {
     env_free(env, w->sections, sizeof(Section) * w->sections_capacity);
     env_free(env, w->first_key, w->first_key_capacity);
     env_free(env, w->last_key, w->last_key_capacity);
+    if (w->packed) env_free(env, w->packed, COMPRESS_STATE_SIZE + BLOCK_SIZE_MAX);
     env_free(env, w->scratch, w->scratch_capacity);
     env_free(env, w->piece, PIECE_SIZE);
     env_free(env, w->checksums, w->checksums_capacity);

@@ -37,6 +37,7 @@ typedef struct SegmentWriter {
     size_t sections_capacity;
     uint8_t *first_key, *last_key;
     size_t first_key_size, first_key_capacity, last_key_size, last_key_capacity;
+    uint8_t *packed;  /* BLOCK_SIZE_MAX bytes, and what compressing needs; made at first use */
     uint8_t *scratch; /* a vector on its way */
     size_t scratch_capacity;
     /* the value of pieces under way */

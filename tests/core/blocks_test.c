@@ -1,5 +1,5 @@
-/* blocks_test.c - how membranes' rows are put into blocks: every size (C19), for
- * every kind and values of every length, side by side in one database. */
+/* blocks_test.c - how membranes' rows are put into blocks: every size (C19), plain and
+ * compressed (C35), for every kind and values of every length, side by side in one database. */
 #include "lib/check.h"
 #include "lib/sim_disk.h"
 
@@ -10,7 +10,7 @@
 #include <string.h>
 
 static const uint32_t sizes[] = {0, 4096, 8192, 16384, 32768, 65536};
-enum { SIZES = 6, KINDS = 3, MEMBRANES = SIZES * KINDS, ROWS = 70, DIMENSIONS = 3 };
+enum { SIZES = 6, KINDS = 3, PLAIN = SIZES * KINDS, MEMBRANES = 2 * PLAIN, ROWS = 70, DIMENSIONS = 3 };
 
 /* Up to and beyond a quarter of each size of block, and of an extent. */
 static const uint32_t lengths[] = {0, 1, 30, 200, 1000, 1023, 1024, 1025, 2048, 2049, 4097, 8193, 16384, 16385, 70000, 140001};
@@ -43,7 +43,8 @@ static nacre_schema schema_of(int m) {
                                    nacre_schema_collection(NACRE_INTEGER, DIMENSIONS, NACRE_L2, &field, 1),
                                    nacre_schema_table(NACRE_INTEGER, &field, 1)};
     nacre_schema schema = schemas[m % KINDS];
-    schema.block_size = sizes[m / KINDS];
+    schema.block_size = sizes[m % PLAIN / KINDS];
+    schema.compression = m < PLAIN ? NACRE_PLAIN : NACRE_LZ4;
     return schema;
 }
 
@@ -150,10 +151,11 @@ static void c19_each_membrane_has_its_size_of_block(void) {
         CHECK_EQ(nacre_compact(db, NULL), NACRE_OK);
         CHECK_EQ(sound(db), 0);
         for (int m = 0; m < MEMBRANES; m++) {
-            uint32_t size = sizes[m / KINDS] ? sizes[m / KINDS] : defaults[d];
+            uint32_t size = sizes[m % PLAIN / KINDS] ? sizes[m % PLAIN / KINDS] : defaults[d];
+            if (m >= PLAIN && m < PLAIN + KINDS && size < COMPRESSED_BLOCK) size = COMPRESSED_BLOCK;
             uint32_t most = largest_block(db, membrane_at(db, m)->id);
             CHECK(most <= size);
-            CHECK(most > size / 3);
+            CHECK(most > size / 4);
         }
         CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
         db = open_on(disk, 8192); /* what is written stays; a merge lays it out anew */
@@ -167,6 +169,52 @@ static void c19_each_membrane_has_its_size_of_block(void) {
         CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
         sim_disk_free(disk);
     }
+}
+
+/* Texts as such: compressed they take a part of the space, in segments of any company. */
+static uint64_t file_of_texts(nacre_compression compression, uint32_t rows, uint32_t words) {
+    static const char *const vocabulary[] = {"shell", "nacre", "the", "of", "a", "sea", "pearl", "light", "under", "stone",
+                                             "iridescent", "layer", "grows", "slowly", "and", "hard"};
+    SimDisk *disk = sim_disk_new(1);
+    nacre_db *db = open_on(disk, 4096);
+    nacre_schema schema = nacre_schema_kv(NACRE_INTEGER, NACRE_TEXT), plain = schema;
+    schema.compression = compression;
+    nacre_membrane *texts = NULL, *before = NULL, *behind = NULL;
+    CHECK_EQ(nacre_membrane_open(db, "before", &plain, &before), NACRE_OK);
+    CHECK_EQ(nacre_membrane_open(db, "texts", &schema, &texts), NACRE_OK);
+    CHECK_EQ(nacre_membrane_open(db, "behind", &plain, &behind), NACRE_OK);
+    uint64_t state = 1;
+    for (uint32_t i = 0; i < rows; i++) {
+        size_t size = 0;
+        for (uint32_t w = 0; w < words; w++)
+            size += (size_t)sprintf(room + size, "%s ", vocabulary[test_random(&state) % 16]);
+        nacre_value key = nacre_integer(i), value = nacre_text_sized(room, size), little = nacre_text("little");
+        CHECK_EQ(nacre_put(texts, &key, NULL, &value), NACRE_OK);
+        if (i % 50 == 0) CHECK_EQ(nacre_put(i % 100 ? before : behind, &key, NULL, &little), NACRE_OK);
+    }
+    nacre_compact_report report = {0};
+    uint64_t problems = 0;
+    CHECK_EQ(nacre_compact(db, &report), NACRE_OK);
+    CHECK_EQ(nacre_verify(db, true, NULL, NULL, &problems), NACRE_OK);
+    CHECK_EQ(problems, 0);
+    state = 1;
+    for (uint32_t i = 0; i < rows; i++) { /* all of them are what they were */
+        size_t size = 0;
+        nacre_row row;
+        for (uint32_t w = 0; w < words; w++)
+            size += (size_t)sprintf(room + size, "%s ", vocabulary[test_random(&state) % 16]);
+        nacre_value key = nacre_integer(i);
+        if (!CHECK_EQ(nacre_get(texts, NULL, &key, &row), NACRE_OK)) break;
+        if (!CHECK_BYTES(row.fields[0].bytes.data, row.fields[0].bytes.size, room, size)) break;
+    }
+    CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+    sim_disk_free(disk);
+    return report.after;
+}
+
+static void c35_compressed_membranes_take_less_space(void) {
+    CHECK(file_of_texts(NACRE_LZ4, 4000, 40) < file_of_texts(NACRE_PLAIN, 4000, 40) * 6 / 10); /* small rows */
+    CHECK(file_of_texts(NACRE_LZ4, 60, 8000) < file_of_texts(NACRE_PLAIN, 60, 8000) * 6 / 10); /* big values */
 }
 
 static void c19_sizes_that_are_none_are_refused(void) {
@@ -183,6 +231,12 @@ static void c19_sizes_that_are_none_are_refused(void) {
     nacre_schema other = schema_of(3 * KINDS);
     CHECK_EQ(nacre_membrane_open(db, "m06", &other, &membrane), NACRE_SCHEMA_MISMATCH);
     CHECK(strstr(nacre_message(db), "block_size: stored 8192, given 16384") != NULL);
+    other = schema_of(2 * KINDS);
+    other.compression = NACRE_LZ4;
+    CHECK_EQ(nacre_membrane_open(db, "m06", &other, &membrane), NACRE_SCHEMA_MISMATCH);
+    CHECK(strstr(nacre_message(db), "compression: stored none, given lz4") != NULL);
+    other.compression = (nacre_compression)2;
+    CHECK_EQ(nacre_membrane_open(db, "m06", &other, &membrane), NACRE_INVALID_ARGUMENT);
     CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
     sim_disk_free(disk);
 }
@@ -236,6 +290,7 @@ static void c19_a_flipped_bit_in_any_block_is_found(void) {
 
 void blocks_test(void) {
     RUN(c19_each_membrane_has_its_size_of_block);
+    RUN(c35_compressed_membranes_take_less_space);
     RUN(c19_sizes_that_are_none_are_refused);
     RUN(c19_a_flipped_bit_in_any_block_is_found);
 }

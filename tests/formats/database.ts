@@ -105,7 +105,8 @@ function readRows(files: Files, state: { manifest: Manifest; logs: Log[]; superb
       }
     }
   }
-  const living = [...newest.values()].filter((row) => !row.deleted);
+  const now = BigInt(Date.now());
+  const living = [...newest.values()].filter((row) => !row.deleted && (row.expires === 0n || row.expires > now));
   return { newest: living.sort((a, b) => compare(a.key, b.key)), lastLsn: lsn };
 }
 

@@ -16,7 +16,9 @@ export const BUILD = resolve(ROOT, process.env.B ?? "build");
 export const NACRE = join(BUILD, "nacre");
 export const GOLDEN = join(import.meta.dirname, "golden");
 /** The databases that make_golden.c makes. */
-export const NAMES = ["small", "merged", "torn", "cut"] as const;
+export const NAMES = ["small", "merged", "torn", "cut", "kept"] as const;
+/** Those of a version. */
+export const namesOfVersion = (version: string): readonly string[] => (version === "v1" ? NAMES.slice(0, 4) : NAMES);
 const SUFFIXES = ["", "-wal0", "-wal1"] as const;
 
 export async function inFolder(use: (folder: string) => void | Promise<void>): Promise<void> {
@@ -114,7 +116,9 @@ export function dumpOf(state: State): string[] {
     const vector = `"vector":{"dimensions":${schema.dimensions},"metric":"${schema.metric}","element":"f32"},`;
     const rest = schema.kind === "kv" ? `"value":"${schema.valueType}"`
       : `${schema.kind === "collection" ? vector : ""}"fields":{${fields.join()}}`;
-    const head = `{"membrane":${of},"kind":"${schema.kind}","schema":{"key":${namesOf(schema.keyTypes)},${rest}}}`;
+    const kept = (schema.ttlMs ? `,"ttlMs":${schema.ttlMs}` : "") + (schema.blockSize ? `,"blockSize":${schema.blockSize}` : "") +
+      (schema.compression ? `,"compression":"lz4"` : "");
+    const head = `{"membrane":${of},"kind":"${schema.kind}","schema":{"key":${namesOf(schema.keyTypes)},${rest}${kept}}}`;
     return [head, ...(state.rows.get(name) ?? []).map((row) => {
       const parts = row.key.map((part, i) => valueText(part, schema.keyTypes[i]!));
       const members = [`"key":${parts.length === 1 ? parts[0] : `[${parts.join()}]`}`];

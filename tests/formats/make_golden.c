@@ -1,18 +1,22 @@
 /* make_golden.c - makes the golden databases: one file each and its two logs, the same
- * bytes at each run and on each host. It knows nacre.h only.
+ * bytes at each run and on each host. It knows nacre.h only, and files of which the clock
+ * stands still.
  *
- *     make_golden small|merged|torn|cut PATH
+ *     make_golden small|merged|torn|cut|kept PATH
  *
  *   small   every kind of membrane and type of key, big and long things, deletions, a
  *           dropped and a renamed membrane, several segments, a tail in the log
  *   merged  blocks of 16 KiB, no key filters; merges, the last one cut off in its middle
  *   torn    as a power failure leaves it: never closed, the log ends in half a frame
  *   cut     the same, opened again (which cuts the log), written to and closed
+ *   kept    rows that expire, in 2126 and long ago; compressed membranes, and blocks of
+ *           several sizes
  *
  * The stored copies in golden/vN/ are of format version N, and a release never changes
  * them. Before a release, a change of format makes formats.test.ts fail; if it was meant:
  *
  *     make golden         writes golden/v2/ anew; commit it with the change */
+#include "host/vfs_posix.h"
 #include "nacre.h"
 
 #include <math.h>
@@ -328,14 +332,84 @@ static void make_cut(const char *path) {
     close_db(db);
 }
 
+/* ---- kept ---- */
+
+static uint64_t new_year_2026(void *self) {
+    (void)self;
+    return UINT64_C(1767225600000);
+}
+
+static void kept_round(nacre_db *db, uint32_t round) {
+    static const nacre_field fields[] = {{"title", NACRE_TEXT}, {"tags", NACRE_JSON}};
+    static const uint64_t century = UINT64_C(3155760000000);
+    nacre_schema sessions = nacre_schema_kv(NACRE_TEXT, NACRE_JSON), texts = nacre_schema_kv(NACRE_INTEGER, NACRE_TEXT);
+    nacre_schema wide = texts, points = nacre_schema_collection(NACRE_INTEGER, 6, NACRE_L2, fields, 2);
+    sessions.ttl_ms = century;
+    texts.compression = NACRE_LZ4;
+    wide.block_size = 32768;
+    points.block_size = 8192, points.compression = NACRE_LZ4, points.ttl_ms = 1000;
+    nacre_membrane *kv[2] = {membrane(db, "texts", texts), membrane(db, "wide", wide)};
+    nacre_membrane *sessions_kv = membrane(db, "sessions", sessions), *points_all = membrane(db, "points", points);
+    nacre_put_options options = NACRE_PUT_INIT;
+    char room[8192];
+    for (uint32_t i = 0; i < 160; i++) {
+        if (round && i % 3 != round) continue;
+        nacre_value number = nacre_integer(i);
+        int size = 0;
+        for (uint32_t w = 0; w < 3 + i * 5 % 400; w++)
+            size += snprintf(room + size, sizeof room - (size_t)size, "%s %u ", w % 3 ? "grows" : "slowly", (unsigned)(w * i % 50));
+        nacre_value text = nacre_text_sized(room, (size_t)size);
+        if (i % 40 == 7) text = nacre_text_sized(large, 5000 + 700 * i);
+        for (int k = 0; k < 2; k++) MUST(nacre_put(kv[k], &number, NULL, &text));
+        char key_text[32];
+        snprintf(key_text, sizeof key_text, "session %u", (unsigned)i);
+        nacre_value key = nacre_text(key_text), value = value_of(NACRE_JSON, i, round, room);
+        options.ttl_ms = i % 5 == 0 ? 1 : i % 5 == 1 ? NACRE_TTL_NEVER : 0; /* over, for ever, a century */
+        MUST(nacre_put_with(sessions_kv, &key, NULL, &value, &options));
+        float vector[6];
+        nacre_value values[2] = {nacre_text("A title, again and again"), nacre_json("[\"sea\",\"shell\"]")};
+        vector_of(vector, 6, i, round);
+        options.ttl_ms = i % 2 ? century : 0;
+        MUST(nacre_put_with(points_all, &number, vector, values, &options));
+    }
+}
+
+static void *plain_alloc(void *self, size_t size) {
+    (void)self;
+    return malloc(size);
+}
+
+static void plain_free(void *self, void *memory, size_t size) {
+    (void)self, (void)size;
+    free(memory);
+}
+
+static void make_kept(const char *path) {
+    Vfs *files = NULL;
+    must(vfs_posix_create(&(nacre_allocator){NULL, plain_alloc, plain_free}, &files), NULL, __LINE__);
+    Vfs vfs = *files;
+    vfs.now_ms = new_year_2026;
+    vfs.destroy = NULL;
+    nacre_options options = NACRE_OPTIONS_INIT;
+    options.seed = 5;
+    options.vfs = &vfs;
+    nacre_db *db = open_with(path, options);
+    for (uint32_t round = 0; round < 3; round++) {
+        kept_round(db, round);
+        if (round < 2) MUST(nacre_checkpoint(db));
+    }
+    close_db(db);
+    files->destroy(files->self);
+}
+
 int main(int argc, char **argv) {
     static const struct {
         const char *name;
         void (*make)(const char *path);
-    } databases[] = {{"small", make_small}, {"merged", make_merged}, {"torn", make_torn}, {"cut", make_cut}};
+    } databases[] = {{"small", make_small}, {"merged", make_merged}, {"torn", make_torn}, {"cut", make_cut}, {"kept", make_kept}};
     for (size_t i = 0; i < LARGE; i++) large[i] = (char)((i % 1000 ? 'a' : 'A') + i % 26);
-    for (int i = 0; i < 4 && argc == 3; i++)
+    for (int i = 0; i < 5 && argc == 3; i++)
         if (strcmp(databases[i].name, argv[1]) == 0) return databases[i].make(argv[2]), 0;
-    fprintf(stderr, "usage: make_golden small|merged|torn|cut PATH\n");
+    fprintf(stderr, "usage: make_golden small|merged|torn|cut|kept PATH\n");
     return 2;
 }

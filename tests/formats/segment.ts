@@ -2,6 +2,7 @@
 import { Reader, commonPrefix, compare, equal, expect } from "./bytes.ts";
 import { readStream } from "./manifest.ts";
 import type { SegmentRef } from "./manifest.ts";
+import { readLz4 } from "./lz4.ts";
 import type { Row } from "./record.ts";
 import { xxh3 } from "./xxh3.ts";
 
@@ -27,6 +28,7 @@ export interface SegmentFacts {
   blocks: number;
   blockPages: Set<number>; // of 4 KiB, begun
   longRows: number;
+  packedBlocks: number; // compressed
   blobs: number;
   vectors: number;
   filterSize: number;
@@ -97,6 +99,7 @@ interface Entry {
 interface Block {
   firstSlot: number;
   long: boolean;
+  packed: boolean;
   entries: Entry[];
 }
 
@@ -152,13 +155,23 @@ function readBlock(bytes: Uint8Array, seed: bigint, pageSize: number): Block {
     const valueSize = r.u32();
     const entry: Entry = { flags, key: r.take(keySize), value: r.take(valueSize) };
     r.end("block");
-    return { firstSlot, long: true, entries: [entry] };
+    return { firstSlot, long: true, packed: false, entries: [entry] };
+  }
+  if (kind === 2) {
+    const plain = new Uint8Array(r.u32());
+    expect(plain.length > 24 && plain.length <= 65536, "block: size when it is not compressed");
+    expect(Math.ceil(size / pageSize) < Math.ceil(plain.length / pageSize) && bytes.length - size < 4096, "block: compressing saves a page");
+    readLz4(bytes.subarray(r.at, size), plain.subarray(24));
+    const inner = new Reader(plain, 24);
+    const packed = readNormal(inner, count, prefixSize, width);
+    inner.end("block");
+    return { firstSlot, long: false, packed: true, entries: packed };
   }
   const whole = pageSize >= 4096 ? bytes.length === pageSize : bytes.length - size < 4096; // version 1: one page
   expect(kind === 0 && count > 0 && whole, () => `block: kind ${kind}, ${count} rows, ${bytes.length} bytes`);
   const entries = readNormal(r, count, prefixSize, width);
   r.end("block");
-  return { firstSlot, long: false, entries };
+  return { firstSlot, long: false, packed: false, entries };
 }
 
 // ---- the whole ----
@@ -171,7 +184,7 @@ export function readSegment(file: Uint8Array, ref: SegmentRef): { rows: Row[]; f
   expect(xxh3(metaBytes, placeSeed(ref.id, 255, 0)) === ref.metaChecksum, "meta: checksum");
   const meta = readMeta(metaBytes);
   const facts: SegmentFacts = {
-    blocks: meta.firstSlots.length, blockPages: new Set(), longRows: 0, blobs: 0, vectors: 0, filterSize: meta.filter.length, sections: meta.sections,
+    blocks: meta.firstSlots.length, blockPages: new Set(), longRows: 0, packedBlocks: 0, blobs: 0, vectors: 0, filterSize: meta.filter.length, sections: meta.sections,
   };
   checkVectors(vectorStream, ref, meta);
 
@@ -240,7 +253,6 @@ export function readSegment(file: Uint8Array, ref: SegmentRef): { rows: Row[]; f
   meta.firstSlots.forEach((firstSlot, i) => {
     const [from, to] = [meta.pages[i]!, meta.pages[i + 1]!];
     expect(from < to, "meta: pages rise");
-    expect(ref.pageSize >= 4096 || (from * ref.pageSize) % 4096 === 0, "blocks that are not compressed are aligned");
     const block = readBlock(rowStream.subarray(from * ref.pageSize, to * ref.pageSize), placeSeed(ref.id, 0, from), ref.pageSize);
     facts.blockPages.add(Math.ceil(((to - from) * ref.pageSize) / 4096));
     const separator = meta.separators[i]!;
@@ -248,6 +260,8 @@ export function readSegment(file: Uint8Array, ref: SegmentRef): { rows: Row[]; f
     expect(compare(separator, block.entries[0]!.key) <= 0 && (i === 0 || compare(separator, last) > 0), "separator");
     expect(meta.fences[i] === fenceOf(separator, meta.prefix.length), "fence");
     facts.longRows += Number(block.long);
+    facts.packedBlocks += Number(block.packed);
+    expect(block.packed || (from * ref.pageSize) % 4096 === 0, "blocks that are not compressed are aligned");
     block.entries.forEach(take);
   });
   expect(rows.length === ref.rows && rows.filter((row) => row.deleted).length === ref.deletes, "rows and deletes are those of the manifest");
