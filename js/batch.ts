@@ -1,5 +1,6 @@
 import { Collection, CollectionSync } from "./collection.ts";
 import { invalid, NacreError, shown } from "./errors.ts";
+import type { PutOptions } from "./expiry.ts";
 import type { Key } from "./keys.ts";
 import { Kv, KvSync } from "./kv.ts";
 import { SHAPE } from "./membrane.ts";
@@ -94,8 +95,8 @@ export class BatchSync {
     this.#puts = new Puts(session);
   }
 
-  put<V, K extends Key>(membrane: KvSync<V, K>, key: K, value: V): this;
-  put<F, K extends Key>(membrane: CollectionSync<F, K>, record: Parameters<CollectionSync<F, K>["put"]>[0]): this;
+  put<V, K extends Key>(membrane: KvSync<V, K>, key: K, value: V, options?: PutOptions): this;
+  put<F, K extends Key>(membrane: CollectionSync<F, K>, record: Parameters<CollectionSync<F, K>["put"]>[0], options?: PutOptions): this;
   put(membrane: string, ...values: readonly unknown[]): this;
   put(membrane: Target, ...values: readonly unknown[]): this {
     this.#puts.put(membrane, values);
@@ -123,8 +124,8 @@ export class Batch {
     this.#puts = new Puts(session);
   }
 
-  put<V, K extends Key>(membrane: Kv<V, K>, key: K, value: V): this;
-  put<F, K extends Key>(membrane: Collection<F, K>, record: Parameters<Collection<F, K>["put"]>[0]): this;
+  put<V, K extends Key>(membrane: Kv<V, K>, key: K, value: V, options?: PutOptions): this;
+  put<F, K extends Key>(membrane: Collection<F, K>, record: Parameters<Collection<F, K>["put"]>[0], options?: PutOptions): this;
   put(membrane: string, ...values: readonly unknown[]): this;
   put(membrane: Target, ...values: readonly unknown[]): this {
     this.#puts.put(membrane, values);

@@ -1,5 +1,7 @@
 import { LIMIT, RECORD } from "./abi.gen.ts";
 import { checkOptions, invalid, NacreError, shown } from "./errors.ts";
+import { EXPIRY_ROOM, expiryOf, writeExpiry } from "./expiry.ts";
+import type { Expiry, PutOptions } from "./expiry.ts";
 import type { Key } from "./keys.ts";
 import { asynchronous, iterable, map, order } from "./kv.ts";
 import { copyFloats, PageRow, pageRows, SHAPE } from "./membrane.ts";
@@ -85,16 +87,21 @@ class CollectionShape implements Shape {
   }
 
   put(writer: Writer, values: readonly unknown[]): void {
-    if (values.length !== 1) throw invalid(`${this.membrane.name}: put takes a record, or an array of records`);
-    this.putRecords(writer, values[0]);
+    if (values.length !== 1 && values.length !== 2) throw invalid(`${this.membrane.name}: put takes a record, or an array of records, and options`);
+    this.putRecords(writer, values[0], values[1]);
   }
 
-  putRecords(writer: Writer, given: unknown): void {
-    if (Array.isArray(given)) for (const record of given) this.#putRecord(writer, record);
-    else this.#putRecord(writer, given);
+  expiry(options: unknown, verb: string): Expiry {
+    return expiryOf(options, this.membrane.schema.storage, () => `${this.membrane.name}: ${verb}`);
   }
 
-  #putRecord(writer: Writer, given: unknown): void {
+  putRecords(writer: Writer, given: unknown, options: unknown): void {
+    const expiry = this.expiry(options, "put");
+    if (Array.isArray(given)) for (const record of given) this.#putRecord(writer, record, expiry);
+    else this.#putRecord(writer, given, expiry);
+  }
+
+  #putRecord(writer: Writer, given: unknown, expiry: Expiry): void {
     if (typeof given !== "object" || given === null || Array.isArray(given)) {
       throw invalid(`${this.membrane.name}: a record must be an object { key, vector, ... }, not ${shown(given)}`);
     }
@@ -106,7 +113,7 @@ class CollectionShape implements Shape {
     // after it was checked.
     const plain = this.plainFields(rest, this.#what, new Array<PlainField>(this.fields.length).fill(null));
     const floats = plainVector(vector, this.dimensions, this.nonzero, this.#what);
-    this.#write(writer, key, floats, 0, plain as PlainField[], this.#what);
+    this.#write(writer, key, floats, 0, plain as PlainField[], expiry, this.#what);
   }
 
   /** Checks the named fields and puts them into `into` by index. */
@@ -124,8 +131,9 @@ class CollectionShape implements Shape {
     return invalid(`${what}: unknown field ${JSON.stringify(name)}${known === "" ? " (there are none)" : ` (there are ${known})`}`);
   }
 
-  putColumns(writer: Writer, given: unknown): void {
+  putColumns(writer: Writer, given: unknown, options: unknown): void {
     const what = `${this.membrane.name}: putMany`;
+    const expiry = this.expiry(options, "putMany");
     if (typeof given !== "object" || given === null || Symbol.iterator in given) {
       throw invalid(`${what} takes { keys, vectors, fields }, not ${shown(given)}; put takes an array of records`);
     }
@@ -143,7 +151,7 @@ class CollectionShape implements Shape {
       const plain = columns.map((column, i) =>
         column === undefined ? null : plainField(this.fields[i] as Field, column[row], this.#what));
       checkVector(vectors, row * dimensions, (row + 1) * dimensions, this.nonzero, this.#what);
-      this.#write(writer, all[row], vectors, row * dimensions, plain, this.#what);
+      this.#write(writer, all[row], vectors, row * dimensions, plain, expiry, this.#what);
     }
   }
 
@@ -164,22 +172,24 @@ class CollectionShape implements Shape {
     return columns;
   }
 
-  #write(writer: Writer, key: unknown, vectors: Float32Array, from: number, plain: readonly PlainField[], what: () => string): void {
+  #write(writer: Writer, key: unknown, vectors: Float32Array, from: number, plain: readonly PlainField[],
+         expiry: Expiry, what: () => string): void {
     const { keys, id } = this.membrane;
     const vectorSize = 4 * this.dimensions;
-    let room = keys.room(key) + 4 + vectorSize;
+    let room = keys.room(key) + EXPIRY_ROOM + 4 + vectorSize;
     for (const value of plain) room += plainFieldRoom(value, what);
     const start = writer.recordBegin(room, id);
     const { bytes } = writer;
     const keyEnd = keys.encode(key, bytes, writer.at);
-    writeU32(vectorSize, bytes, keyEnd);
-    bytes.set(new Uint8Array(vectors.buffer, vectors.byteOffset + 4 * from, vectorSize), keyEnd + 4);
-    let at = keyEnd + 4 + vectorSize;
+    let at = writeExpiry(expiry, bytes, keyEnd);
+    writeU32(vectorSize, bytes, at);
+    bytes.set(new Uint8Array(vectors.buffer, vectors.byteOffset + 4 * from, vectorSize), at + 4);
+    at += 4 + vectorSize;
     for (let i = 0; i < plain.length; i++) {
       at = writeField(FIELD_TYPES[(this.fields[i] as Field).type], plain[i] as PlainField, bytes, at, what);
     }
     if (at - keyEnd > LIMIT.VALUE_SIZE) throw invalid(`${what()}: a record of ${at - keyEnd} bytes, at most ${LIMIT.VALUE_SIZE} are allowed`);
-    writer.recordEnd(start, keyEnd, at, RECORD.VECTOR);
+    writer.recordEnd(start, keyEnd, at, expiry === 0 ? RECORD.VECTOR : RECORD.VECTOR | RECORD.EXPIRES);
   }
 
   /** Which fields, by index, and whether the vector is wanted. */
@@ -229,26 +239,26 @@ export class CollectionSync<F = Record<string, unknown>, K extends Key = Key> im
   }
 
   /** Inserts or replaces whole records; an array of them is one batch. */
-  put(record: RecordIn<F, K> | readonly RecordIn<F, K>[]): void {
-    this.#session.commit(this.#membrane, (writer) => this.#shape.putRecords(writer, record));
+  put(record: RecordIn<F, K> | readonly RecordIn<F, K>[], options?: PutOptions): void {
+    this.#session.commit(this.#membrane, (writer) => this.#shape.putRecords(writer, record, options));
   }
 
   /** Records by columns, as one batch. */
-  putMany(columns: Columns<F, K>): void {
-    this.#session.commit(this.#membrane, (writer) => this.#shape.putColumns(writer, columns));
+  putMany(columns: Columns<F, K>, options?: PutOptions): void {
+    this.#session.commit(this.#membrane, (writer) => this.#shape.putColumns(writer, columns, options));
   }
 
   /** Changes only the fields that are named, and the vector if it is; false when there is no such record. */
-  update(key: K, changes: FieldsIn<F> & { readonly vector?: Float32Array | readonly number[] }): boolean {
+  update(key: K, changes: FieldsIn<F> & { readonly vector?: Float32Array | readonly number[] }, options?: PutOptions): boolean {
     this.#session.writing(this.#membrane);
-    const write = this.updating(key, changes);
+    const write = this.updating(key, changes, options);
     if (write === undefined) return false;
     this.#session.commit(this.#membrane, write);
     return true;
   }
 
   /** @internal What writes the changed record; undefined: there is none. */
-  updating(key: unknown, given: unknown): ((writer: Writer) => void) | undefined {
+  updating(key: unknown, given: unknown, options: unknown): ((writer: Writer) => void) | undefined {
     const membrane = this.#membrane, shape = this.#shape, session = this.#session;
     const what = (): string => `${membrane.name}: update ${shown(key)}`;
     if (typeof given !== "object" || given === null || Array.isArray(given)) {
@@ -258,18 +268,20 @@ export class CollectionSync<F = Record<string, unknown>, K extends Key = Key> im
     const named = Object.fromEntries(Object.entries(rest).filter(([name, value]) => value !== undefined || !shape.fields.some((f) => f.name === name)));
     const plain = shape.plainFields<Kept | undefined>(named, what, new Array<undefined>(shape.fields.length).fill(undefined));
     const floats = vector === undefined ? undefined : plainVector(vector, shape.dimensions, shape.nonzero, what);
+    const { ttlMs } = checkOptions(options, what(), ["ttlMs"]);
+    const anew = ttlMs === undefined ? undefined : expiryOf(options, membrane.schema.storage, what);
     const keyBytes = membrane.keys.encoded(key).slice();
     const { engine } = session.reading(membrane);
     const { heap } = engine;
     if (!engine.get(membrane.pointer, session.snapshot, membrane.putKey(session, key))) return undefined;
-    const row = engine.answerCopy();
+    const row = engine.answerCopy(), expiry = anew ?? engine.answerExpires;
     const spans = fieldSpans(row, shape.fields.length);
     const parts: (PlainField | Kept)[] = plain.map((value, i) =>
       value === undefined ? { bytes: row.subarray(spans[i], spans[i + 1]) } : value);
     const vectorBytes = floats === undefined
       ? heap.copy(engine.answerVector, engine.answerVectorSize)
       : new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength).slice();
-    return (writer) => writeUpdated(writer, membrane, keyBytes, vectorBytes, parts, what);
+    return (writer) => writeUpdated(writer, membrane, keyBytes, vectorBytes, parts, expiry, what);
   }
 
   get(key: K): RecordOut<F, K> | undefined {
@@ -416,16 +428,17 @@ function fieldSpans(row: Uint8Array, count: number): number[] {
 }
 
 function writeUpdated(writer: Writer, { schema, id }: Membrane, key: Uint8Array, vector: Uint8Array,
-                      parts: readonly (PlainField | Kept)[], what: () => string): void {
-  let room = key.length + 4 + vector.length;
+                      parts: readonly (PlainField | Kept)[], expiry: Expiry, what: () => string): void {
+  let room = key.length + EXPIRY_ROOM + 4 + vector.length;
   for (const part of parts) room += isKept(part) ? part.bytes.length : plainFieldRoom(part, what);
   const start = writer.recordBegin(room, id);
   const { bytes } = writer;
   bytes.set(key, writer.at);
   const keyEnd = writer.at + key.length;
-  writeU32(vector.length, bytes, keyEnd);
-  bytes.set(vector, keyEnd + 4);
-  let at = keyEnd + 4 + vector.length;
+  let at = writeExpiry(expiry, bytes, keyEnd);
+  writeU32(vector.length, bytes, at);
+  bytes.set(vector, at + 4);
+  at += 4 + vector.length;
   parts.forEach((part, i) => {
     if (isKept(part)) {
       bytes.set(part.bytes, at);
@@ -434,7 +447,7 @@ function writeUpdated(writer: Writer, { schema, id }: Membrane, key: Uint8Array,
       at = writeField(FIELD_TYPES[(schema.fields[i] as Field).type], part, bytes, at, what);
     }
   });
-  writer.recordEnd(start, keyEnd, at, RECORD.VECTOR);
+  writer.recordEnd(start, keyEnd, at, expiry === 0 ? RECORD.VECTOR : RECORD.VECTOR | RECORD.EXPIRES);
 }
 
 function isKept(part: PlainField | Kept): part is Kept {
@@ -469,19 +482,19 @@ export class Collection<F = Record<string, unknown>, K extends Key = Key> implem
   }
 
   /** Inserts or replaces whole records; an array of them is one batch. */
-  async put(record: RecordIn<F, K> | readonly RecordIn<F, K>[]): Promise<void> {
-    return this.#session.enqueue(this.#membrane, undefined, (writer) => this.#shape.putRecords(writer, record));
+  async put(record: RecordIn<F, K> | readonly RecordIn<F, K>[], options?: PutOptions): Promise<void> {
+    return this.#session.enqueue(this.#membrane, undefined, (writer) => this.#shape.putRecords(writer, record, options));
   }
 
   /** Records by columns, as one batch. */
-  async putMany(columns: Columns<F, K>): Promise<void> {
-    return this.#session.enqueue(this.#membrane, undefined, (writer) => this.#shape.putColumns(writer, columns));
+  async putMany(columns: Columns<F, K>, options?: PutOptions): Promise<void> {
+    return this.#session.enqueue(this.#membrane, undefined, (writer) => this.#shape.putColumns(writer, columns, options));
   }
 
   /** Changes only the fields that are named, and the vector if it is; false when there is no such record. */
-  async update(key: K, changes: FieldsIn<F> & { readonly vector?: Float32Array | readonly number[] }): Promise<boolean> {
+  async update(key: K, changes: FieldsIn<F> & { readonly vector?: Float32Array | readonly number[] }, options?: PutOptions): Promise<boolean> {
     this.#session.writing(this.#membrane);
-    const write = this.#sync.updating(key, changes);
+    const write = this.#sync.updating(key, changes, options);
     if (write === undefined) return false;
     return this.#session.enqueue(this.#membrane, true, write);
   }

@@ -216,6 +216,11 @@ export class Engine {
     return this.#word(ANSWER.VECTOR_SIZE);
   }
 
+  /** When the row that `get` has found ends: milliseconds since 1970; 0 never. */
+  get answerExpires(): number {
+    return this.#number(ANSWER.NUMBER);
+  }
+
   get answerCount(): number {
     return this.#word(ANSWER.COUNT);
   }

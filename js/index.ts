@@ -15,6 +15,7 @@ export { Kv, KvSync } from "./kv.ts";
 export { open, openSync } from "./open.ts";
 export type { Mode, OpenOptions } from "./open.ts";
 export type { CompactReport, MembraneInfo, Problem, Stats, VerifyReport } from "./report.ts";
+export type { PutOptions } from "./expiry.ts";
 export type { CollectionSchema, Compression, FieldType, KvSchema, Metric, StorageSchema, ValueType, VectorSchema } from "./schema.ts";
 export { Snapshot, SnapshotSync } from "./snapshot.ts";
 export type { Durability } from "./store.ts";

@@ -1,5 +1,8 @@
 
+import { RECORD } from "./abi.gen.ts";
 import { invalid, shown } from "./errors.ts";
+import { EXPIRY_ROOM, expiryOf, writeExpiry } from "./expiry.ts";
+import type { Expiry, PutOptions } from "./expiry.ts";
 import type { Bounds, Key, KeyRange, Range } from "./keys.ts";
 import { PageRow, pageRows, SHAPE } from "./membrane.ts";
 import type { Membrane, Shape, Shaped } from "./membrane.ts";
@@ -24,27 +27,34 @@ class KvShape implements Shape {
   }
 
   put(writer: Writer, values: readonly unknown[]): void {
-    if (values.length !== 2) throw invalid(`${this.membrane.name}: put takes a key and a value`);
-    this.putRow(writer, values[0], values[1]);
+    if (values.length !== 2 && values.length !== 3) throw invalid(`${this.membrane.name}: put takes a key, a value, and options`);
+    this.putRow(writer, values[0], values[1], values[2]);
   }
 
-  putRow(writer: Writer, key: unknown, value: unknown): void {
+  putRow(writer: Writer, key: unknown, value: unknown, options: unknown): void {
+    this.#key = key;
+    this.#write(writer, key, value, expiryOf(options, this.membrane.schema.storage, this.#what));
+  }
+
+  #write(writer: Writer, key: unknown, value: unknown, expiry: Expiry): void {
     const { keys, schema, id } = this.membrane;
     this.#key = key;
     const plain = plainValue(schema.value, value, this.#what);
     this.#key = key; // the value may have run the caller's code
-    const start = writer.recordBegin(keys.room(key) + plainRoom(plain, this.#what), id);
+    const start = writer.recordBegin(keys.room(key) + EXPIRY_ROOM + plainRoom(plain, this.#what), id);
     const { bytes } = writer;
     const keyEnd = keys.encode(key, bytes, writer.at);
-    writer.recordEnd(start, keyEnd, writePlain(plain, bytes, keyEnd, this.#what), 0);
+    const at = writeExpiry(expiry, bytes, keyEnd);
+    writer.recordEnd(start, keyEnd, writePlain(plain, bytes, at, this.#what), expiry === 0 ? 0 : RECORD.EXPIRES);
   }
 
-  putRows(writer: Writer, rows: unknown): void {
+  putRows(writer: Writer, rows: unknown, options: unknown): void {
+    const expiry = expiryOf(options, this.membrane.schema.storage, () => `${this.membrane.name}: putMany`);
     for (const pair of iterable(rows, `${this.membrane.name}: putMany takes an iterable of [key, value] pairs`)) {
       if (!Array.isArray(pair) || pair.length !== 2) {
         throw invalid(`${this.membrane.name}: putMany takes [key, value] pairs, not ${shown(pair)}`);
       }
-      this.putRow(writer, pair[0], pair[1]);
+      this.#write(writer, pair[0], pair[1], expiry);
     }
   }
 }
@@ -92,13 +102,13 @@ export class KvSync<V = any, K extends Key = Key> implements Shaped {
     return this.#membrane.name;
   }
 
-  put(key: K, value: V): void {
-    this.#session.commit(this.#membrane, (writer) => this.#shape.putRow(writer, key, value));
+  put(key: K, value: V, options?: PutOptions): void {
+    this.#session.commit(this.#membrane, (writer) => this.#shape.putRow(writer, key, value, options));
   }
 
   /** Any iterable of pairs, as one atomic batch. */
-  putMany(rows: Iterable<readonly [K, V]>): void {
-    this.#session.commit(this.#membrane, (writer) => this.#shape.putRows(writer, rows));
+  putMany(rows: Iterable<readonly [K, V]>, options?: PutOptions): void {
+    this.#session.commit(this.#membrane, (writer) => this.#shape.putRows(writer, rows, options));
   }
 
   /** undefined when absent. */
@@ -239,13 +249,13 @@ export class Kv<V = any, K extends Key = Key> implements Shaped {
     return this.#membrane.name;
   }
 
-  async put(key: K, value: V): Promise<void> {
-    return this.#session.enqueue(this.#membrane, undefined, (writer) => this.#shape.putRow(writer, key, value));
+  async put(key: K, value: V, options?: PutOptions): Promise<void> {
+    return this.#session.enqueue(this.#membrane, undefined, (writer) => this.#shape.putRow(writer, key, value, options));
   }
 
   /** Any iterable of pairs, as one atomic batch. */
-  async putMany(rows: Iterable<readonly [K, V]>): Promise<void> {
-    return this.#session.enqueue(this.#membrane, undefined, (writer) => this.#shape.putRows(writer, rows));
+  async putMany(rows: Iterable<readonly [K, V]>, options?: PutOptions): Promise<void> {
+    return this.#session.enqueue(this.#membrane, undefined, (writer) => this.#shape.putRows(writer, rows, options));
   }
 
   /** undefined when absent. */

@@ -92,7 +92,8 @@ ABI(abi_sync) uint32_t abi_sync(AbiHost *host);
 ABI(abi_flush) uint32_t abi_flush(AbiHost *host);
 ABI(abi_sequence) double abi_sequence(AbiHost *host);
 
-/* `snapshot` is 0 for the newest state, here and below. DATA the value, VECTOR. */
+/* `snapshot` is 0 for the newest state, here and below. DATA the value, VECTOR; NUMBER when
+ * it expires, in milliseconds since 1970, 0 never. */
 ABI(abi_get) uint32_t abi_get(AbiHost *host, uint32_t membrane, uint32_t snapshot, uint32_t key_size);
 ABI(abi_has) uint32_t abi_has(AbiHost *host, uint32_t membrane, uint32_t snapshot, uint32_t key_size);
 /* `keys` are `count` times: size u32 | key | zeros up to a multiple of 4. DATA a page of

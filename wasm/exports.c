@@ -318,6 +318,7 @@ uint32_t abi_get(AbiHost *host, uint32_t membrane, uint32_t snapshot, uint32_t k
     answer_data(host, row.value);
     host->answer.vector = address(row.vector.data);
     host->answer.vector_size = (uint32_t)row.vector.size;
+    host->answer.number = (double)row.expires;
     return NACRE_OK;
 }
 

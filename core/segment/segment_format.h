@@ -58,7 +58,7 @@
  *    checked without the rest. Its row is alone in its segment: merges take that segment
  *    over as it is (db/maintain.c). Of version 2; before, no blob had pieces.
  *
- * 10. A block of kind 2 is as large as the LZ4 block format makes it (no frame), and at least
+ * 11. A block of kind 2 is as large as the LZ4 block format makes it (no frame), and at least
  *     a page smaller than it would be plain. The plain one has at most BLOCK_SIZE_MAX bytes.
  *
  * Why whole rows in one page: one read per get is the whole budget (columns apart cost
