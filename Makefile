@@ -200,7 +200,7 @@ setup-test:
 
 # --- Tests ------------------------------------------------------------------
 
-.PHONY: test test-js test-browser test-all-js mutants crash-long checks lanes test-programs FORCE
+.PHONY: test test-js test-browser test-all-js mutants crash-long memory-long keys-long checks lanes test-programs FORCE
 
 # FILTER=text runs the tests whose name contains it; TEST_SEED=n changes the seed.
 TEST_ARGS = $(if $(TEST_SEED),--seed $(TEST_SEED)) $(FILTER)
@@ -266,13 +266,16 @@ test-wasmtime: $(call programs,wasm) | setup-test ## C tests as WebAssembly in w
 	$(call run_wasm,wasm,build/venv/bin/python tests/lib/wasmtime-run.py,wasmtime)
 
 # What the format tests run besides the command: make_golden natively and as WebAssembly.
-FORMAT_TOOLS := $(addprefix $(B)/formats/,make_golden make_golden.wasm xxh3_vectors)
+FORMAT_TOOLS := $(addprefix $(B)/formats/,make_golden make_golden.wasm xxh3_vectors key_vectors)
 $(B)/formats/make_golden: $(call objects,release,tests/formats/make_golden.c) $(B)/libnacre.a
 	@mkdir -p $(@D)
 	$(call link,release) $^ -lm -o $@
 $(B)/formats/make_golden.wasm: $(call objects,wasm,tests/formats/make_golden.c $(LIB_SRC))
 	@mkdir -p $(@D)
 	$(call link,wasm) $^ -o $@
+$(B)/formats/key_vectors: $(call objects,release,tests/formats/key_vectors.c) $(B)/libnacre.a
+	@mkdir -p $(@D)
+	$(call link,release) $^ -lm -o $@
 $(B)/formats/xxh3_vectors: $(call objects,release,tests/formats/xxh3_vectors.c)
 	@mkdir -p $(@D)
 	$(call link,release) $^ -o $@
@@ -300,6 +303,17 @@ test-all-js: all js $(FORMAT_TOOLS) $(READER_TOOL)
 crash-long: $(B)/gcc/crash-tests ## ten million crash states, every fault, every bit
 	@d=$$(mktemp -d); CRASH_STATES=$(or $(CRASH_STATES),10000000) $< --dir $$d $(TEST_ARGS); \
 	    status=$$?; rm -rf $$d; exit $$status
+
+# MEMORY_MIB and DATA_MIB are others' sizes.
+memory-long: $(B)/gcc/core-tests $(B)/wasm/core-tests.wasm | setup-npm ## 1 GiB of data in a budget of 64 MiB, natively and as WebAssembly
+	@export NACRE_MEMORY_MIB=$(or $(MEMORY_MIB),64) NACRE_DATA_MIB=$(or $(DATA_MIB),1024); \
+	    d=$$(mktemp -d); $< --dir $$d a12_; status=$$?; rm -rf $$d; \
+	    $(NODE) --no-warnings tests/lib/wasm-run.mjs $(B)/wasm/core-tests.wasm --dir /tmp a12_ && exit $$status
+
+# KEYS is another number, TEST_SEED=n takes other ones.
+keys-long: $(B)/gcc/core-tests $(B)/formats/key_vectors | setup-npm ## ten million pairs of keys, in C and in TypeScript
+	@export NACRE_KEYS=$(or $(KEYS),10000000) $(if $(TEST_SEED),NACRE_SEED=$(TEST_SEED)); \
+	    $< $(if $(TEST_SEED),--seed $(TEST_SEED)) order_of_bytes && $(NODE) --test --no-warnings tests/formats/keys.test.ts
 
 mutants: | setup ## breaks the code on purpose and expects the tests to notice
 	@tests/mutants.sh

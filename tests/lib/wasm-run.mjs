@@ -11,6 +11,7 @@ try {
   const wasi = new WASI({
     version: "preview1",
     args: [file, ...args],
+    env: Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith("NACRE_") || name === "CRASH_STATES")),
     preopens: { "/tmp": directory },
     returnOnExit: true,
   });
