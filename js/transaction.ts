@@ -2,6 +2,7 @@ import { Batch, BatchSync } from "./batch.ts";
 import { Collection, CollectionSync } from "./collection.ts";
 import { Cutoff, longCall } from "./cutoff.ts";
 import type { LongCall } from "./cutoff.ts";
+import type { Engine } from "./engine.ts";
 import { checkOptions, invalid, NacreError, shown } from "./errors.ts";
 import type { Key } from "./keys.ts";
 import { Kv, KvSync } from "./kv.ts";
@@ -20,6 +21,7 @@ export interface TransactionSyncOptions {
 /** `signal` and `timeoutMs` hold for the wait, the body and its repetitions: what is open then is rolled back. */
 export interface TransactionOptions extends TransactionSyncOptions, LongCall {}
 
+const ENDED = "the transaction has ended";
 const GROUP = 64 * 1024; // bytes of records that go to the engine together
 
 /**
@@ -51,6 +53,12 @@ class Work {
     this.#group = store.writers.take();
   }
 
+  /** For calls about it: never after its end, when its address is another's. */
+  get #engine(): Engine {
+    if (!this.#open) throw new NacreError("CLOSED", `${this.store.name}: ${ENDED}`);
+    return this.store.engine;
+  }
+
   /** Takes one batch of records. */
   add(batch: Writer): void {
     if (this.#group.at + batch.at > GROUP) this.send();
@@ -70,14 +78,14 @@ class Work {
   }
 
   #write(records: Writer, start: number, end: number, count: number): void {
-    this.store.engine.transactionWrite(this.#pointer, records.bytes, start, end, count);
+    this.#engine.transactionWrite(this.#pointer, records.bytes, start, end, count);
   }
 
   /** Gives the engine what has gathered. */
   send(): void {
     if (this.#refusal !== undefined) throw this.#refusal.error;
     const group = this.#group;
-    if (group.at === 0) return;
+    if (group.at === 0) return void this.#engine;
     try {
       this.#write(group, 0, group.at, group.count);
     } catch (error) {
@@ -90,13 +98,13 @@ class Work {
 
   savepoint(): number {
     this.send();
-    return this.store.engine.transactionSavepoint(this.#pointer);
+    return this.#engine.transactionSavepoint(this.#pointer);
   }
 
   /** Keeps what was written since. */
   release(savepoint: number): void {
     this.send();
-    this.store.engine.transactionRelease(this.#pointer, savepoint);
+    this.#engine.transactionRelease(this.#pointer, savepoint);
   }
 
   /** Undoes what was written since. */
@@ -105,8 +113,8 @@ class Work {
     this.#group.clear();
     this.#refusal = undefined; // before the savepoint there was none: it has sent the group
     try {
-      this.store.engine.transactionRollbackTo(this.#pointer, savepoint);
-      this.store.engine.transactionRelease(this.#pointer, savepoint);
+      this.#engine.transactionRollbackTo(this.#pointer, savepoint);
+      this.#engine.transactionRelease(this.#pointer, savepoint);
     } catch (error) {
       this.#refusal = { error };
     }
@@ -115,16 +123,17 @@ class Work {
   /** Removes the rows of a range that match a filter; gives their number. */
   clear(membrane: Membrane, low: Uint8Array, high: Uint8Array, filter: Uint8Array): number {
     this.send();
-    return this.store.engine.transactionClear(this.#pointer, membrane.pointer, low, high, filter);
+    return this.#engine.transactionClear(this.#pointer, membrane.pointer, low, high, filter);
   }
 
   /** Gives the refusal when it is a CONFLICT; throws any other. It has ended in any case but for a throw of `send`. */
   commit(): NacreError | undefined {
     this.store.apply(); // plain writes before this one: it may be that they are in its way
     this.send();
+    const engine = this.#engine;
     this.#open = false;
     try {
-      this.store.engine.transactionCommit(this.#pointer);
+      engine.transactionCommit(this.#pointer);
     } catch (error) {
       if (error instanceof NacreError && error.code === "CONFLICT") return error;
       throw error;
@@ -161,7 +170,7 @@ class TransactionSession extends Session {
   #kept = false;
 
   constructor(work: Work, parent: Session, savepoint?: number) {
-    super(work.store, false, "the transaction has ended", parent, work.view);
+    super(work.store, false, ENDED, parent, work.view);
     this.#work = work;
     this.#savepoint = savepoint;
     this.#outer = parent instanceof TransactionSession ? parent : undefined;
@@ -205,9 +214,7 @@ class TransactionSession extends Session {
     if (this.#savepoint === undefined) {
       const conflict = this.#work.commit();
       if (conflict !== undefined) return conflict;
-      for (const membrane of this.#made) membrane.maker = undefined;
     } else {
-      this.check();
       this.#work.release(this.#savepoint);
       if (this.#outer !== undefined) this.#outer.#made.push(...this.#made);
     }
@@ -257,11 +264,6 @@ class TransactionSession extends Session {
   async idle(): Promise<void> {
     while (this.#inner !== undefined) await this.#inner;
   }
-
-  /** As `idle` for those that cannot wait. */
-  checkIdle(): void {
-    if (this.#inner !== undefined) throw new NacreError("MISUSE", `${this.store.name}: a nested transaction is still open`);
-  }
 }
 
 type Body<T> = (tx: Transaction) => Promise<T> | T;
@@ -287,7 +289,6 @@ export async function transact<T>(session: Session, body: Body<T>, options: unkn
   const cutoff = new Cutoff(limits, `${name}: transaction`);
   const stay = session.atClose(() => cutoff.cut(new NacreError("CLOSED", `${name}: closed, and the transaction is rolled back`)));
   try {
-    cutoff.check();
     if (!turns.take()) await turns.wait(cutoff);
     try {
       return await attempts(session, body, retries, cutoff);
@@ -307,7 +308,6 @@ async function attempts<T>(session: Session, body: Body<T>, retries: number, cut
     const deaf = cutoff.listen(() => own.rollback());
     try {
       const value = await cutoff.race(run(own, body));
-      cutoff.check();
       const conflict = own.keep();
       if (conflict === undefined) return value;
       if (left === 0) throw conflict;
@@ -352,7 +352,6 @@ export function transactSync<T>(session: Session, body: BodySync<T>, options: un
       const stay = session.atClose(() => own.rollback());
       try {
         const value = runSync(own, body);
-        own.check();
         const conflict = own.keep();
         if (conflict === undefined) return value;
         if (left === 0) throw conflict;
@@ -373,7 +372,6 @@ function runSync<T>(session: TransactionSession, body: BodySync<T>): T {
     Promise.resolve(value).catch(() => {}); // it ends in CLOSED, and this tells why
     throw invalid("transaction: the body of a synchronous transaction must not be async");
   }
-  session.checkIdle();
   return value as T;
 }
 

@@ -369,6 +369,11 @@ for (const face of faces) {
       });
       assert.deepEqual(await names(), ["inner", "s"]);
       assert.equal(await kv.get("kept"), 1);
+      await assert.rejects(async () => transact(db, function* (tx) {
+        yield transact(tx, (inner) => make(inner, function* () {}));
+        throw new Error("outer");
+      }), /outer/);
+      assert.deepEqual(await names(), ["inner", "s"]);
       await transact(db, (tx) => make(tx, function* () {}));
       assert.deepEqual(await names(), ["inner", "new", "s", "vectors"]);
       assert.equal(await (await db.kv("new")).get("a"), 1);
@@ -388,6 +393,16 @@ for (const face of faces) {
         assert.equal(await kv.count(), 0);
       }
       await db.kv("gone");
+      await refuses("NOT_FOUND", () => transact(db, function* (tx) {
+        const gone = yield tx.kv("gone"), s = yield tx.kv("s");
+        yield s.put("a", 1);
+        yield gone.put("a", 1); // answered, and refused later: nobody may take it for kept
+        yield db.drop("gone");
+        assert.equal((yield* caught(() => s.get("a"))).code, "NOT_FOUND");
+        assert.equal((yield* caught(() => s.count())).code, "NOT_FOUND");
+      }));
+      assert.equal(await kv.count(), 0);
+      await db.kv("gone");
       await transact(db, function* (tx) {
         const s = yield tx.kv("s");
         yield s.put("a", 1);
@@ -396,6 +411,17 @@ for (const face of faces) {
           yield db.drop("gone");
           yield s.put("b", 1);
         }))).code, "NOT_FOUND");
+        yield s.put("c", 1);
+      });
+      assert.deepEqual(await all(kv.keys()), ["a", "c"]);
+      await db.kv("gone");
+      await transact(db, function* (tx) {
+        const s = yield tx.kv("s"), batch = tx.batch();
+        for (let i = 0; i < 3000; i++) batch.put(s, `x${i}`, i);
+        for (let i = 0; i < 3000; i++) batch.put("gone", `x${i}`, i);
+        yield db.drop("gone");
+        assert.equal((yield* caught(() => batch.commit())).code, "NOT_FOUND");
+        assert.equal(yield s.count({ prefix: "x" }), 0); // a batch is whole or not at all, here too
         yield s.put("c", 1);
       });
       assert.deepEqual(await all(kv.keys()), ["a", "c"]);
@@ -573,6 +599,13 @@ for (const face of faces) {
       }));
       await refuses("CLOSED", () => s.put("a", 3));
       await refuses("CLOSED", () => db.transaction(() => {}));
+      const one = await face.open(name), two = await face.open(name); // two handles of one engine, which goes on
+      await refuses("CLOSED", () => transact(one, function* (tx) {
+        yield (yield tx.kv("s")).put("a", 4);
+        yield transact(tx, function* () { yield one.close(); });
+      }));
+      await transact(two, function* (tx) { assert.equal(yield (yield tx.kv("s")).get("a"), 1); });
+      await two.close();
       const again = await face.open(name);
       assert.equal(await (await again.kv("s")).get("a"), 1);
       assert.deepEqual((await again.membranes()).map(({ name: each }) => each), ["s"]);
@@ -908,6 +941,38 @@ describe("transactions, one after the other", () => {
     await db.close();
   });
 
+  test("a time limit that was not needed keeps no process alive", async () => {
+    const db = await open(":memory:");
+    const timers = (): number => process.getActiveResourcesInfo().filter((each) => each === "Timeout").length;
+    const before = timers();
+    await db.transaction(() => {}, { timeoutMs: 1e8 });
+    assert.equal(timers(), before);
+    await db.close();
+  });
+
+  test("c09 a transaction larger than the memory of its database", async () => {
+    const name = freshName();
+    const db = openSync(name, { memory: 8 << 20 });
+    const count = 300_000, value = "x".repeat(100);
+    const key = (i: number): number => Math.imul(i, 0x9e3779b1);
+    db.transaction((tx) => {
+      const kv = tx.kv<string>("s", { key: "integer", value: "text" });
+      for (let i = 0; i < count; i++) kv.put(key(i), value);
+      assert.throws(() => tx.transaction(() => {
+        for (let i = 0; i < count; i += 3) kv.delete(key(i));
+        assert.equal(kv.count(), count - count / 3);
+        throw new RangeError();
+      }), RangeError);
+      for (let i = 0; i < count; i += 30) assert.equal(kv.delete(key(i)), true);
+    });
+    db.close();
+    const again = openSync(name, { mode: "existing" }), kv = again.kv("s");
+    assert.equal(kv.count(), count - count / 30);
+    for (let i = 0; i < count; i += 1000) assert.equal(kv.get(key(i)), i % 30 === 0 ? undefined : value);
+    assert.equal(again.verify({ deep: true }).ok, true);
+    again.close();
+  });
+
   test("one that waits for itself is freed by its time limit", async () => {
     const db = await open(":memory:");
     await refuses("TIMEOUT", () => db.transaction(async () => {
@@ -944,6 +1009,24 @@ describe("transactions, one after the other", () => {
     await db.close();
   });
 
+  test("a nested one whose transaction is cut off ends in CLOSED", async () => {
+    const db = await open(":memory:");
+    const gate = later<void>(), ended = later<unknown>();
+    await refuses("TIMEOUT", () => db.transaction(async (tx) => {
+      await (await tx.kv("s")).put("a", 1);
+      ended.resolve(await thrown(() => tx.transaction(async (inner) => {
+        const s = await inner.kv("s");
+        await gate.promise;
+        for (const call of [() => s.get("a"), () => all(s.keys()), () => s.put("c", 1), () => s.clear(), () => inner.batch()]) await refuses("CLOSED", call);
+      })));
+    }, { timeoutMs: 5 }));
+    await db.transaction(async (tx) => (await tx.kv("s")).put("b", 1));
+    gate.resolve();
+    assert.equal((await ended.promise as { code: string }).code, "CLOSED");
+    assert.deepEqual(await all((await db.kv("s")).keys()), ["b"]);
+    await db.close();
+  });
+
   test("handles of one database in one process take turns, synchronous ones get BUSY", async () => {
     const name = freshName();
     const a = await open(name), b = await open(name), c = openSync(name);
@@ -970,6 +1053,23 @@ describe("transactions, one after the other", () => {
     await Promise.all([a.close(), b.close()]);
     assert.equal(c.kv("s").count(), 3);
     c.close();
+  });
+
+  test("a turn that comes in the moment of a signal goes on to the next", async () => {
+    const name = freshName();
+    const a = await open(name), b = openSync(name);
+    const controller = new AbortController();
+    let aborted: Promise<void> | undefined, behind: Promise<number> | undefined;
+    b.transaction(() => {
+      aborted = a.transaction(() => assert.fail("it ran"), { signal: controller.signal });
+      behind = a.transaction(() => 1);
+    });
+    controller.abort();
+    await refuses("ABORTED", () => aborted);
+    assert.equal(await behind, 1);
+    assert.equal(b.transaction(() => 2), 2);
+    await a.close();
+    b.close();
   });
 
   test("closing one handle ends its transactions, open or waiting, and those of others go on", async () => {
