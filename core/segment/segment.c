@@ -67,6 +67,13 @@ static nacre_status segment_corrupt(const Segment *segment, const char *what) {
                     (unsigned long long)segment->id, what);
 }
 
+/* What is left, if anything, is a model of the fences. */
+static bool segment_parse_model(ByteReader *r, SegmentMeta *meta) {
+    meta->model = (Learned){0};
+    if (br_left(r) == 0) return true;
+    return learned_open(&meta->model, br_bytes(r, br_left(r))) && meta->model.key_count == meta->block_count;
+}
+
 /* Counts are believed only after everything they claim was found to be inside. */
 static bool segment_parse_meta(const Segment *segment, Span bytes, SegmentMeta *meta) {
     ByteReader r = br_over(bytes);
@@ -85,7 +92,7 @@ static bool segment_parse_meta(const Segment *segment, Span bytes, SegmentMeta *
     meta->filter = br_bytes(&r, meta->filter_size).data;
     meta->prefix = br_bytes(&r, prefix_size);
     meta->separators = br_bytes(&r, separators_size).data;
-    if (!br_ok(&r) || br_left(&r) != 0 || n == 0 || meta->filter_size % FILTER_BLOCK != 0) return false;
+    if (!br_ok(&r) || !segment_parse_model(&r, meta) || n == 0 || meta->filter_size % FILTER_BLOCK != 0) return false;
     if (meta->unit_count != (segment->streams[STREAM_VECTORS].size + VECTOR_UNIT - 1) / VECTOR_UNIT) return false;
 
     uint64_t page_limit = segment->meta_offset / segment->page_size;
@@ -269,15 +276,17 @@ uint32_t segment_block_of(const Segment *segment, Span key) {
         return before ? 0 : meta->block_count - 1;
     }
     uint64_t head = fence_of(key, meta->prefix.size);
+    LearnedWindow window = {0, meta->block_count};
+    if (meta->model.piece_count) window = learned_find(&meta->model, head);
     /* Fences below head, counted without a branch: which way each step goes is a coin's throw. */
-    const uint8_t *at = meta->fences;
-    uint32_t left = meta->block_count;
+    const uint8_t *at = meta->fences + 8 * (size_t)window.low;
+    uint32_t left = window.high - window.low;
     while (left > 1) {
         uint32_t half = left / 2;
         at += (0 - (size_t)(get_u64(at + 8 * (size_t)(half - 1)) < head)) & 8 * (size_t)half;
         left -= half;
     }
-    uint32_t below = (uint32_t)((size_t)(at - meta->fences) / 8) + (get_u64(at) < head);
+    uint32_t below = (uint32_t)((size_t)(at - meta->fences) / 8) + (left > 0 && get_u64(at) < head);
     /* Among equal fences the separators decide; usually there is one or none. */
     uint32_t low = below, high = meta->block_count;
     if (low < high && get_u64(meta->fences + 8 * (size_t)low) != head) high = low;
@@ -537,7 +546,7 @@ static nacre_status segment_check_value(SegmentCheck *check, const BlobRef *blob
     return status;
 }
 
-static nacre_status segment_check_row(SegmentCheck *check, const Block *block, uint32_t row) {
+static nacre_status segment_check_row(SegmentCheck *check, uint32_t index, const Block *block, uint32_t row) {
     Segment *segment = check->segment;
     Span suffix = block_suffix(block, row);
     size_t size = block->prefix.size + suffix.size;
@@ -549,6 +558,7 @@ static nacre_status segment_check_row(SegmentCheck *check, const Block *block, u
     Span key = span_of(check->buffer, size);
     if (check->rows > 0 && span_compare(span_of(check->last, check->last_size), key) >= 0)
         segment_report(check, check->rows, "keys out of order");
+    if (segment_block_of(segment, key) != index) segment_report(check, check->rows, "the index leads to another block");
     if (!filter_blocks_may_have(segment->meta.filter, segment->meta.filter_size, key_hash(key.data, key.size)))
         segment_report(check, check->rows, "the filter denies a key that is there");
     Entry entry = {.key = key};
@@ -583,7 +593,7 @@ static nacre_status segment_check_all(SegmentCheck *check) {
             continue;
         }
         for (uint32_t row = 0; row < block.count && status == NACRE_OK; row++)
-            status = segment_check_row(check, &block, row);
+            status = segment_check_row(check, i, &block, row);
         TRY(status);
     }
     if (all_read && (check->rows != segment->rows || check->deletes != segment->deletes))

@@ -5,6 +5,7 @@
 #include "base/key_head.h"
 #include "segment/block.h"
 #include "segment/entry.h"
+#include "segment/learned.h"
 #include "store/cache.h"
 #include "store/data_file.h"
 
@@ -44,6 +45,7 @@ typedef struct SegmentMeta {
     size_t filter_size;
     const uint8_t *pages, *first_slots, *separator_offsets, *sections, *fences, *unit_checksums, *filter, *separators;
     Span prefix;
+    Learned model; /* of the fences; without pieces: there is none */
 } SegmentMeta;
 
 typedef struct Segment {

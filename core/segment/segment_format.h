@@ -21,7 +21,7 @@
  *              | separators_size u32 | prefix_size u32 | page u32[block_count + 1]
  *              | first_slot u32[block_count] | separator_offset u32[block_count + 1]
  *              | section* | fence u64[block_count] | unit_checksum u64[unit_count]
- *              | filter | prefix | separators
+ *              | filter | prefix | separators | model, perhaps
  *   section := membrane u32 | stride u32 | first_slot u32 | slot_count u32 | offset u64 | rows u64
  *
  * 1. Rows are ordered by key, and no key is there twice. A key begins with its
@@ -57,6 +57,8 @@
  *    and the checksum of its reference is over those. So a part of it can be read and
  *    checked without the rest. Its row is alone in its segment: merges take that segment
  *    over as it is (db/maintain.c). Of version 2; before, no blob had pieces.
+ * 11. model: a learned index (learned_format.h) over the fences. It is there when it pays:
+ *    a piece for 64 fences at least, or one for 32 (tests/bench/README.md). Of version 2.
  *
  * 11. A block of kind 2 is as large as the LZ4 block format makes it (no frame), and at least
  *     a page smaller than it would be plain. The plain one has at most BLOCK_SIZE_MAX bytes.
@@ -95,6 +97,9 @@ enum {
     FILTER_BLOCK = 32,
     PIECE_SIZE = 256 << 10,
     SOLO_BYTES = 1 << 20,
+    MODEL_EPSILON = 4,
+    MODEL_FENCES_MIN = 32,
+    MODEL_FENCES_PER_PIECE = 64,
 };
 
 #define ENTRY_DELETE 0x01u

@@ -446,7 +446,25 @@ Span segment_writer_last_key(const SegmentWriter *w) {
 
 /* ---- finishing ---- */
 
-static void writer_fill_meta(const SegmentWriter *w, uint8_t *meta, size_t size, size_t filter_size, Span prefix) {
+static uint64_t writer_fence(const SegmentWriter *w, uint32_t block, Span prefix) {
+    uint32_t from = block ? w->separator_ends[block - 1] : 0;
+    return fence_of(span_of(w->separators + from, w->separator_ends[block] - from), prefix.size);
+}
+
+/* Fits a model to the fences; it is kept only where it pays (rule 11). */
+static nacre_status writer_fit_model(const SegmentWriter *w, Span prefix, LearnedBuilder *model) {
+    if (w->block_count < MODEL_FENCES_MIN) return NACRE_OK;
+    for (uint32_t i = 0; i < w->block_count; i++) TRY(learned_add(model, writer_fence(w, i, prefix)));
+    TRY(learned_end(model));
+    size_t pieces = learned_pieces(model);
+    if (pieces > 1 && pieces * MODEL_FENCES_PER_PIECE > w->block_count) learned_clear(model);
+    return NACRE_OK;
+}
+
+static size_t writer_model_size(const LearnedBuilder *model) { return learned_pieces(model) ? learned_size(model) : 0; }
+
+static void writer_fill_meta(const SegmentWriter *w, uint8_t *meta, size_t size, size_t filter_size, Span prefix,
+                             const LearnedBuilder *model) {
     ByteWriter b = {meta, meta + size};
     bw_u32(&b, w->block_count);
     bw_u32(&b, (uint32_t)w->unit_count);
@@ -468,10 +486,7 @@ static void writer_fill_meta(const SegmentWriter *w, uint8_t *meta, size_t size,
         bw_u64(&b, s->offset);
         bw_u64(&b, s->rows);
     }
-    for (uint32_t i = 0; i < w->block_count; i++) {
-        uint32_t from = i ? w->separator_ends[i - 1] : 0;
-        bw_u64(&b, fence_of(span_of(w->separators + from, w->separator_ends[i] - from), prefix.size));
-    }
+    for (uint32_t i = 0; i < w->block_count; i++) bw_u64(&b, writer_fence(w, i, prefix));
     for (size_t i = 0; i < w->unit_count; i++) bw_u64(&b, w->unit_checksums[i]);
     memset(b.at, 0, filter_size);
     if (filter_size)
@@ -479,6 +494,7 @@ static void writer_fill_meta(const SegmentWriter *w, uint8_t *meta, size_t size,
     b.at += filter_size;
     bw_bytes(&b, prefix);
     bw_bytes(&b, span_of(w->separators, w->separators_size));
+    if (writer_model_size(model)) learned_write(model, &b);
     ASSERT(b.at == b.end);
 }
 
@@ -486,20 +502,26 @@ static nacre_status writer_write_meta(SegmentWriter *w, Segment *segment) {
     Env *env = w->io->env;
     Span first = span_of(w->first_key, w->first_key_size);
     Span prefix = span_of(first.data, span_common_prefix(first, span_of(w->last_key, w->last_key_size)));
+    nacre_status status = NACRE_OK;
+    uint8_t *meta = NULL;
+    uint64_t size = 0;
+    LearnedBuilder model = learned_begin(env, MODEL_EPSILON);
+    TRY_OUT(writer_fit_model(w, prefix, &model));
     size_t filter_size = (size_t)filter_blocks_size(w->rows, w->io->filter_bits);
-    uint64_t size = META_HEAD + 4 * (3 * (uint64_t)w->block_count + 2) + (uint64_t)SECTION_SIZE * w->section_count +
+    size = META_HEAD + 4 * (3 * (uint64_t)w->block_count + 2) + (uint64_t)SECTION_SIZE * w->section_count +
                     8 * (uint64_t)w->block_count + 8 * (uint64_t)w->unit_count + filter_size + prefix.size +
-                    w->separators_size;
-    if (size > UINT32_MAX) return env_fail(env, NACRE_RESOURCE_EXHAUSTED, "segment: too large");
-    uint8_t *meta = env_alloc(env, (size_t)size);
-    if (!meta) return NACRE_RESOURCE_EXHAUSTED;
-    writer_fill_meta(w, meta, (size_t)size, filter_size, prefix);
-    nacre_status status = stream_pad(w, STREAM_ROWS, SEGMENT_PAGE);
+                    w->separators_size + writer_model_size(&model);
+    if (size > UINT32_MAX) TRY_OUT(env_fail(env, NACRE_RESOURCE_EXHAUSTED, "segment: too large"));
+    if (!(meta = env_alloc(env, (size_t)size))) TRY_OUT(NACRE_RESOURCE_EXHAUSTED);
+    writer_fill_meta(w, meta, (size_t)size, filter_size, prefix, &model);
+    TRY_OUT(stream_pad(w, STREAM_ROWS, SEGMENT_PAGE));
     segment->meta_offset = w->streams[STREAM_ROWS].stream.size;
     segment->meta_size = size;
     segment->meta_checksum = checksum64(place_seed(w->id, 255, 0), meta, (size_t)size);
-    if (status == NACRE_OK) status = stream_append(w, STREAM_ROWS, span_of(meta, (size_t)size));
+    TRY_OUT(stream_append(w, STREAM_ROWS, span_of(meta, (size_t)size)));
+out:
     env_free(env, meta, (size_t)size);
+    learned_clear(&model);
     return status;
 }
 

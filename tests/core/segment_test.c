@@ -272,29 +272,88 @@ static void use(Lab *lab, const LabRows *rows, Segment *segment) {
     env_clear(&lab->env);
 }
 
+/* Keys as integers are encoded, `step` apart, or random ones of all sizes; values of about 100 bytes. */
+static LabRows numbered_rows(int count, uint64_t step, uint64_t random) {
+    LabRows rows = {NULL, 0};
+    for (int i = 0; i < count; i++) {
+        uint8_t tail[8];
+        put_u64_be(tail, ((uint64_t)1 << 63) + (random ? test_random(&random) >> (1 + test_random(&random) % 48) : (uint64_t)i * step));
+        lab_add(&rows, 3, tail, sizeof tail)->value_size = 90 + (uint32_t)(i * 7 % 20);
+    }
+    lab_sort(&rows);
+    return rows;
+}
+
+/* Every key, and those beside it, lead to the block that a search of all fences leads to. */
+static uint32_t led_astray(Segment *segment, const LabRows *rows) {
+    uint32_t astray = 0;
+    CacheEntry *pin = NULL;
+    Learned model = segment->meta.model, none = {0};
+    if (!CHECK_EQ(segment_pin_meta(segment, &pin), NACRE_OK)) return 1;
+    for (size_t i = 0; i < rows->count; i++)
+        for (uint64_t off = 0; off < 5; off++) {
+            uint8_t key[13] = {0};
+            memcpy(key, rows->items[i].key, 12);
+            put_u64_be(key + 4, get_u64_be(key + 4) + off - 2);
+            for (size_t size = 0; size <= sizeof key; size += i % 50 ? 12 : 1) {
+                segment->meta.model = model;
+                uint32_t led = segment_block_of(segment, span_of(key, size));
+                segment->meta.model = none;
+                astray += led != segment_block_of(segment, span_of(key, size));
+            }
+        }
+    segment->meta.model = model;
+    cache_unpin(segment->io->cache, pin);
+    return astray;
+}
+
+/* Rule 11: lines where keys are even, plain fences where they are not; the same rows either way. */
+static void g20_lines_lead_to_the_blocks_where_they_pay(void) {
+    for (int shape = 0; shape < 4; shape++) {
+        Lab lab;
+        LabRows rows = shape == 0 ? numbered_rows(8000, 1, 0) : shape == 1 ? numbered_rows(8000, (uint64_t)1 << 48, 0)
+                     : shape == 2 ? numbered_rows(8000, 0, test_seed() + 9) : numbered_rows(900, 1, 0);
+        lab_open(&lab, 4096, 10, 4 << 20);
+        Segment *segment = lab_write(&lab, &rows, 0, rows.count);
+        REQUIRE(segment);
+        read_back(&lab, &rows, segment);
+        absent_keys_are_absent(&lab, &rows, segment);
+        CHECK_EQ(led_astray(segment, &rows), 0);
+        uint32_t blocks = segment->meta.block_count, pieces = segment->meta.model.piece_count;
+        CHECK(shape == 3 ? blocks < MODEL_FENCES_MIN : blocks > 2 * MODEL_FENCES_MIN);
+        CHECK_EQ(pieces, shape < 2);
+        if (shape < 2) CHECK_EQ(segment->meta.model.key_count, blocks);
+        segment_release(segment);
+        lab_rows_free(&rows);
+        lab_close(&lab);
+    }
+}
+
 static void forget_meta(Lab *lab, Segment *segment) {
     while (lab->cache.newest) cache_drop(&lab->cache, lab->cache.newest);
     CHECK(segment->meta_entry == NULL);
 }
 
 /* B20, H19: a segment's index edited at random, its checksum made right again. */
-static void an_index_that_lies_hurts_nobody(void) {
+static void an_index_lies(LabRows rows, bool modelled) {
     Lab lab;
     uint64_t random = test_seed() + 4;
-    LabRows rows = mixed_rows(300);
     lab_open(&lab, 4096, 10, 1 << 20);
     Segment *segment = lab_write(&lab, &rows, 0, rows.count);
     REQUIRE(segment);
     read_back(&lab, &rows, segment);
     const ExtentList *extents = &segment->streams[STREAM_ROWS].extents;
-    size_t size = (size_t)segment->meta_size;
+    size_t size = (size_t)segment->meta_size, whole_without = size;
+    if (CHECK_EQ(segment->meta.model.piece_count > 0, modelled) && modelled)
+        whole_without -= LEARNED_HEAD + LEARNED_PIECE * (size_t)segment->meta.model.piece_count;
     uint8_t *right = malloc(size), *wrong = malloc(size);
     CHECK_EQ(data_read(&lab.data, extents, segment->meta_offset, right, size), NACRE_OK);
     for (int round = 0; round < 2500; round++) {
         memcpy(wrong, right, size);
-        size_t head = META_HEAD + 4 * 8; /* where counts stand, hit more often */
+        size_t head = META_HEAD + 4 * 8; /* where counts stand, hit more often, as is the model */
         for (uint64_t edits = 1 + test_random(&random) % 3; edits > 0; edits--) {
             size_t at = (size_t)(test_random(&random) % (test_random(&random) % 2 ? size : head));
+            if (modelled && test_random(&random) % 2) at = whole_without + (size_t)(test_random(&random) % (size - whole_without));
             if (test_random(&random) % 3 == 0 && at + 4 <= size)
                 put_u32(wrong + at, (uint32_t)(test_random(&random) >> test_random(&random) % 32));
             else wrong[at] ^= (uint8_t)(1u << test_random(&random) % 8);
@@ -307,6 +366,7 @@ static void an_index_that_lies_hurts_nobody(void) {
     /* and sizes that are not what was written */
     CHECK_EQ(data_write(&lab.data, extents, segment->meta_offset, right, size), NACRE_OK);
     for (size_t cut = 0; cut < size; cut += 1 + size / 300) {
+        if (cut == whole_without) continue;
         segment->meta_size = cut;
         segment->meta_checksum = checksum64(place_seed(segment->id, 255, 0), right, cut);
         forget_meta(&lab, segment);
@@ -319,6 +379,11 @@ static void an_index_that_lies_hurts_nobody(void) {
     segment_release(segment);
     lab_rows_free(&rows);
     lab_close(&lab);
+}
+
+static void an_index_that_lies_hurts_nobody(void) {
+    an_index_lies(mixed_rows(300), false);
+    an_index_lies(numbered_rows(1500, 3, 0), true);
 }
 
 /* B19, B20: without a matching checksum every flipped bit of any stream is found. */
@@ -404,6 +469,7 @@ void segment_test(void) {
     RUN(vectors_of_many_membranes_are_read_back);
     RUN(a_tiny_cache_changes_nothing);
     RUN(filters_seldom_let_absent_keys_through);
+    RUN(g20_lines_lead_to_the_blocks_where_they_pay);
     RUN(an_index_that_lies_hurts_nobody);
     RUN(every_flipped_bit_is_found);
     RUN(a_misdirected_segment_is_found);

@@ -283,6 +283,18 @@ describe(`databases made by the command, seed ${seed}`, () => {
     assert.ok(compacted.manifest.runs[0]!.segments.every((segment) => segment.deletes === 0), "no deletion outlives the last level");
   }));
 
+  test("and the lines of a learned index lead to every fence, where keys are even", () => inFolder((folder) => {
+    const path = join(folder, "db"), next = random(3);
+    run(NACRE, "create", path, "even", "--kind", "kv", "--key", "integer", "--value", "text");
+    // Behind the membrane's number, fences have the upper half of an integer.
+    const lines = Array.from({ length: 8000 }, (_, i) => JSON.stringify({ key: i * 2 ** 34, value: "x".repeat(80 + next(20)) }));
+    writeFileSync(join(folder, "even.jsonl"), lines.join("\n"));
+    run(NACRE, "import", path, "even", join(folder, "even.jsonl"));
+    run(NACRE, "compact", path);
+    const { segments } = readDatabase(readFiles(path));
+    assert.ok(segments.some(({ blocks, model }) => blocks > 128 && model > 0), JSON.stringify(segments.map(({ blocks, model }) => [blocks, model])));
+  }));
+
   /** Everything that the newest state consists of, as pieces of a file: [file, from, to). */
   function pieces(files: Files, state: State): [Uint8Array, number, number][] {
     const found: [Uint8Array, number, number][] = [[files.data, 0, 2048], [files.data, 4096, 6144]];

@@ -33,6 +33,7 @@ export interface SegmentFacts {
   vectors: number;
   filterSize: number;
   sections: Section[];
+  model: number; // pieces of the learned index; 0: none
 }
 
 /** What kind of bytes, and which of them: the seed of a checksum. */
@@ -63,6 +64,41 @@ interface Meta {
   unitChecksums: bigint[];
   filter: Uint8Array;
   prefix: Uint8Array;
+  model: Model | undefined;
+}
+
+/** A learned index over the fences. */
+interface Model {
+  firsts: bigint[];
+  starts: number[];
+  slopes: bigint[];
+  shifts: [bigint, bigint][];
+  keyCount: number;
+  epsilon: number;
+}
+
+function readModel(r: Reader): Model {
+  const [pieces, keyCount, epsilon] = [r.u32(), r.u32(), r.u32()];
+  const model = {
+    keyCount, epsilon, firsts: r.array(pieces, () => r.u64()), starts: r.array(pieces, () => r.u32()),
+    slopes: r.array(pieces, () => BigInt(r.u32())), shifts: r.array(pieces, (): [bigint, bigint] => [BigInt(r.u8()), BigInt(r.u8())]),
+  };
+  const { firsts, starts } = model;
+  expect(pieces > 0 && starts[0] === 0 && starts.at(-1)! <= keyCount, "model: pieces");
+  for (let i = 1; i < pieces; i++) expect(firsts[i]! > firsts[i - 1]! && starts[i]! > starts[i - 1]!, "model: pieces rise");
+  return model;
+}
+
+/** Where the place of `key` must be, both included. */
+function modelWindow({ firsts, starts, slopes, shifts, keyCount, epsilon }: Model, key: bigint): [number, number] {
+  const piece = firsts.findLastIndex((first) => first <= key);
+  if (piece < 0) return [0, 0];
+  const [into, out] = shifts[piece]!;
+  const distance = (key - firsts[piece]!) >> into;
+  const most = (1n << 32n) - 1n;
+  const [start, end] = [starts[piece]!, starts[piece + 1] ?? keyCount];
+  const guess = Math.min(end, start + Number((distance < most ? distance : most) * slopes[piece]! >> out));
+  return [Math.max(start, guess - epsilon), Math.min(end, guess + epsilon + 3)];
 }
 
 function readMeta(bytes: Uint8Array): Meta {
@@ -83,9 +119,10 @@ function readMeta(bytes: Uint8Array): Meta {
     prefix: r.take(prefixSize),
   };
   const separators = r.take(separatorsSize);
+  const model = r.left > 0 ? readModel(r) : undefined;
   r.end("meta");
   expect(offsets[0] === 0 && offsets[blocks] === separatorsSize, "meta: separators");
-  return { ...meta, separators: firstSlots.map((_, i) => separators.subarray(offsets[i]!, offsets[i + 1]!)) };
+  return { ...meta, model, separators: firstSlots.map((_, i) => separators.subarray(offsets[i]!, offsets[i + 1]!)) };
 }
 
 // ---- blocks ----
@@ -184,7 +221,7 @@ export function readSegment(file: Uint8Array, ref: SegmentRef): { rows: Row[]; f
   expect(xxh3(metaBytes, placeSeed(ref.id, 255, 0)) === ref.metaChecksum, "meta: checksum");
   const meta = readMeta(metaBytes);
   const facts: SegmentFacts = {
-    blocks: meta.firstSlots.length, blockPages: new Set(), longRows: 0, packedBlocks: 0, blobs: 0, vectors: 0, filterSize: meta.filter.length, sections: meta.sections,
+    blocks: meta.firstSlots.length, blockPages: new Set(), longRows: 0, packedBlocks: 0, blobs: 0, vectors: 0, filterSize: meta.filter.length, sections: meta.sections, model: 0,
   };
   checkVectors(vectorStream, ref, meta);
 
@@ -264,6 +301,8 @@ export function readSegment(file: Uint8Array, ref: SegmentRef): { rows: Row[]; f
     expect(block.packed || (from * ref.pageSize) % 4096 === 0, "blocks that are not compressed are aligned");
     block.entries.forEach(take);
   });
+  if (meta.model !== undefined) checkModel(meta.model, meta.fences);
+  facts.model = meta.model?.firsts.length ?? 0;
   expect(rows.length === ref.rows && rows.filter((row) => row.deleted).length === ref.deletes, "rows and deletes are those of the manifest");
   expect(firstExpiry === ref.firstExpiry, "first expiry");
   expect(equal(rows[0]!.key, ref.firstKey) && equal(last, ref.lastKey), "first and last key");
@@ -272,6 +311,20 @@ export function readSegment(file: Uint8Array, ref: SegmentRef): { rows: Row[]; f
   expect(meta.sections.length === counts.size, "a section for each membrane");
   for (const section of meta.sections) expect(counts.get(section.membrane) === section.rows, "rows of a section");
   return { rows, facts };
+}
+
+/** Fences that are there, and numbers beside them, have their places in their windows. */
+function checkModel(model: Model, fences: bigint[]): void {
+  const pieces = model.firsts.length;
+  expect(model.keyCount === fences.length && model.epsilon === 4, "model: of other fences");
+  expect(fences.length >= 32 && (pieces === 1 || pieces * 64 <= fences.length), "model: one that does not pay");
+  for (const fence of fences) {
+    for (const key of [fence, fence + 1n, fence - 1n]) {
+      const place = fences.findIndex((each) => each >= key), [low, high] = modelWindow(model, key);
+      const at = place < 0 ? fences.length : place;
+      expect(low <= at && at <= high, () => `model: ${key} is at ${at}, not in ${low} to ${high}`);
+    }
+  }
 }
 
 function fenceOf(separator: Uint8Array, prefix: number): bigint {
