@@ -4,9 +4,11 @@ import { readFileSync } from "node:fs";
 import { Reader, compare, expect, latin1 } from "./bytes.ts";
 import { readCatalog } from "./catalog.ts";
 import type { Catalog, Membrane } from "./catalog.ts";
+import { readFeed } from "./feed.ts";
+import type { Feed } from "./feed.ts";
 import { readKey } from "./keycode.ts";
 import type { Value } from "./keycode.ts";
-import { readManifest } from "./manifest.ts";
+import { readManifest, TIER_FEED } from "./manifest.ts";
 import type { Manifest } from "./manifest.ts";
 import { readBatches } from "./record.ts";
 import type { Row } from "./record.ts";
@@ -31,6 +33,8 @@ export interface State {
   lastLsn: bigint;
   segments: SegmentFacts[];
   catalog: Catalog;
+  feed: Feed | undefined; // the archive of changes
+  newest: Row[]; // of all membranes, the catalog's too
   rows: Map<string, MembraneRow[]>; // by the membrane's name, in the order of keys
 }
 
@@ -95,7 +99,7 @@ function readRows(files: Files, state: { manifest: Manifest; logs: Log[]; superb
     });
   }
   expect(lsn >= state.superblock.syncedLsn, () => `${state.superblock.syncedLsn} was durable, found up to ${lsn}`);
-  for (const run of state.manifest.runs) {
+  for (const run of state.manifest.runs.filter(({ tier }) => tier !== TIER_FEED)) {
     for (const segment of run.segments) {
       const { rows, facts } = readSegment(files.data, segment);
       segments.push(facts);
@@ -138,6 +142,7 @@ export function readDatabase(files: Files): State {
   const manifest = states[0]!.manifest;
   const { newest, lastLsn } = readRows(files, { manifest, logs, superblock }, segments);
 
+  const feed = readFeed(files.data, manifest, segments, superblock.flushedLsn);
   const byId = new Map<number, Row[]>();
   for (const row of newest) {
     const id = new Reader(row.key).u32be();
@@ -150,5 +155,5 @@ export function readDatabase(files: Files): State {
   for (const id of byId.keys()) expect(known.has(id), () => `rows of membrane ${id}, which never was`);
   const rows = new Map(catalog.membranes.map((membrane) =>
     [membrane.name, (byId.get(membrane.id) ?? []).map((row) => showRow(row, membrane))]));
-  return { superblocks, manifest, logs, lastLsn, segments, catalog, rows };
+  return { superblocks, manifest, logs, lastLsn, segments, catalog, feed, newest, rows };
 }

@@ -10,8 +10,10 @@ import { gunzipSync } from "node:zlib";
 import { latin1 } from "./bytes.ts";
 import { readDatabase, readFiles } from "./database.ts";
 import type { Files, State } from "./database.ts";
+import { replay } from "./feed.ts";
 import type { Value } from "./keycode.ts";
 import { BUILD, GOLDEN, NACRE, NAMES, canonicalDump, dumpOf, goldenVersions, inFolder, namesOfVersion, readGolden, run, runWasi, writeFiles } from "./lib.ts";
+import type { Row } from "./record.ts";
 import type { Type } from "./schema.ts";
 import { filterHas } from "./segment.ts";
 import { xxh3 } from "./xxh3.ts";
@@ -330,3 +332,41 @@ describe(`databases made by the command, seed ${seed}`, () => {
     }
   });
 });
+
+// ---- the archive of changes ----
+
+for (const retain of [64 << 20, 100_000]) {
+  test(`the archive of changes, ${retain} bytes of it, is as its page says`, () => inFolder(async (folder) => {
+    const { open } = await import("../../build/js/index.js");
+    const path = join(folder, "db"), next = random(77);
+    const db = await open(path, { memory: 2 << 20, durability: "none", changes: { retain } }); // memtables of 256 KiB
+    const kv = await db.kv<Uint8Array>("kv", { key: "integer", value: "bytes" });
+    const notes = await db.collection<{ n: number }>("notes", { vector: { dimensions: 3 }, fields: { n: "integer" } });
+    for (let round = 0; round < 60; round++) {
+      const batch = db.batch();
+      for (let i = next(round % 20 === 0 ? 300 : 20); i >= 0; i--) {
+        const key = next(200);
+        if (next(4) === 0) batch.delete(kv, key);
+        else if (next(2) === 0) batch.put(kv, key, new Uint8Array(next(4000)).fill(round));
+        else batch.put(notes, { key: String(key), vector: [round, key, i], n: i });
+      }
+      await batch.commit();
+      if (round % 25 === 24) await db.compact();
+    }
+    await kv.put(-1, new Uint8Array(700_000).fill(1)); // has a piece of its own
+    await db.checkpoint();
+    await db.close();
+    const { feed, newest, lastLsn } = readDatabase(readFiles(path));
+    assert.ok(feed !== undefined);
+    assert.equal(feed.batches.at(-1)?.lsn, lastLsn);
+    if (retain < 1 << 20) return void assert.ok(feed.oldest > 0n); // the rest went
+    assert.equal(feed.oldest, 0n);
+    feed.batches.forEach(({ lsn }, i) => assert.equal(lsn, BigInt(i + 1)));
+    const replayed = [...replay(feed).values()];
+    sameLines(replayed.map(rowLine), newest.map(rowLine), "the archive, replayed");
+  }));
+}
+
+function rowLine({ key, value, vector }: Row): string {
+  return `${latin1(key)} ${xxh3(value)} ${vector === undefined ? "" : xxh3(vector)}`;
+}

@@ -91,13 +91,18 @@ export function readManifest(file: Uint8Array, superblock: Superblock): Manifest
   return manifest;
 }
 
+/** Rule 4: the archive of changes, if there is one, stands behind the runs of rows. */
+export const TIER_FEED = 256;
+
 function checkManifest(manifest: Manifest): void {
+  const feed = manifest.runs.findIndex((run) => run.tier === TIER_FEED);
+  expect(feed < 0 || (feed === manifest.runs.length - 1 && manifest.runs[feed]!.above.length === 0), "manifest: the archive of changes");
   const segments = manifest.runs.flatMap((run) => run.segments);
   expect(new Set(manifest.runs.map((run) => run.id)).size === manifest.runs.length, "manifest: run ids");
   expect(new Set(segments.map((segment) => segment.id)).size === segments.length, "manifest: segment ids");
   expect(segments.every((segment) => segment.id < manifest.nextSegment), "manifest: next segment id");
   for (const run of manifest.runs) {
-    expect(run.id < manifest.nextRun && run.tier <= 255 && run.segments.length > 0, () => `run ${run.id}`);
+    expect(run.id < manifest.nextRun && run.tier <= 256 && run.segments.length > 0, () => `run ${run.id}`);
     run.segments.forEach((segment, i) => {
       const before = run.segments[i - 1];
       expect(!before || compare(before.lastKey, segment.firstKey) < 0, () => `run ${run.id}: segments overlap`);
