@@ -4,7 +4,7 @@
 #   compiler  clang-22 for native code and WebAssembly, with wasi-libc; xxHash's header;
 #             liblz4's source, from the npm package lz4 (nothing of which is run)
 #   npm       Node.js and npm where there are none, then the package's development tools
-#   test      sanitizers, gcc, the ARM64 lane, browsers, wasmtime
+#   test      sanitizers, gcc, the ARM64 lane, browsers, wasmtime, strace
 #
 # What is there already is left alone, so that a second run takes no time.
 set -eu
@@ -54,6 +54,7 @@ need_test() {
     need chromium chromium
     need firefox-esr firefox-esr
     need python3 python3
+    need strace strace
     [ -x build/venv/bin/python ] || python3 -c 'import ensurepip, venv' 2> /dev/null ||
         missing="$missing python3-venv"
 }

@@ -2,6 +2,8 @@
  * has the same in Node, and describes what is written.
  *
  *     beside write PATH       puts batches until it is killed; says the number of each
+ *     beside sync PATH LEVEL  puts, flushes, puts a batch, with marks between them for
+ *                             tests/js/strace.test.ts
  *     beside read PATH        answers each line of its input with one line:
  *                             refresh, state, hold, held, close */
 #include "base/codec.h"
@@ -91,6 +93,41 @@ static int write_rows(const char *path) {
     return fail(status, nacre_message(db));
 }
 
+static void mark(const char *text) {
+    printf("mark %s\n", text);
+    fflush(stdout);
+}
+
+static int sync_rows(const char *path, const char *level) {
+    nacre_options options = NACRE_OPTIONS_INIT;
+    options.durability = level[0] == 's' ? NACRE_STRICT : level[0] == 'r' ? NACRE_RELAXED : NACRE_NONE;
+    nacre_db *db = NULL;
+    nacre_membrane *rows = NULL;
+    nacre_batch *batch = NULL;
+    nacre_schema schema = nacre_schema_kv(NACRE_INTEGER, NACRE_BYTES);
+    nacre_status status = nacre_open(path, &options, &db, &error);
+    if (status != NACRE_OK) return fail(status, error.text);
+    status = nacre_membrane_open(db, "rows", &schema, &rows);
+    nacre_value value = nacre_bytes("value", 5);
+    mark("begin");
+    for (int64_t i = 0; i < 50 && status == NACRE_OK; i++) {
+        nacre_value key = nacre_integer(i);
+        status = nacre_put(rows, &key, NULL, &value);
+    }
+    mark("put");
+    if (status == NACRE_OK) status = nacre_flush(db);
+    mark("flushed");
+    if (status == NACRE_OK) status = nacre_batch_begin(db, &batch);
+    for (int64_t i = 0; i < 1000 && status == NACRE_OK; i++) {
+        nacre_value key = nacre_integer(i);
+        status = nacre_batch_put(batch, rows, &key, NULL, &value);
+    }
+    if (status == NACRE_OK) status = nacre_batch_commit(batch);
+    mark("batch");
+    if (status != NACRE_OK) return fail(status, nacre_message(db));
+    return nacre_close(db, &error) == NACRE_OK ? 0 : fail(NACRE_IO, error.text);
+}
+
 static int read_rows(const char *path) {
     nacre_options options = NACRE_OPTIONS_INIT;
     options.memory = 4 << 20;
@@ -126,6 +163,7 @@ static int read_rows(const char *path) {
 int main(int count, char **arguments) {
     if (count == 3 && strcmp(arguments[1], "write") == 0) return write_rows(arguments[2]);
     if (count == 3 && strcmp(arguments[1], "read") == 0) return read_rows(arguments[2]);
-    fputs("beside write|read PATH\n", stderr);
+    if (count == 4 && strcmp(arguments[1], "sync") == 0) return sync_rows(arguments[2], arguments[3]);
+    fputs("beside write|read PATH, or sync PATH LEVEL\n", stderr);
     return 2;
 }
