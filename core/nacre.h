@@ -181,6 +181,7 @@ typedef struct nacre_options {
     uint32_t block_size;    /* bytes: 4096, 8192 ... 65536; of membranes whose schema says nothing else */
     uint32_t filter_bits;   /* bits per key of the segments' key filters; UINT32_MAX: no filters */
     uint32_t relaxed_ms;
+    uint32_t checkpoint_ms; /* a checkpoint begins when rows have been in the log for so long; 0: by size only */
     uint64_t seed;          /* of everything random; 0: from the host */
     uint64_t changes_size;  /* bytes of changes to keep for nacre_changes; 0: those that the logs still hold */
     nacre_allocator allocator; /* alloc NULL: malloc */

@@ -215,7 +215,7 @@ export interface Exports {
   abi_version(): number;
   abi_host_new(): number;
   abi_input(host: number, size: number): number;
-  abi_open(host: number, pathSize: number, mode: number, durability: number, lock: number, memory: number, changes: number): number;
+  abi_open(host: number, pathSize: number, mode: number, durability: number, lock: number, memory: number, changes: number, checkpointMs: number): number;
   abi_close(host: number): number;
   abi_membrane_open(host: number, nameSize: number, schemaSize: number): number;
   abi_membrane_at(host: number, index: number): number;

@@ -127,6 +127,7 @@ export interface EngineOptions {
   lock: number;
   memory: number;
   changes: number;
+  checkpointMs: number;
 }
 
 export interface RawMembrane {
@@ -301,7 +302,7 @@ export class Engine {
     const bytes = new TextEncoder().encode(path);
     this.#put(bytes);
     this.#call((exports, self) =>
-      exports.abi_open(self, bytes.length, options.mode, options.durability, options.lock, options.memory, options.changes));
+      exports.abi_open(self, bytes.length, options.mode, options.durability, options.lock, options.memory, options.changes, options.checkpointMs));
     // The path may have moved the input buffer.
     this.input = this.#ask((exports, self) => exports.abi_input(self, this.#inputSize)) >>> 0;
   }

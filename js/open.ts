@@ -25,6 +25,11 @@ export interface OpenOptions {
    * there are so many, and one log more. What the logs hold when absent.
    */
   changes?: { retain: number } | undefined;
+  /**
+   * Rows that have been in the log for so many milliseconds go to segments, piece by piece, so that
+   * the log stays short; by size only when absent.
+   */
+  checkpointMs?: number | undefined;
   /** In a browser: where the files are. Only ":memory:" databases are supported there yet. */
   storage?: "auto" | undefined;
   /** Engines: 1 is the only number supported yet. */
@@ -36,7 +41,7 @@ export interface OpenOptions {
 const MODES: Readonly<Record<Mode, number>> = {
   readwrite: MODE.READWRITE, existing: MODE.EXISTING, create: MODE.CREATE, readonly: MODE.READ,
 };
-const OPTIONS = ["mode", "durability", "memory", "changes", "storage", "marker", "from", "shards", "wasm", "signal", "timeoutMs"];
+const OPTIONS = ["mode", "durability", "memory", "changes", "checkpointMs", "storage", "marker", "from", "shards", "wasm", "signal", "timeoutMs"];
 
 /** Options, checked and complete. */
 interface Checked {
@@ -44,6 +49,7 @@ interface Checked {
   durability: Durability | undefined;
   memory: number | undefined;
   changes: number | undefined;
+  checkpointMs: number | undefined;
   wasm: WasmSource | undefined;
 }
 
@@ -64,9 +70,13 @@ function checkRetain(changes: unknown): number | undefined {
 
 function check(options: unknown): Checked {
   const given = checkOptions(options, "open", OPTIONS);
-  const { memory, shards } = given;
+  const { memory, checkpointMs, shards } = given;
   if (memory !== undefined && !(typeof memory === "number" && Number.isSafeInteger(memory) && memory > 0)) {
     throw invalid(`open: memory must be a number of bytes, not ${shown(memory)}`);
+  }
+  if (checkpointMs !== undefined &&
+      !(typeof checkpointMs === "number" && Number.isInteger(checkpointMs) && checkpointMs >= 1 && checkpointMs <= CHECKPOINT_MS_MAX)) {
+    throw invalid(`open: checkpointMs must be a whole number of milliseconds from 1 to ${CHECKPOINT_MS_MAX}, not ${shown(checkpointMs)}`);
   }
   if (shards !== undefined && !(typeof shards === "number" && Number.isInteger(shards) && shards >= 1)) {
     throw invalid(`open: shards must be a whole number from 1, not ${shown(shards)}`);
@@ -78,6 +88,7 @@ function check(options: unknown): Checked {
     durability: oneOf(given.durability, DURABILITIES, "durability"),
     memory,
     changes: checkRetain(given.changes),
+    checkpointMs,
     wasm: checkWasmSource(given.wasm),
   };
   const notYet = (option: string, value: unknown): NacreError =>
@@ -96,6 +107,7 @@ function engineOptions(options: Checked): EngineOptions {
     lock: LOCK.HOST,
     memory: options.memory ?? MEMORY_DEFAULT,
     changes: options.changes ?? 0,
+    checkpointMs: options.checkpointMs ?? 0,
   };
 }
 
@@ -108,11 +120,12 @@ function begin(engine: Engine, path: string, name: string, options: Checked, onC
     engine.close();
     throw error;
   }
-  const { durability = "strict", memory = MEMORY_DEFAULT, changes = 0, mode } = options;
-  return new Store(engine, name, { durability, memory, changes, readonly: mode === "readonly" }, onClose);
+  const { durability = "strict", memory = MEMORY_DEFAULT, changes = 0, checkpointMs, mode } = options;
+  return new Store(engine, name, { durability, memory, changes, checkpointMs, readonly: mode === "readonly" }, onClose);
 }
 
 const MEMORY = ":memory:";
+const CHECKPOINT_MS_MAX = 86_400_000;
 const MEMORY_DEFAULT = 64 * 2 ** 20;
 const nothing = (): void => {};
 
@@ -167,7 +180,7 @@ function again(at: Place, options: Checked): Store | undefined {
   if (store.readonly && options.mode !== "readonly") {
     throw new NacreError("BUSY", `${at.path}: open in this process for reading only; close that first`);
   }
-  for (const option of ["durability", "memory", "changes"] as const) {
+  for (const option of ["durability", "memory", "changes", "checkpointMs"] as const) {
     if (options[option] !== undefined && options[option] !== store[option]) {
       throw new NacreError("MISUSE", `${at.path}: open in this process already, with ${option} ${store[option]}`);
     }

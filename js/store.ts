@@ -15,6 +15,7 @@ export const DURABILITIES: Readonly<Record<Durability, number>> = {
 };
 
 const RELAXED_MS = 150; // of the 200 that are promised
+const CHECKPOINT_LATE_MS = 10; // behind the core's clock, which began first
 const QUEUE_MAX = 1 << 20; // bytes that wait for the end of the tick
 const IDLE_MS = 20; // without a write, before maintenance goes on by itself
 const IDLE_BYTES = 1 << 20; // of maintenance at once: a few milliseconds
@@ -85,6 +86,8 @@ export class Store {
   readonly memory: number;
   /** Bytes of changes that are kept. */
   readonly changes: number;
+  /** Undefined: checkpoints by size only. */
+  readonly checkpointMs: number | undefined;
   readonly readonly: boolean;
   readonly writers = new Writers();
   /** Told right after commits are acknowledged. */
@@ -99,14 +102,18 @@ export class Store {
   #settling = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #idle: ReturnType<typeof setTimeout> | undefined;
+  #checkpoint: ReturnType<typeof setTimeout> | undefined;
+  /** Since the timer of the checkpoint was set. */
+  #writtenMore = false;
   #handles = 1;
 
-  constructor(engine: Engine, name: string, options: { durability: Durability; memory: number; changes: number; readonly: boolean }, onClose: () => void) {
+  constructor(engine: Engine, name: string, options: { durability: Durability; memory: number; changes: number; checkpointMs: number | undefined; readonly: boolean }, onClose: () => void) {
     this.engine = engine;
     this.name = name;
     this.durability = options.durability;
     this.memory = options.memory;
     this.changes = options.changes;
+    this.checkpointMs = options.checkpointMs;
     this.readonly = options.readonly;
     this.#onClose = onClose;
   }
@@ -127,6 +134,7 @@ export class Store {
     if (--this.#handles > 0) return;
     clearTimeout(this.#timer);
     clearTimeout(this.#idle);
+    clearTimeout(this.#checkpoint);
     try {
       this.engine.close();
     } finally {
@@ -237,13 +245,13 @@ export class Store {
     this.#stepWhenIdle();
   }
 
-  #stepWhenIdle(): void {
+  #stepWhenIdle(ms = IDLE_MS): void {
     clearTimeout(this.#idle);
     this.#idle = background(() => {
       try {
         if (!this.closed && this.engine.step(IDLE_BYTES)) this.#stepWhenIdle();
       } catch { /* stats().maintenance tells, or the next write does */ }
-    }, IDLE_MS);
+    }, ms);
   }
 
   /** A transaction was committed, as durable as the level says. */
@@ -253,8 +261,22 @@ export class Store {
     this.#stepWhenIdle();
   }
 
-  /** Something was written: "relaxed" promises a sync soon. */
+  /** A step begins a checkpoint that is due; what was written meanwhile has its own time. */
+  #checkpointLater(): void {
+    if (this.checkpointMs === undefined) return;
+    this.#writtenMore = false;
+    this.#checkpoint = background(() => {
+      this.#checkpoint = undefined;
+      if (this.closed) return;
+      this.#stepWhenIdle(0);
+      if (this.#writtenMore) this.#checkpointLater();
+    }, this.checkpointMs + CHECKPOINT_LATE_MS);
+  }
+
+  /** Something was written: "relaxed" promises a sync soon, `checkpointMs` a checkpoint. */
   written(): void {
+    if (this.#checkpoint === undefined) this.#checkpointLater();
+    else this.#writtenMore = true;
     if (this.durability !== "relaxed" || this.#timer !== undefined) return;
     this.#timer = background(() => {
       this.#timer = undefined;

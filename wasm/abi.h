@@ -64,9 +64,9 @@ ABI(abi_host_new) AbiHost *abi_host_new(void);
 ABI(abi_input) uint32_t abi_input(AbiHost *host, uint32_t size);
 
 /* mode, durability and lock are those of nacre.h; memory and changes are in
- * bytes, 0 the default. */
+ * bytes, 0 the default, and so is checkpoint_ms. */
 ABI(abi_open) uint32_t abi_open(AbiHost *host, uint32_t path_size, uint32_t mode, uint32_t durability,
-                                uint32_t lock, double memory, double changes);
+                                uint32_t lock, double memory, double changes, uint32_t checkpoint_ms);
 /* Closes the database and frees the host's buffers; the host itself stays, to tell why
  * it failed. */
 ABI(abi_close) uint32_t abi_close(AbiHost *host);

@@ -203,13 +203,14 @@ uint32_t abi_input(AbiHost *host, uint32_t size) {
 }
 
 uint32_t abi_open(AbiHost *host, uint32_t path_size, uint32_t mode, uint32_t durability, uint32_t lock,
-                  double memory, double changes) {
+                  double memory, double changes, uint32_t checkpoint_ms) {
     nacre_options options = NACRE_OPTIONS_INIT;
     options.mode = (nacre_mode)mode;
     options.durability = (nacre_durability)durability;
     options.lock = (nacre_lock)lock;
     options.memory = (uint64_t)memory;
     options.changes_size = (uint64_t)changes;
+    options.checkpoint_ms = checkpoint_ms;
     options.allocator = (nacre_allocator){NULL, host_alloc, host_free};
     if (!buffer_reserve(&host->input, (size_t)path_size + 1))
         return fail_text(host, NACRE_RESOURCE_EXHAUSTED, "memory: no room for the path");

@@ -477,9 +477,38 @@ nacre_status maintain_freeze(Db *db) {
     db->synced_lsn = db->last_lsn;
     Memtable *fresh = NULL;
     TRY(memtable_alloc(&db->env, (size_t)db->options.memtable_size, db->last_lsn, 1 - db->active->log, &fresh));
+    db->logged_since_ms = 0;
     db->frozen = db->active;
     db->active = fresh;
     db->reserved = db->reserved_records = 0; /* what was reserved lay in the other arena */
+    return NACRE_OK;
+}
+
+/* checkpoint_ms: rows that have been in the log for so long go to segments now. The memtable
+ * is frozen here; what follows is done by slices. Where the other log must be emptied
+ * first, this call does that, and the next one freezes. */
+static nacre_status checkpoint_begin(Db *db) {
+    if (!db->options.checkpoint_ms || db->frozen || db->checkpointing) return NACRE_OK;
+    if (db->active->record_count == 0) { /* but a log may still wait to be emptied */
+        db->logged_since_ms = 0;
+        db->checkpointing = !db->log_free[1 - db->active->log];
+        return NACRE_OK;
+    }
+    uint64_t now = db->env.vfs->now_ms(db->env.vfs->self);
+    if (db->logged_since_ms == 0 || now < db->logged_since_ms) db->logged_since_ms = now ? now : 1;
+    if (now - db->logged_since_ms < db->options.checkpoint_ms) return NACRE_OK;
+    if (!db->log_free[1 - db->active->log]) return log_release(db);
+    TRY(maintain_freeze(db));
+    db->checkpointing = true;
+    db->counters.checkpoints++;
+    return NACRE_OK;
+}
+
+/* The end of it: its rows are in segments, and the log that had them is emptied. */
+static nacre_status checkpoint_end(Db *db) {
+    if (!db->checkpointing || db->frozen) return NACRE_OK;
+    TRY(log_release(db));
+    db->checkpointing = false;
     return NACRE_OK;
 }
 
@@ -489,13 +518,16 @@ static nacre_status maintain_slices(Db *db, uint64_t bytes) {
     nacre_status first = NACRE_OK;
     uint64_t commits = db->counters.commits;
     if (db->half_covered) ingest_cover(db);
+    TRY(checkpoint_begin(db));
     if (db->frozen) first = flush_start(db);
+    if (db->checkpointing) db->jobs[0].credit += (double)CHECKPOINT_SLICE;
     if (first == NACRE_OK && db->maintenance_error.code == NACRE_OK) first = merge_schedule(db);
     for (int i = 0; i < JOB_COUNT && !db->poisoned; i++) { /* a flush that fails does not stop the merges */
         Job *job = &db->jobs[i];
         if (job->kind == JOB_NONE) continue;
         uint64_t work;
         double share = (double)bytes * job->rate, most = CATCH_UP * share + (double)STEP_CREDIT_MIN;
+        if (job->kind == JOB_FLUSH && db->checkpointing) most += (double)CHECKPOINT_SLICE;
         job->credit += share;
         nacre_status status = NACRE_OK;
         if (job->credit >= (double)STEP_CREDIT_MIN && db->counters.commits == commits)
@@ -505,6 +537,7 @@ static nacre_status maintain_slices(Db *db, uint64_t bytes) {
     TRY(first);
     if (db->counters.commits != commits) return NACRE_OK;
     uint32_t other = 1 - db->active->log;
+    if (db->checkpointing && !db->frozen) return checkpoint_end(db);
     if (!db->frozen && !db->log_free[other] &&
         (db->durable[0].superblock.generation > db->log_covered[other] || db->active->used > db->active->capacity / 2))
         TRY(log_release(db));
@@ -527,6 +560,7 @@ void maintain_after_write(Db *db, uint64_t bytes) {
 
 nacre_status maintain_step(Db *db, uint64_t bytes, bool *more) {
     db->maintenance_error.code = NACRE_OK;
+    TRY(checkpoint_begin(db));
     if (db->frozen) TRY(flush_start(db));
     TRY(merge_schedule(db));
     *more = false;
@@ -536,6 +570,8 @@ nacre_status maintain_step(Db *db, uint64_t bytes, bool *more) {
         bytes = work < bytes ? bytes - work : 0;
         *more |= db->jobs[i].kind != JOB_NONE;
     }
+    TRY(checkpoint_end(db));
+    *more |= db->checkpointing;
     return NACRE_OK;
 }
 

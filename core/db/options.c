@@ -18,6 +18,8 @@ const char *nacre_options_describe(void) {
            NAMES("relaxed_ms", "1", "60000", "200", "Milliseconds within which relaxed durability syncs.")
            NAMES("changes_size", "1", "1 TiB", "0: what the logs hold",
                  "Bytes of changes kept for readers of them; at most half of database_size.")
+           NAMES("checkpoint_ms", "1", "86400000", "0: by size only",
+                 "Milliseconds in the log after which rows go to segments, little by little, with the next calls.")
            NAMES("seed", "1", "2^64-1", "0: from the host", "Of everything random.");
 }
 
@@ -57,6 +59,7 @@ nacre_status options_resolve(Env *env, const nacre_options *given, nacre_options
     TRY(options_range(env, "block_size", options->block_size, 4096, 65536));
     TRY(options_range(env, "filter_bits", options->filter_bits, 0, 32));
     TRY(options_range(env, "relaxed_ms", options->relaxed_ms, 1, 60000));
+    if (options->checkpoint_ms) TRY(options_range(env, "checkpoint_ms", options->checkpoint_ms, 1, 86400000));
     if (options->database_size)
         TRY(options_range(env, "database_size", options->database_size, 256u << 10, (uint64_t)1 << 47));
     uint64_t changes_most = options->database_size ? options->database_size / 2 : (uint64_t)1 << 40;

@@ -118,7 +118,7 @@ enum { JOB_COUNT = 6 }; /* job 0 is the flush */
 
 typedef struct Counters {
     uint64_t puts, deletes, gets, searches, commits, flushes, merges, ingests, user_bytes, log_bytes, log_syncs;
-    uint64_t vectors_scored, rows_checked, stalls;
+    uint64_t vectors_scored, rows_checked, stalls, checkpoints;
 } Counters;
 
 struct nacre_db {
@@ -166,6 +166,8 @@ struct nacre_db {
     ManifestIds ids;
     uint64_t last_lsn, synced_lsn;
     uint64_t unsynced_since_ms; /* 0: all synced */
+    uint64_t logged_since_ms; /* with checkpoint_ms: the active memtable has rows since then; 0: not known, or none */
+    bool checkpointing;       /* by time: frozen is flushed, and its log emptied, without waiting for more writes */
     uint64_t random_state;
     uint64_t now_ms;     /* the clock as this call has asked it; 0: not yet */
 

@@ -3,6 +3,7 @@
 #ifndef __wasi__
 #define _POSIX_C_SOURCE 200809L
 #endif
+#include "lib/between.h"
 #include "lib/check.h"
 #include "lib/sim_disk.h"
 
@@ -189,6 +190,133 @@ static void after_a_failed_sync_nothing_is_acknowledged(void) {
     (void)nacre_close(db, NULL);
     CHECK_EQ(rows_after_crash(disk), 10);
     sim_disk_free(disk);
+}
+
+/* ---- checkpoints by time (B17), and what opening costs (B18) ---- */
+
+static nacre_db *open_timed(SimDisk *disk, uint32_t checkpoint_ms) {
+    nacre_options options = NACRE_OPTIONS_INIT;
+    options.vfs = sim_disk_vfs(disk);
+    options.durability = NACRE_NONE;
+    options.memory = 16 << 20;
+    options.memtable_size = 1 << 20;
+    options.seed = 4;
+    options.segment_size = 64 << 10; /* the index of one is read at open, for the catalog */
+    options.checkpoint_ms = checkpoint_ms;
+    nacre_db *db = NULL;
+    CHECK_EQ(nacre_open("db", &options, &db, NULL), NACRE_OK);
+    return db;
+}
+
+static uint64_t log_bytes(const nacre_db *db) { return db->logs[0].end + db->logs[1].end; }
+
+/* Rows of half a megabyte wait for their time, not for more rows; then the following writes
+ * make the checkpoint, each a bounded piece of it, and behind it the log has only what was
+ * written since. */
+static void b17_a_checkpoint_by_time_is_made_by_the_following_writes(void) {
+    SimDisk *disk = sim_disk_new(7);
+    uint64_t now = 1000000, most = 0, syncs_most = 0;
+    sim_disk_set_clock(disk, now);
+    nacre_db *db = open_timed(disk, 5000);
+    nacre_membrane *kv = open_kv(db);
+    int64_t i = 0;
+    for (; i < 6000; i++) CHECK_EQ(put(kv, i), NACRE_OK);
+    sim_disk_set_clock(disk, now + 4999);
+    uint64_t flushes = db->counters.flushes, before = log_bytes(db);
+    for (; i < 6100; i++) CHECK_EQ(put(kv, i), NACRE_OK);
+    CHECK_EQ(db->counters.flushes, flushes);
+    CHECK_EQ(db->counters.checkpoints, 0);
+    sim_disk_set_clock(disk, now + 5000);
+    int64_t due = i;
+    for (; i < due + 40; i++) {
+        uint64_t written = sim_disk_bytes_written(disk), syncs = sim_disk_syncs(disk, NULL);
+        CHECK_EQ(put(kv, i), NACRE_OK);
+        written = sim_disk_bytes_written(disk) - written, syncs = sim_disk_syncs(disk, NULL) - syncs;
+        if (written > most) most = written;
+        if (syncs > syncs_most) syncs_most = syncs;
+    }
+    CHECK_EQ(db->counters.checkpoints, 1);
+    CHECK_EQ(db->counters.flushes, flushes + 1);
+    CHECK(!db->frozen && !db->checkpointing);
+    CHECK(log_bytes(db) < 40 * 100 && before > 300000);
+    CHECK(most < 300000 && syncs_most <= 5); /* a commit and a reset of the log at most */
+    /* Nothing new: nothing is due, however late it is. */
+    sim_disk_set_clock(disk, now + 6000);
+    CHECK_EQ(nacre_checkpoint(db), NACRE_OK);
+    uint64_t commits = db->counters.commits;
+    bool more = true;
+    sim_disk_set_clock(disk, now + 600000);
+    for (int k = 0; k < 20; k++) CHECK_EQ(nacre_step(db, 1 << 16, &more), NACRE_OK);
+    CHECK(!more);
+    CHECK_EQ(db->counters.commits, commits);
+    CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+    CHECK_EQ(rows_after_crash(disk), i);
+    sim_disk_free(disk);
+}
+
+/* A host that steps when nothing is written gets it, too. */
+static void b17_a_checkpoint_by_time_is_made_by_steps(void) {
+    SimDisk *disk = sim_disk_new(8);
+    uint64_t now = 1000000;
+    sim_disk_set_clock(disk, now);
+    nacre_db *db = open_timed(disk, 100);
+    nacre_membrane *kv = open_kv(db);
+    bool more = true;
+    for (int64_t i = 0; i < 3000; i++) CHECK_EQ(put(kv, i), NACRE_OK);
+    sim_disk_set_clock(disk, now + 100);
+    int steps = 0;
+    for (; more && steps < 1000; steps++) CHECK_EQ(nacre_step(db, 16 << 10, &more), NACRE_OK);
+    CHECK(steps > 5 && steps < 1000);
+    CHECK_EQ(log_bytes(db), 0);
+    CHECK_EQ(rows_after_crash(disk), 3000); /* though nothing was ever asked to be durable */
+    /* Also for rows that an opening found in the log. */
+    for (int64_t i = 3000; i < 3100; i++) CHECK_EQ(put(kv, i), NACRE_OK);
+    CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+    db = open_timed(disk, 100);
+    kv = open_kv(db);
+    more = true;
+    for (steps = 0; (more || log_bytes(db) > 100) && steps < 1000; steps++) {
+        sim_disk_set_clock(disk, now += 60);
+        CHECK_EQ(nacre_step(db, 16 << 10, &more), NACRE_OK);
+    }
+    CHECK(steps < 1000);
+    CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+    CHECK_EQ(rows_after_crash(disk), 3100);
+    sim_disk_free(disk);
+}
+
+/* B18: with the same tail of the log, a database of 30 times the size costs no more to open
+ * than its longer manifest; with a longer tail, as much more as the tail is longer. */
+static void b18_opening_reads_the_tail_of_the_log_and_not_the_database(void) {
+    uint64_t read[3];
+    for (int which = 0; which < 3; which++) {
+        SimDisk *disk = sim_disk_new(9);
+        nacre_db *db = open_timed(disk, 0);
+        nacre_membrane *kv = open_kv(db);
+        int64_t i = 0, rows = which == 1 ? 60000 : 2000, tail = which == 2 ? 4000 : 1000;
+        for (; i < rows; i++) CHECK_EQ(put(kv, i), NACRE_OK);
+        CHECK_EQ(nacre_compact(db, NULL), NACRE_OK);
+        for (; i < rows + tail; i++) CHECK_EQ(put(kv, i), NACRE_OK);
+        SimDisk *crashed = sim_disk_clone(disk);
+        CHECK_EQ(nacre_flush(db), NACRE_OK);
+        sim_disk_copy(disk, crashed); /* killed here */
+        Between between;
+        between_init(&between, crashed);
+        nacre_options options = NACRE_OPTIONS_INIT;
+        options.vfs = &between.vfs;
+        options.memory = 16 << 20;
+        options.memtable_size = 1 << 20;
+        nacre_db *again = NULL;
+        CHECK_EQ(nacre_open("db", &options, &again, NULL), NACRE_OK);
+        read[which] = between.bytes_read;
+        CHECK(has(open_kv(again), rows + tail - 1));
+        CHECK_EQ(nacre_close(again, NULL), NACRE_OK);
+        CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+        sim_disk_free(crashed);
+        sim_disk_free(disk);
+    }
+    if (!CHECK(read[1] < read[0] + 16384)) printf("# %llu %llu\n", (unsigned long long)read[0], (unsigned long long)read[1]);
+    CHECK(read[2] > 2 * read[0] && read[2] < 4 * read[0]);
 }
 
 /* ---- batches of one tick (B04) ---- */
@@ -384,6 +512,9 @@ static void files_are_the_owners_alone(void) {
 }
 
 void durability_test(void) {
+    RUN(b17_a_checkpoint_by_time_is_made_by_the_following_writes);
+    RUN(b17_a_checkpoint_by_time_is_made_by_steps);
+    RUN(b18_opening_reads_the_tail_of_the_log_and_not_the_database);
     RUN(a_strict_put_costs_one_write_and_one_sync);
     RUN(a_strict_batch_costs_one_sync);
     RUN(relaxed_writes_are_synced_in_time);

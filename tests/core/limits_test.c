@@ -283,6 +283,7 @@ static void options_have_ranges(void) {
         {OPTION(block_size), 4096, 65536},
         {OPTION(filter_bits), 1, 32},
         {OPTION(relaxed_ms), 1, 60000},
+        {OPTION(checkpoint_ms), 1, 86400000},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         nacre_error error = {NACRE_OK, ""};
