@@ -126,6 +126,7 @@ export const INPUT = {
 export const ABI = {
   VERSION: 1,
   CHANGES_OLDEST: -1,
+  PIECE: 262144,
   PROBLEMS_MAX: 1000,
 } as const;
 
@@ -254,6 +255,17 @@ export interface Exports {
   abi_changes_page(host: number, changes: number, bytes: number): number;
   abi_changes_close(host: number, changes: number): void;
   abi_acknowledged(host: number): number;
+  abi_bulk_begin(host: number, membrane: number): number;
+  abi_bulk_put(host: number, bulk: number, recordsSize: number): number;
+  abi_bulk_commit(host: number, bulk: number): number;
+  abi_bulk_abort(host: number, bulk: number): void;
+  abi_value_begin(host: number, membrane: number, ttlMs: number, keySize: number): number;
+  abi_value_append(host: number, writer: number, bytesSize: number): number;
+  abi_value_finish(host: number, writer: number): number;
+  abi_value_abort(host: number, writer: number): void;
+  abi_value_open(host: number, membrane: number, snapshot: number, keySize: number): number;
+  abi_value_read(host: number, reader: number, offset: number, size: number): number;
+  abi_value_close(host: number, reader: number): void;
   abi_checkpoint(host: number): number;
   abi_refresh(host: number): number;
   abi_step(host: number, bytes: number): number;

@@ -1,4 +1,5 @@
 import { LIMIT, RECORD } from "./abi.gen.ts";
+import { bulkLoad, bulkLoadSync } from "./bulk.ts";
 import { checkOptions, invalid, NacreError, shown } from "./errors.ts";
 import { EXPIRY_ROOM, expiryOf, writeExpiry } from "./expiry.ts";
 import type { Expiry, PutOptions } from "./expiry.ts";
@@ -100,6 +101,9 @@ class CollectionShape implements Shape {
     if (Array.isArray(given)) for (const record of given) this.#putRecord(writer, record, expiry);
     else this.#putRecord(writer, given, expiry);
   }
+
+  readonly load = (writer: Writer, record: unknown): void =>
+    this.#putRecord(writer, record, this.expiry(undefined, "bulkLoad"));
 
   #putRecord(writer: Writer, given: unknown, expiry: Expiry): void {
     if (typeof given !== "object" || given === null || Array.isArray(given)) {
@@ -348,6 +352,11 @@ export class CollectionSync<F = Record<string, unknown>, K extends Key = Key> im
     return engine.count(this.#membrane.pointer, this.#session.snapshot, NONE, NONE, filter);
   }
 
+  /** Records in the order of their keys, all at once, past the log: see `KvSync.bulkLoad`. */
+  bulkLoad(records: Iterable<RecordIn<F, K>>): number {
+    return bulkLoadSync(this.#session, this.#membrane, records, this.#shape.load);
+  }
+
   /** Records in order of their keys, over the state of the first `next()`. */
   records(options?: RecordsOptions<F>): IterableIterator<RecordPart<F, K>> {
     const what = `${this.name}: records`;
@@ -532,6 +541,11 @@ export class Collection<F = Record<string, unknown>, K extends Key = Key> implem
 
   async count(where?: Where<F>): Promise<number> {
     return this.#sync.count(where);
+  }
+
+  /** Records in the order of their keys, from any iterable or async iterable: see `Kv.bulkLoad`. */
+  async bulkLoad(records: Iterable<RecordIn<F, K>> | AsyncIterable<RecordIn<F, K>>): Promise<number> {
+    return bulkLoad(this.#session, this.#membrane, records, this.#shape.load);
   }
 
   /** Records in order of their keys, over the state of the first `next()`. */

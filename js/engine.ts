@@ -572,6 +572,67 @@ export class Engine {
       exports.abi_search(self, membrane, snapshot, k, wantVectors ? 1 : 0, vector.length, filter.length));
   }
 
+  // ---- Bulk loads and large values ----
+
+  bulkBegin(membrane: number): number {
+    this.#call((exports, self) => exports.abi_bulk_begin(self, membrane));
+    return this.answerPointer;
+  }
+
+  /** Whole records, without the head of a batch. */
+  bulkPut(bulk: number, records: Uint8Array): void {
+    this.#put(records);
+    this.#call((exports, self) => exports.abi_bulk_put(self, bulk, records.length));
+  }
+
+  /** The number of rows; the bulk is gone, whatever happens. */
+  bulkCommit(bulk: number): number {
+    this.#call((exports, self) => exports.abi_bulk_commit(self, bulk));
+    return this.#number(ANSWER.NUMBER);
+  }
+
+  bulkAbort(bulk: number): void {
+    this.#ask((exports, self) => (exports.abi_bulk_abort(self, bulk), OK));
+  }
+
+  /** The writer of a value; its key stands in the input buffer. */
+  valueBegin(membrane: number, ttlMs: number, keySize: number): number {
+    this.#call((exports, self) => exports.abi_value_begin(self, membrane, ttlMs, keySize));
+    return this.answerPointer;
+  }
+
+  valueAppend(writer: number, bytes: Uint8Array): void {
+    this.#put(bytes);
+    this.#call((exports, self) => exports.abi_value_append(self, writer, bytes.length));
+  }
+
+  /** The writer is gone, whatever happens. */
+  valueFinish(writer: number): void {
+    this.#call((exports, self) => exports.abi_value_finish(self, writer));
+  }
+
+  valueAbort(writer: number): void {
+    this.#ask((exports, self) => (exports.abi_value_abort(self, writer), OK));
+  }
+
+  /** The reader of a value whose key stands in the input buffer, and its size; undefined: there is none. */
+  valueOpen(membrane: number, snapshot: number, keySize: number): { reader: number; size: number } | undefined {
+    const status = this.#ask((exports, self) => exports.abi_value_open(self, membrane, snapshot, keySize));
+    if (status === NOT_FOUND) return undefined;
+    if (status !== OK) throw this.#failure(status);
+    return { reader: this.answerPointer, size: this.#number(ANSWER.NUMBER) };
+  }
+
+  /** A copy of a part of it. */
+  valueRead(reader: number, offset: number, size: number): Uint8Array {
+    this.#call((exports, self) => exports.abi_value_read(self, reader, offset, size));
+    return this.answerCopy();
+  }
+
+  valueClose(reader: number): void {
+    this.#ask((exports, self) => (exports.abi_value_close(self, reader), OK));
+  }
+
   // ---- Keeping house ----
 
   /** Whether membranes may have other names now, or be gone. */

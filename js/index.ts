@@ -19,6 +19,7 @@ export type { PutOptions } from "./expiry.ts";
 export type { CollectionSchema, Compression, FieldType, KvSchema, Metric, StorageSchema, ValueType, VectorSchema } from "./schema.ts";
 export { Snapshot, SnapshotSync } from "./snapshot.ts";
 export type { Durability } from "./store.ts";
+export type { ByteSource, PutStreamOptions, StreamRange } from "./stream.ts";
 export { DatabaseSync } from "./sync.ts";
 export type { VerifyOptions } from "./sync.ts";
 export { Transaction, TransactionSync } from "./transaction.ts";

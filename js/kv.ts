@@ -1,5 +1,6 @@
 
 import { RECORD } from "./abi.gen.ts";
+import { bulkLoad, bulkLoadSync } from "./bulk.ts";
 import { invalid, shown } from "./errors.ts";
 import { EXPIRY_ROOM, expiryOf, writeExpiry } from "./expiry.ts";
 import type { Expiry, PutOptions } from "./expiry.ts";
@@ -9,6 +10,8 @@ import type { Membrane, Shape, Shaped } from "./membrane.ts";
 import type { Cut } from "./rows.ts";
 import { decodeValue, plainRoom, plainValue, writePlain, writeU32 } from "./rows.ts";
 import type { Session } from "./store.ts";
+import { getStream, getStreamSync, putStream, putStreamSync } from "./stream.ts";
+import type { ByteSource, PutStreamOptions, StreamRange } from "./stream.ts";
 import type { Writer } from "./writer.ts";
 
 const NONE = new Uint8Array(0);
@@ -51,11 +54,18 @@ class KvShape implements Shape {
   putRows(writer: Writer, rows: unknown, options: unknown): void {
     const expiry = expiryOf(options, this.membrane.schema.storage, () => `${this.membrane.name}: putMany`);
     for (const pair of iterable(rows, `${this.membrane.name}: putMany takes an iterable of [key, value] pairs`)) {
-      if (!Array.isArray(pair) || pair.length !== 2) {
-        throw invalid(`${this.membrane.name}: putMany takes [key, value] pairs, not ${shown(pair)}`);
-      }
-      this.#write(writer, pair[0], pair[1], expiry);
+      this.#putPair(writer, pair, "putMany", expiry);
     }
+  }
+
+  readonly load = (writer: Writer, pair: unknown): void =>
+    this.#putPair(writer, pair, "bulkLoad", expiryOf(undefined, this.membrane.schema.storage, this.#what));
+
+  #putPair(writer: Writer, pair: unknown, verb: string, expiry: Expiry): void {
+    if (!Array.isArray(pair) || pair.length !== 2) {
+      throw invalid(`${this.membrane.name}: ${verb} takes [key, value] pairs, not ${shown(pair)}`);
+    }
+    this.#write(writer, pair[0], pair[1], expiry);
   }
 }
 
@@ -194,6 +204,27 @@ export class KvSync<V = any, K extends Key = Key> implements Shaped {
     return this.#iterate(range, "values", false, (row) => decodeValue(type, row.bytes, row.value, row.valueSize, view) as V);
   }
 
+  /**
+   * Pairs in the order of their keys, several times as fast as `putMany`; gives their number.
+   *
+   * 1. They become visible all at once, durable, when the last one was read; when anything
+   *    fails, nothing has changed.
+   * 2. They are newer than what was there then.
+   */
+  bulkLoad(rows: Iterable<readonly [K, V]>): number {
+    return bulkLoadSync(this.#session, this.#membrane, rows, this.#shape.load);
+  }
+
+  /** Puts bytes that come in pieces, up to 4 GiB of them, without holding them all. */
+  putStream(key: K, source: Iterable<Uint8Array>, options?: PutStreamOptions): void {
+    putStreamSync(this.#session, this.#membrane, key, source, options);
+  }
+
+  /** The bytes of a value, or of a part of it, in pieces; undefined when absent. */
+  getStream(key: K, range?: StreamRange): IterableIterator<Uint8Array> | undefined {
+    return getStreamSync(this.#session, this.#membrane, key, range);
+  }
+
   [Symbol.iterator](): IterableIterator<[K, V]> {
     return this.entries();
   }
@@ -301,6 +332,28 @@ export class Kv<V = any, K extends Key = Key> implements Shaped {
 
   values(range?: Range<K>): AsyncIterableIterator<V> {
     return asynchronous(this.#sync.values(range));
+  }
+
+  /**
+   * Pairs in the order of their keys, from any iterable or async iterable, several times as
+   * fast as `putMany`; gives their number.
+   *
+   * 1. They become visible all at once, durable, when the last one was read; when anything
+   *    fails, nothing has changed. Other calls go on meanwhile.
+   * 2. They are newer than what was there then, also than what was put meanwhile.
+   */
+  async bulkLoad(rows: Iterable<readonly [K, V]> | AsyncIterable<readonly [K, V]>): Promise<number> {
+    return bulkLoad(this.#session, this.#membrane, rows, this.#shape.load);
+  }
+
+  /** Puts bytes that come in pieces, up to 4 GiB of them, without holding them all. */
+  async putStream(key: K, source: ByteSource, options?: PutStreamOptions): Promise<void> {
+    return putStream(this.#session, this.#membrane, key, source, options);
+  }
+
+  /** The bytes of a value, or of a part of it, as a stream of one state; undefined when absent. */
+  async getStream(key: K, range?: StreamRange): Promise<ReadableStream<Uint8Array> | undefined> {
+    return getStream(this.#session, this.#membrane, key, range);
   }
 
   [Symbol.asyncIterator](): AsyncIterableIterator<[K, V]> {

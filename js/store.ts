@@ -40,7 +40,7 @@ export interface Follower {
 }
 
 /** setImmediate where there is one: the end of this turn of the event loop. */
-const atEndOfTick: (run: () => void) => void = (() => {
+export const atEndOfTick: (run: () => void) => void = (() => {
   if (typeof setImmediate === "function") return (run: () => void) => void setImmediate(run);
   if (typeof MessageChannel === "undefined") return (run: () => void) => void setTimeout(run, 0);
   let waiting: (() => void)[] = [];

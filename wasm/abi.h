@@ -163,6 +163,28 @@ ABI(abi_changes_close) void abi_changes_close(AbiHost *host, uint32_t changes);
  * in all since the database was opened. */
 ABI(abi_acknowledged) uint32_t abi_acknowledged(AbiHost *host);
 
+/* Bulk loads. POINTER the bulk. */
+ABI(abi_bulk_begin) uint32_t abi_bulk_begin(AbiHost *host, uint32_t membrane);
+/* Input: whole records as record_format.h says, without a batch's head, keys rising. */
+ABI(abi_bulk_put) uint32_t abi_bulk_put(AbiHost *host, uint32_t bulk, uint32_t records_size);
+/* NUMBER: rows. The bulk is gone whatever is answered. */
+ABI(abi_bulk_commit) uint32_t abi_bulk_commit(AbiHost *host, uint32_t bulk);
+ABI(abi_bulk_abort) void abi_bulk_abort(AbiHost *host, uint32_t bulk);
+
+/* Large values. POINTER the writer; ttl_ms 0: for ever. */
+ABI(abi_value_begin) uint32_t abi_value_begin(AbiHost *host, uint32_t membrane, double ttl_ms, uint32_t key_size);
+/* Input: the next bytes. */
+ABI(abi_value_append) uint32_t abi_value_append(AbiHost *host, uint32_t writer, uint32_t bytes_size);
+/* The writer is gone whatever is answered. */
+ABI(abi_value_finish) uint32_t abi_value_finish(AbiHost *host, uint32_t writer);
+ABI(abi_value_abort) void abi_value_abort(AbiHost *host, uint32_t writer);
+/* POINTER the reader, NUMBER the value's size. */
+ABI(abi_value_open) uint32_t abi_value_open(AbiHost *host, uint32_t membrane, uint32_t snapshot, uint32_t key_size);
+/* DATA: `size` bytes from `offset` on, which must be inside. */
+ABI(abi_value_read) uint32_t abi_value_read(AbiHost *host, uint32_t reader, double offset, uint32_t size);
+ABI(abi_value_close) void abi_value_close(AbiHost *host, uint32_t reader);
+enum { ABI_PIECE = 256 << 10 }; /* reads that begin and end at multiples of it are the cheapest */
+
 ABI(abi_checkpoint) uint32_t abi_checkpoint(AbiHost *host);
 /* Opened for reading: moves to the newest committed state. MORE: membranes may have other
  * names now, or be gone; the pointers stay those of the same membranes. */

@@ -8,6 +8,7 @@
 #include "base/codec.h"
 #include "base/json.h"
 #include "db/db.h"
+#include "memtable/record_format.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -519,6 +520,86 @@ uint32_t abi_tx_commit(AbiHost *host, uint32_t tx, uint32_t sync) {
 void abi_tx_rollback(AbiHost *host, uint32_t tx) {
     begin(host);
     transaction_rollback(tx_of(tx));
+}
+
+/* ---- Bulk loads and large values ---- */
+
+uint32_t abi_bulk_begin(AbiHost *host, uint32_t membrane) {
+    Bulk *bulk = NULL;
+    begin(host);
+    nacre_status status = bulk_begin(membrane_of(membrane), &bulk);
+    host->answer.pointer = address(bulk);
+    return answer(host, status);
+}
+
+uint32_t abi_bulk_put(AbiHost *host, uint32_t bulk, uint32_t records_size) {
+    begin(host);
+    return answer(host, bulk_add((Bulk *)(uintptr_t)bulk, host->input.data, records_size));
+}
+
+uint32_t abi_bulk_commit(AbiHost *host, uint32_t bulk) {
+    uint64_t rows = 0;
+    begin(host);
+    nacre_status status = bulk_commit((Bulk *)(uintptr_t)bulk, &rows);
+    host->answer.number = (double)rows;
+    return answer(host, status);
+}
+
+void abi_bulk_abort(AbiHost *host, uint32_t bulk) {
+    begin(host);
+    bulk_abort((Bulk *)(uintptr_t)bulk);
+}
+
+static ValueWriter *value_writer_of(uint32_t p) { return (ValueWriter *)(uintptr_t)p; }
+static ValueReader *value_reader_of(uint32_t p) { return (ValueReader *)(uintptr_t)p; }
+
+uint32_t abi_value_begin(AbiHost *host, uint32_t membrane, double ttl_ms, uint32_t key_size) {
+    ValueWriter *writer = NULL;
+    begin(host);
+    uint64_t expiry = ttl_ms > 0 ? RECORD_LIFETIME + (uint64_t)ttl_ms : 0;
+    nacre_status status = value_writer_open(membrane_of(membrane), input(host, 0, key_size), expiry, &writer);
+    host->answer.pointer = address(writer);
+    return answer(host, status);
+}
+
+uint32_t abi_value_append(AbiHost *host, uint32_t writer, uint32_t bytes_size) {
+    begin(host);
+    return answer(host, value_writer_append(value_writer_of(writer), input(host, 0, bytes_size)));
+}
+
+uint32_t abi_value_finish(AbiHost *host, uint32_t writer) {
+    begin(host);
+    return answer(host, value_writer_finish(value_writer_of(writer)));
+}
+
+void abi_value_abort(AbiHost *host, uint32_t writer) {
+    begin(host);
+    value_writer_abort(value_writer_of(writer));
+}
+
+uint32_t abi_value_open(AbiHost *host, uint32_t membrane, uint32_t snapshot, uint32_t key_size) {
+    ValueReader *reader = NULL;
+    begin(host);
+    nacre_status status =
+        value_reader_open(membrane_of(membrane), snapshot_of(snapshot), input(host, 0, key_size), &reader);
+    if (status != NACRE_OK) return fail(host, status);
+    host->answer.pointer = address(reader);
+    host->answer.number = (double)value_reader_size(reader);
+    return NACRE_OK;
+}
+
+uint32_t abi_value_read(AbiHost *host, uint32_t reader, double offset, uint32_t size) {
+    begin(host);
+    nacre_status status = page_room(host, size);
+    if (status == NACRE_OK)
+        status = value_reader_read(value_reader_of(reader), (uint64_t)offset, host->page.data, size);
+    answer_data(host, span_of(host->page.data, size));
+    return answer(host, status);
+}
+
+void abi_value_close(AbiHost *host, uint32_t reader) {
+    begin(host);
+    value_reader_close(value_reader_of(reader));
 }
 
 /* ---- Search ---- */

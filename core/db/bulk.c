@@ -9,6 +9,7 @@
 
 struct Bulk {
     Membrane *membrane;
+    Bulk *next, *previous;
     Ingest *ingest;
     uint64_t rows;
 };
@@ -26,6 +27,9 @@ nacre_status bulk_begin(Membrane *membrane, Bulk **out) {
     }
     bulk->membrane = membrane;
     bulk->ingest = ingest;
+    bulk->next = db->bulks;
+    if (db->bulks) db->bulks->previous = bulk;
+    db->bulks = bulk;
     *out = bulk;
     return NACRE_OK;
 }
@@ -78,9 +82,16 @@ nacre_status bulk_commit(Bulk *bulk, uint64_t *rows) {
 
 void bulk_abort(Bulk *bulk) {
     if (!bulk) return;
-    Env *env = &bulk->membrane->db->env;
+    Db *db = bulk->membrane->db;
     ingest_free(bulk->ingest);
-    env_free(env, bulk, sizeof *bulk);
+    if (bulk->next) bulk->next->previous = bulk->previous;
+    if (bulk->previous) bulk->previous->next = bulk->next;
+    else db->bulks = bulk->next;
+    env_free(&db->env, bulk, sizeof *bulk);
+}
+
+void bulks_abort(Db *db) {
+    while (db->bulks) bulk_abort(db->bulks);
 }
 
 Membrane *bulk_membrane(const Bulk *bulk) { return bulk->membrane; }

@@ -139,6 +139,7 @@ static nacre_status open_all(Db *db, const char *path) {
 static void open_undo(Db *db) {
     Env *env = &db->env;
     cursors_close(db);
+    bulks_abort(db);
     values_close(db);
     pinned_release_all(db);
     snapshots_release(db);

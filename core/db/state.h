@@ -173,6 +173,7 @@ struct nacre_db {
 
     uint64_t reserved, reserved_records; /* by db_reserve */
     Job jobs[JOB_COUNT];
+    Bulk *bulks;
     PinnedRow *pinned;
     uint32_t pinned_count;
     ValueReader *value_readers;
@@ -345,7 +346,8 @@ NACRE_CHECKED nacre_status recover_follow(Db *db, bool *done);
 /* Do the logs say no more than that a database was being made? */
 NACRE_CHECKED nacre_status recover_unfinished(const Db *db, bool *unfinished);
 
-/* value.c, pinned.c */
+/* bulk.c, value.c, pinned.c */
+void bulks_abort(Db *db);
 void values_close(Db *db);
 void pinned_release_all(Db *db);
 

@@ -74,6 +74,7 @@ static uint64_t writer_block_size(uint64_t count, uint64_t keys, uint64_t values
 
 static nacre_status writer_grow(SegmentWriter *w, uint8_t **memory, size_t *capacity, size_t count) {
     void *p = *memory;
+    if (count <= *capacity) return NACRE_OK; /* several times for each row */
     TRY(env_grow(w->io->env, &p, capacity, count, 1));
     *memory = p;
     return NACRE_OK;
@@ -81,6 +82,7 @@ static nacre_status writer_grow(SegmentWriter *w, uint8_t **memory, size_t *capa
 
 static nacre_status writer_grow_u32(SegmentWriter *w, uint32_t **memory, size_t *capacity, size_t count) {
     void *p = *memory;
+    if (count <= *capacity) return NACRE_OK;
     TRY(env_grow(w->io->env, &p, capacity, count, 4));
     *memory = p;
     return NACRE_OK;
