@@ -49,7 +49,9 @@ class BulkLoad {
     const store = this.#session.writing(this.#membrane);
     store.apply(); // what was put before is older
     this.#end();
-    return store.engine.bulkCommit(this.#bulk);
+    const rows = store.engine.bulkCommit(this.#bulk);
+    store.acknowledged();
+    return rows;
   }
 
   /** Nothing of it stays, unless it is committed. */

@@ -46,6 +46,7 @@ class ValueIn {
     this.#open = false;
     store.engine.valueFinish(this.#writer);
     store.written();
+    store.acknowledged();
   }
 
   /** Nothing of it stays, unless it is finished. */
