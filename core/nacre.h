@@ -327,6 +327,16 @@ typedef struct nacre_row {
 NACRE_CHECKED nacre_status nacre_get(nacre_membrane *membrane, const nacre_snapshot *snapshot,
                                      const nacre_value *key, nacre_row *row);
 
+/* Told of the row of each key in turn; NULL: there is none. The row is borrowed until it
+ * returns. Anything but NACRE_OK ends nacre_get_many, which returns it. It must not call into
+ * the database. */
+typedef nacre_status nacre_each_row(void *self, size_t index, const nacre_row *row);
+
+/* The rows of `count` keys of key_count values each, one after the other; quicker than as many
+ * calls of nacre_get. */
+NACRE_CHECKED nacre_status nacre_get_many(nacre_membrane *membrane, const nacre_snapshot *snapshot,
+                                          const nacre_value *keys, size_t count, nacre_each_row *each, void *self);
+
 /* As nacre_get, but the row stays readable until nacre_view_release, whatever is written,
  * compacted or dropped meanwhile (nacre_close releases what is left). Bytes of a row in
  * memory are not copied. What views hold counts in the budget: stats tell how many there

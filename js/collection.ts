@@ -3,12 +3,15 @@ import { bulkLoad, bulkLoadSync } from "./bulk.ts";
 import { checkOptions, invalid, NacreError, shown } from "./errors.ts";
 import { EXPIRY_ROOM, expiryOf, writeExpiry } from "./expiry.ts";
 import type { Expiry, PutOptions } from "./expiry.ts";
+import { viewOf } from "./heap.ts";
+import type { Cut } from "./heap.ts";
 import type { Key } from "./keys.ts";
-import { asynchronous, iterable, map, order } from "./kv.ts";
-import { copyFloats, PageRow, pageRows, SHAPE } from "./membrane.ts";
+import { AsyncRows, Rows } from "./iterate.ts";
+import { iterable, order } from "./kv.ts";
+import { copyFloats, PageRow, SHAPE } from "./membrane.ts";
 import type { Membrane, Shape, Shaped } from "./membrane.ts";
 import { checkVector, decodeFields, plainField, plainFieldRoom, plainVector, readU32, writeField, writeU32 } from "./rows.ts";
-import type { Cut, PlainField } from "./rows.ts";
+import type { PlainField } from "./rows.ts";
 import { FIELD_TYPES } from "./schema.ts";
 import type { Field, Schema } from "./schema.ts";
 import type { Session } from "./store.ts";
@@ -65,8 +68,6 @@ export interface RecordsOptions<F = Record<string, unknown>> {
 
 const NONE = new Uint8Array(0);
 const EVERYTHING = { low: NONE, high: NONE, empty: false };
-const view: Cut = (bytes, at, size) => bytes.subarray(at, at + size);
-
 class CollectionShape implements Shape {
   readonly membrane: Membrane;
   readonly dimensions: number;
@@ -366,11 +367,10 @@ export class CollectionSync<F = Record<string, unknown>, K extends Key = Key> im
     const { membrane, fields } = this.#shape;
     this.#session.check();
     const bare = wanted !== undefined && !vector && !wanted.includes(true) && filter.length === 0;
-    const rows = pageRows(this.#session, membrane, EVERYTHING, { ...order(options, what), keysOnly: bare, filter });
-    return map(rows, (row) => {
-      const record: Record<string, unknown> = { key: membrane.keys.decode(row.bytes, row.key, row.keyEnd) };
+    return new Rows(this.#session, membrane, EVERYTHING, { ...order(options, what), keysOnly: bare, filter }, (row) => {
+      const record: Record<string, unknown> = { key: membrane.keys.decode(row.bytes, row.key, row.keyEnd, viewOf) };
       if (vector) record.vector = row.copyVector();
-      if (!bare) decodeFields(fields, wanted, row.bytes, row.value, record, view);
+      if (!bare) decodeFields(fields, wanted, row.bytes, row.value, record, viewOf);
       return record as RecordPart<F, K>;
     });
   }
@@ -550,7 +550,7 @@ export class Collection<F = Record<string, unknown>, K extends Key = Key> implem
 
   /** Records in order of their keys, over the state of the first `next()`. */
   records(options?: RecordsOptions<F>): AsyncIterableIterator<RecordPart<F, K>> {
-    return asynchronous(this.#sync.records(options));
+    return new AsyncRows(this.#sync.records(options));
   }
 
   /** The nearest records, nearest first, ties by key; exactly `k` when `k` match. */

@@ -1,6 +1,7 @@
 import { KEYCODE, LIMIT, TYPE } from "./abi.gen.ts";
 import { checkOptions, invalid, shown } from "./errors.ts";
-import { decodeText } from "./heap.ts";
+import { copyOf, decodeText } from "./heap.ts";
+import type { Cut } from "./heap.ts";
 
 /** The type of a key, or of one part of a composite key. */
 export type KeyType = "text" | "integer" | "bigint" | "bytes" | "real" | "boolean" | "timestamp";
@@ -193,13 +194,13 @@ export class KeyCodec {
   }
 
   /** The key that is encoded in these bytes, which come from the database. */
-  decode(bytes: Uint8Array, at: number, end: number): Key {
+  decode(bytes: Uint8Array, at: number, end: number, cut: Cut = copyOf): Key {
     const single = this.#single;
-    if (single !== undefined) return decodePart(single, bytes, at, end);
+    if (single !== undefined) return decodePart(single, bytes, at, end, cut);
     const key: KeyPart[] = [];
     for (const type of this.types) {
       const next = partEnd(type, bytes, at);
-      key.push(decodePart(type, bytes, at, next));
+      key.push(decodePart(type, bytes, at, next, cut));
       at = next;
     }
     return key;
@@ -349,14 +350,14 @@ function partEnd(type: KeyType, bytes: Uint8Array, at: number): number {
   return at + 2;
 }
 
-function decodePart(type: KeyType, bytes: Uint8Array, at: number, end: number): KeyPart {
+function decodePart(type: KeyType, bytes: Uint8Array, at: number, end: number, cut: Cut): KeyPart {
   switch (type) {
     case "text": {
       const raw = unescape(bytes, at, end - 2);
       return raw === undefined ? decodeText(bytes, at, end - 2 - at) : decodeText(raw, 0, raw.length);
     }
     case "bytes":
-      return unescape(bytes, at, end - 2) ?? bytes.slice(at, end - 2);
+      return unescape(bytes, at, end - 2) ?? cut(bytes, at, end - 2 - at);
     case "integer": {
       const high = ((bytes[at] as number) << 24 | (bytes[at + 1] as number) << 16 | (bytes[at + 2] as number) << 8 |
         (bytes[at + 3] as number)) ^ 0x8000_0000;
@@ -389,8 +390,14 @@ function decodePart(type: KeyType, bytes: Uint8Array, at: number, end: number): 
 
 /** Bytes without their escapes; undefined: there are none. */
 function unescape(bytes: Uint8Array, at: number, end: number): Uint8Array | undefined {
-  const first = bytes.indexOf(KEYCODE.ESCAPE, at);
-  if (first < 0 || first >= end) return undefined;
+  if (end - at <= 64) { // a loop is quicker for what is short
+    let first = at;
+    while (first < end && bytes[first] !== KEYCODE.ESCAPE) first++;
+    if (first === end) return undefined;
+  } else {
+    const first = bytes.indexOf(KEYCODE.ESCAPE, at);
+    if (first < 0 || first >= end) return undefined;
+  }
   const raw = new Uint8Array(rawSize(bytes, at, end));
   for (let i = at, to = 0; i < end; i++) {
     raw[to++] = bytes[i] as number;

@@ -5,9 +5,11 @@ import { invalid, shown } from "./errors.ts";
 import { EXPIRY_ROOM, expiryOf, writeExpiry } from "./expiry.ts";
 import type { Expiry, PutOptions } from "./expiry.ts";
 import type { Bounds, Key, KeyRange, Range } from "./keys.ts";
-import { PageRow, pageRows, SHAPE } from "./membrane.ts";
+import { PageRow, SHAPE } from "./membrane.ts";
 import type { Membrane, Shape, Shaped } from "./membrane.ts";
-import type { Cut } from "./rows.ts";
+import { AsyncRows, Rows } from "./iterate.ts";
+import { viewOf } from "./heap.ts";
+import type { Cut } from "./heap.ts";
 import { decodeValue, plainRoom, plainValue, writePlain, writeU32 } from "./rows.ts";
 import type { Session } from "./store.ts";
 import { getStream, getStreamSync, putStream, putStreamSync } from "./stream.ts";
@@ -16,9 +18,6 @@ import type { Writer } from "./writer.ts";
 
 const NONE = new Uint8Array(0);
 const GET_MANY_INPUT = 64 * 1024;
-
-/** Views of a page that is ours already. */
-const view: Cut = (bytes, at, size) => bytes.subarray(at, at + size);
 
 class KvShape implements Shape {
   readonly membrane: Membrane;
@@ -189,19 +188,19 @@ export class KvSync<V = any, K extends Key = Key> implements Shaped {
     const { membrane } = this.#shape;
     const type = membrane.schema.value;
     return this.#iterate(range, "entries", false, (row): [K, V] => [
-      membrane.keys.decode(row.bytes, row.key, row.keyEnd) as K,
-      decodeValue(type, row.bytes, row.value, row.valueSize, view) as V,
+      membrane.keys.decode(row.bytes, row.key, row.keyEnd, viewOf) as K,
+      decodeValue(type, row.bytes, row.value, row.valueSize, viewOf) as V,
     ]);
   }
 
   keys(range?: Range<K>): IterableIterator<K> {
     const { keys } = this.#membrane;
-    return this.#iterate(range, "keys", true, (row) => keys.decode(row.bytes, row.key, row.keyEnd) as K);
+    return this.#iterate(range, "keys", true, (row) => keys.decode(row.bytes, row.key, row.keyEnd, viewOf) as K);
   }
 
   values(range?: Range<K>): IterableIterator<V> {
     const type = this.#membrane.schema.value;
-    return this.#iterate(range, "values", false, (row) => decodeValue(type, row.bytes, row.value, row.valueSize, view) as V);
+    return this.#iterate(range, "values", false, (row) => decodeValue(type, row.bytes, row.value, row.valueSize, viewOf) as V);
   }
 
   /**
@@ -232,24 +231,14 @@ export class KvSync<V = any, K extends Key = Key> implements Shaped {
   #iterate<T>(range: unknown, verb: string, keysOnly: boolean, decode: (row: PageRow) => T): IterableIterator<T> {
     const what = `${this.#membrane.name}: ${verb}`;
     const bounds = this.#membrane.keys.bounds(range, what, ["reverse", "limit"]);
-    const rows = pageRows(this.#session, this.#membrane, bounds, { ...order(range, what), keysOnly });
+    const rows = new Rows(this.#session, this.#membrane, bounds, { ...order(range, what), keysOnly }, decode);
     this.#session.check();
-    return map(rows, decode);
+    return rows;
   }
 
   #bounds(range: unknown, verb: string): Bounds {
     return this.#membrane.keys.bounds(range, `${this.#membrane.name}: ${verb}`);
   }
-}
-
-/** The rows of an iterator, each made into something else. */
-export function* map<From, To>(from: Iterable<From>, change: (item: From) => To): Generator<To, void, undefined> {
-  for (const item of from) yield change(item);
-}
-
-/** A synchronous iterator for `for await`. */
-export async function* asynchronous<T>(from: Iterable<T>): AsyncGenerator<T, void, undefined> {
-  yield* from;
 }
 
 /**
@@ -323,15 +312,15 @@ export class Kv<V = any, K extends Key = Key> implements Shaped {
   }
 
   entries(range?: Range<K>): AsyncIterableIterator<[K, V]> {
-    return asynchronous(this.#sync.entries(range));
+    return new AsyncRows(this.#sync.entries(range));
   }
 
   keys(range?: Range<K>): AsyncIterableIterator<K> {
-    return asynchronous(this.#sync.keys(range));
+    return new AsyncRows(this.#sync.keys(range));
   }
 
   values(range?: Range<K>): AsyncIterableIterator<V> {
-    return asynchronous(this.#sync.values(range));
+    return new AsyncRows(this.#sync.values(range));
   }
 
   /**

@@ -7,7 +7,8 @@ import type { Bounds, KeyRange } from "./keys.ts";
 import { PageRow, SHAPE } from "./membrane.ts";
 import type { Membrane } from "./membrane.ts";
 import { decodeValue } from "./rows.ts";
-import type { Cut } from "./rows.ts";
+import { viewOf } from "./heap.ts";
+import type { Cut } from "./heap.ts";
 import type { Session } from "./store.ts";
 import { isWellFormed } from "./text.ts";
 import type { Writer } from "./writer.ts";
@@ -89,9 +90,6 @@ const NONE = new Uint8Array(0);
 const FIRST_PAGE = 16 * 1024;
 const ROWS_MAX = 0xffff_ffff;
 
-/** Views of a page that is ours already. */
-const view: Cut = (bytes, at, size) => bytes.subarray(at, at + size);
-
 /** The rows of a range as of its creation, page by page. To be closed. */
 export class LevelRows {
   readonly #state: LevelState;
@@ -158,7 +156,7 @@ export class LevelRows {
   value(): Formatted | undefined {
     if (this.#keysOnly) return undefined;
     const { bytes, value, valueSize } = this.#row;
-    return decodeValue(this.#options.valueEncoding === "utf8" ? "text" : "bytes", bytes, value, valueSize, view) as Formatted;
+    return decodeValue(this.#options.valueEncoding === "utf8" ? "text" : "bytes", bytes, value, valueSize, viewOf) as Formatted;
   }
 
   /** The next row is the first with this key or one behind it; none if it lies outside of the range. */

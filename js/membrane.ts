@@ -1,7 +1,6 @@
 import { PAGE } from "./abi.gen.ts";
 import { NacreError, shown } from "./errors.ts";
 import { KeyCodec } from "./keys.ts";
-import type { Bounds } from "./keys.ts";
 import { readU32 } from "./rows.ts";
 import { collectionSchema, kvSchema, KV_DEFAULT } from "./schema.ts";
 import type { Schema } from "./schema.ts";
@@ -136,37 +135,3 @@ export function copyFloats(bytes: Uint8Array, at: number, size: number): Float32
   return new Float32Array(bytes.slice(at, at + size).buffer as ArrayBuffer);
 }
 
-const FIRST_PAGE = 16 * 1024;
-const NONE = new Uint8Array(0);
-
-/**
- * The rows of a range, page by page, over the state of the first `next()`. Each row is good
- * until the next one.
- */
-export function* pageRows(session: Session, membrane: Membrane, bounds: Bounds, options: {
-  reverse: boolean; limit: number; keysOnly: boolean; filter?: Uint8Array;
-}): Generator<PageRow, void, undefined> {
-  const store = session.reading(membrane);
-  let { limit } = options;
-  if (bounds.empty || limit === 0) return;
-  const { engine } = store;
-  const cursor = engine.cursorOpen(membrane.pointer, session.snapshot, bounds.low, bounds.high, options.filter ?? NONE, options.keysOnly);
-  try {
-    const row = new PageRow();
-    for (let size = FIRST_PAGE, more = true; more && limit > 0; size = Math.min(4 * size, PAGE.SIZE)) {
-      engine.cursorPage(cursor, options.reverse, Math.min(limit, 0xffff_ffff), size);
-      const count = engine.answerCount;
-      more = engine.answerMore;
-      limit -= count;
-      const page = engine.answerCopy();
-      for (let i = 0, at = 0; i < count; i++) {
-        row.read(page, at);
-        at = row.next;
-        yield row;
-        session.check();
-      }
-    }
-  } finally {
-    if (!store.closed) engine.cursorClose(cursor);
-  }
-}

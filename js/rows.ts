@@ -1,6 +1,7 @@
 import { LIMIT, TYPE } from "./abi.gen.ts";
 import { invalid, shown } from "./errors.ts";
 import { decodeText } from "./heap.ts";
+import type { Cut } from "./heap.ts";
 import { jsonText } from "./json.ts";
 import type { Field, ValueType } from "./schema.ts";
 
@@ -131,9 +132,6 @@ export function readU32(bytes: Uint8Array, at: number): number {
   return ((bytes[at] as number) | (bytes[at + 1] as number) << 8 | (bytes[at + 2] as number) << 16 |
     (bytes[at + 3] as number) << 24) >>> 0;
 }
-
-/** Where bytes that are given back come from: a copy, or a view of what is ours already. */
-export type Cut = (bytes: Uint8Array, at: number, size: number) => Uint8Array;
 
 export function decodeValue(type: ValueType, bytes: Uint8Array, at: number, size: number, cut: Cut): unknown {
   if (type === "bytes") return cut(bytes, at, size);

@@ -93,7 +93,7 @@ static inline void bw_u16(ByteWriter *w, uint16_t v) { put_u16(w->at, v), w->at 
 static inline void bw_u32(ByteWriter *w, uint32_t v) { put_u32(w->at, v), w->at += 4; }
 static inline void bw_u64(ByteWriter *w, uint64_t v) { put_u64(w->at, v), w->at += 8; }
 static inline void bw_bytes(ByteWriter *w, Span s) {
-    if (s.size) memcpy(w->at, s.data, s.size);
+    bytes_copy(w->at, s.data, s.size);
     w->at += s.size;
 }
 

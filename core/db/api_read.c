@@ -15,6 +15,56 @@ nacre_status nacre_get(nacre_membrane *membrane, const nacre_snapshot *snapshot,
     return api_show(membrane, &view, &api->row, row);
 }
 
+typedef struct ApiMany {
+    nacre_membrane *membrane;
+    nacre_each_row *each;
+    void *self;
+    size_t first; /* index of the group's first key */
+} ApiMany;
+
+static nacre_status api_many_row(void *self, size_t index, const RowView *view) {
+    const ApiMany *many = self;
+    nacre_row row;
+    if (!view) return many->each(many->self, many->first + index, NULL);
+    TRY(api_show(many->membrane, view, &many->membrane->db->api->row, &row));
+    return many->each(many->self, many->first + index, &row);
+}
+
+/* Encodes a group of keys one behind the other. */
+static nacre_status api_many_keys(nacre_membrane *membrane, const nacre_value *keys, size_t count, Span *encoded) {
+    ApiState *api = membrane->db->api;
+    Env *env = &membrane->db->env;
+    const Schema *schema = &membrane->schema;
+    size_t total = 0, sizes[GET_GROUP];
+    void *room = api->key;
+    for (size_t i = 0; i < count; i++) {
+        TRY(key_measure(env, schema, keys + i * schema->key_count, schema->key_count, KEY_WHOLE, &sizes[i]));
+        total += sizes[i];
+    }
+    TRY(env_grow(env, &room, &api->key_capacity, total, 1));
+    uint8_t *at = api->key = room;
+    for (size_t i = 0; i < count; at += sizes[i], i++) {
+        (void)key_encode(schema, keys + i * schema->key_count, schema->key_count, KEY_WHOLE, at);
+        encoded[i] = span_of(at, sizes[i]);
+    }
+    return NACRE_OK;
+}
+
+nacre_status nacre_get_many(nacre_membrane *membrane, const nacre_snapshot *snapshot, const nacre_value *keys,
+                            size_t count, nacre_each_row *each, void *self) {
+    Span encoded[GET_GROUP];
+    ApiMany many = {membrane, each, self, 0};
+    TRY(api_call(membrane));
+    if (!keys && count) return api_null(membrane->db, "keys");
+    if (!each) return api_null(membrane->db, "each");
+    for (size_t group; many.first < count; many.first += group) {
+        group = count - many.first < GET_GROUP ? count - many.first : GET_GROUP;
+        TRY(api_many_keys(membrane, keys + many.first * membrane->schema.key_count, group, encoded));
+        TRY(db_get_many(membrane, snapshot, encoded, group, api_many_row, &many));
+    }
+    return NACRE_OK;
+}
+
 nacre_status nacre_count(nacre_membrane *membrane, const nacre_snapshot *snapshot,
                          const nacre_range *range, uint64_t *count) {
     ApiRange bounds;

@@ -111,6 +111,13 @@ typedef struct RowView {
 } RowView;
 
 NACRE_CHECKED nacre_status db_get(Membrane *membrane, const Snapshot *snapshot, Span key, RowView *row);
+/* Many keys at once: `each` is told of one after the other, in their order; row NULL: not
+ * there. What it is shown is good until it returns; what it returns ends the call, unless it
+ * is NACRE_OK. Quicker than one by one: memory is waited for by GET_GROUP keys together. */
+enum { GET_GROUP = 8 };
+typedef nacre_status GetEach(void *self, size_t index, const RowView *row);
+NACRE_CHECKED nacre_status db_get_many(Membrane *membrane, const Snapshot *snapshot, const Span *keys, size_t count,
+                                       GetEach *each, void *self);
 /* As db_get, but only says whether the row is there. */
 NACRE_CHECKED nacre_status db_has(Membrane *membrane, const Snapshot *snapshot, Span key);
 

@@ -1,5 +1,5 @@
 /* read.c - views (what a reader sees) and single rows. */
-#include "db/state.h"
+#include "db/lookup.h"
 
 #include "memtable/mem_iter.h"
 #include "segment/run_iter.h"
@@ -12,112 +12,6 @@ const Snapshot *state_view(Db *db, const Snapshot *snapshot) {
     return &db->newest;
 }
 
-static uint32_t view_stamp_of(uint64_t lsn, const Memtable *table) {
-    uint64_t stamp = lsn - table->base_lsn;
-    return lsn < table->base_lsn ? 0 : stamp > UINT32_MAX ? UINT32_MAX : (uint32_t)stamp;
-}
-
-static uint32_t view_stamp(const Snapshot *view, const Memtable *table) { return view_stamp_of(view->lsn, table); }
-
-/* The segment of a run that may hold the key; NULL: none does. */
-static Segment *run_segment_of(const Run *run, Span key, KeyHead head) {
-    if (run->above_size && span_compare(key, span_of(run->above, run->above_size)) <= 0) return NULL;
-    size_t low = 0, high = run->count;
-    while (low < high) { /* first segment that does not end before the key */
-        size_t middle = low + (high - low) / 2;
-        if (segment_is_before(run->segments[middle], key, head)) low = middle + 1;
-        else high = middle;
-    }
-    if (low == run->count || segment_is_after(run->segments[low], key, head)) return NULL;
-    return run->segments[low];
-}
-
-enum { RUNS_EXPECTED = 24 }; /* runs whose filters are asked for in advance */
-
-/* Where to look for one key, begun before it is needed: the filters of many runs are as many
- * lines of memory, and are fetched while the memtables are asked. */
-typedef struct KeyLookup {
-    Span key; /* with the membrane's id */
-    KeyHead head;
-    uint64_t hash;
-    Segment *segments[RUNS_EXPECTED];
-} KeyLookup;
-
-static void lookup_begin(const Snapshot *view, Span key, KeyLookup *lookup) {
-    const Version *version = view->version;
-    lookup->key = key;
-    lookup->head = key_head(key);
-    lookup->hash = key_hash(key.data, key.size);
-    for (int i = 0; i < 2; i++)
-        if (view->tables[i]) memtable_expect(view->tables[i], key, false);
-    for (size_t i = 0; i < version->count && i < RUNS_EXPECTED; i++) {
-        lookup->segments[i] = run_segment_of(&version->runs[i], key, lookup->head);
-        if (lookup->segments[i]) segment_expect(lookup->segments[i], lookup->hash);
-    }
-    for (int i = 0; i < 2; i++)
-        if (view->tables[i]) memtable_expect(view->tables[i], key, true);
-}
-
-static Segment *lookup_segment(const Snapshot *view, const KeyLookup *lookup, size_t run) {
-    return run < RUNS_EXPECTED ? lookup->segments[run]
-                               : run_segment_of(&view->version->runs[run], lookup->key, lookup->head);
-}
-
-/* The same among a transaction's own writes, where a deletion is found as such. */
-static nacre_status view_get_own(const Snapshot *view, const KeyLookup *lookup, Entry *entry, CacheEntry **pin) {
-    const Memtable *own = view->own;
-    const uint8_t *record = own ? memtable_get(own, lookup->key, view_stamp_of(view->own_position, own)) : NULL;
-    if (record) {
-        mem_entry(record, entry);
-        return NACRE_OK;
-    }
-    for (size_t i = 0; view->own_runs && i < view->own_runs->count; i++) {
-        Segment *segment = run_segment_of(&view->own_runs->runs[i], lookup->key, lookup->head);
-        if (!segment) continue;
-        nacre_status status = segment_get(segment, lookup->key, lookup->hash, entry, pin);
-        if (status != NACRE_NOT_FOUND) return status;
-    }
-    return NACRE_NOT_FOUND;
-}
-
-static nacre_status lookup_end(Db *db, const Snapshot *view, const KeyLookup *lookup, Entry *entry, CacheEntry **pin) {
-    *pin = NULL;
-    if (view->transaction) {
-        nacre_status status = view_get_own(view, lookup, entry, pin);
-        if (status == NACRE_OK && state_gone(db, entry)) {
-            cache_unpin(&db->cache, *pin);
-            *pin = NULL;
-            return NACRE_NOT_FOUND;
-        }
-        if (status != NACRE_NOT_FOUND) return status;
-    }
-    for (int i = 0; i < 2; i++) {
-        if (!view->tables[i]) continue;
-        const uint8_t *record = memtable_get(view->tables[i], lookup->key, view_stamp(view, view->tables[i]));
-        if (!record) continue;
-        mem_entry(record, entry);
-        return state_gone(db, entry) ? NACRE_NOT_FOUND : NACRE_OK;
-    }
-    for (size_t i = 0; i < view->version->count; i++) {
-        Segment *segment = lookup_segment(view, lookup, i);
-        if (!segment) continue;
-        nacre_status status = segment_get(segment, lookup->key, lookup->hash, entry, pin);
-        if (status == NACRE_NOT_FOUND) continue;
-        if (status != NACRE_OK) return status;
-        if (!state_gone(db, entry)) return NACRE_OK;
-        cache_unpin(&db->cache, *pin);
-        *pin = NULL;
-        return NACRE_NOT_FOUND;
-    }
-    return NACRE_NOT_FOUND;
-}
-
-nacre_status view_get(Db *db, const Snapshot *view, Span key, Entry *entry, CacheEntry **pin) {
-    KeyLookup lookup;
-    lookup_begin(view, key, &lookup);
-    return lookup_end(db, view, &lookup, entry, pin);
-}
-
 size_t view_source_count(const Snapshot *view) {
     size_t own = view->transaction ? 1 + (view->own_runs ? view->own_runs->count : 0) : 0;
     return own + 2 + view->version->count;
@@ -127,34 +21,13 @@ ViewSource view_source(const Snapshot *view, size_t index) {
     if (view->transaction) {
         size_t runs = view->own_runs ? view->own_runs->count : 0;
         if (index == 0)
-            return (ViewSource){.table = view->own, .stamp = view->own ? view_stamp_of(view->own_position, view->own) : 0};
+            return (ViewSource){.table = view->own, .stamp = view->own ? memtable_stamp(view->own, view->own_position) : 0};
         if (index <= runs) return (ViewSource){.run = &view->own_runs->runs[index - 1]};
         index -= 1 + runs;
     }
     if (index >= 2) return (ViewSource){.run = &view->version->runs[index - 2]};
     Memtable *table = view->tables[index];
-    return (ViewSource){.table = table, .stamp = table ? view_stamp(view, table) : 0};
-}
-
-nacre_status view_shadowed(Db *db, const Snapshot *view, Span key, size_t sources, bool *shadowed) {
-    *shadowed = true;
-    uint64_t hash = 0;
-    KeyHead head = key_head(key);
-    for (size_t i = 0; i < sources; i++) {
-        ViewSource source = view_source(view, i);
-        if (source.table && memtable_get(source.table, key, source.stamp)) return NACRE_OK;
-        if (!source.run) continue;
-        Segment *segment = run_segment_of(source.run, key, head);
-        if (!segment) continue;
-        if (hash == 0) hash = key_hash(key.data, key.size);
-        Entry entry;
-        CacheEntry *pin = NULL;
-        nacre_status status = segment_get(segment, key, hash, &entry, &pin);
-        cache_unpin(&db->cache, pin);
-        if (status != NACRE_NOT_FOUND) return status;
-    }
-    *shadowed = false;
-    return NACRE_OK;
+    return (ViewSource){.table = table, .stamp = table ? memtable_stamp(table, view->lsn) : 0};
 }
 
 nacre_status view_merge(Db *db, const Snapshot *view, Merge *merge) {
@@ -256,6 +129,56 @@ nacre_status db_get(Membrane *membrane, const Snapshot *snapshot, Span key, RowV
                  &found));
     found.key = key;
     *row = found;
+    return NACRE_OK;
+}
+
+/* GET_GROUP keys at most, each of FULL_KEY_INLINE bytes at most with its membrane's id. */
+static nacre_status get_group(Membrane *membrane, const Snapshot *view, const Span *keys, size_t count, GetEach *each,
+                              void *self, size_t first) {
+    Db *db = membrane->db;
+    uint8_t full[GET_GROUP][FULL_KEY_INLINE];
+    KeyLookup lookups[GET_GROUP];
+    for (size_t i = 0; i < count; i++) lookup_begin(view, full_key(membrane->id, keys[i], full[i]), &lookups[i]);
+    for (size_t i = 0; i < count; i++) lookup_near(view, &lookups[i]);
+    for (size_t i = 0; i < count; i++) {
+        Entry entry = {0};
+        CacheEntry *pin = NULL;
+        RowView row = {0};
+        nacre_status status = lookup_end(db, view, &lookups[i], &entry, &pin);
+        db->counters.gets++;
+        bool found = status == NACRE_OK;
+        if (found)
+            status = row_load(db, membrane->id, &entry, true, &db->blob, &db->blob_capacity, &db->vector,
+                              &db->vector_capacity, &row);
+        row.key = keys[i];
+        if (status == NACRE_OK || status == NACRE_NOT_FOUND) status = each(self, first + i, found ? &row : NULL);
+        cache_unpin(&db->cache, pin);
+        TRY(status);
+    }
+    return NACRE_OK;
+}
+
+static nacre_status get_alone(Membrane *membrane, const Snapshot *view, Span key, GetEach *each, void *self,
+                              size_t index) {
+    RowView row;
+    nacre_status status = db_get(membrane, view, key, &row);
+    if (status != NACRE_OK && status != NACRE_NOT_FOUND) return status;
+    return each(self, index, status == NACRE_OK ? &row : NULL);
+}
+
+nacre_status db_get_many(Membrane *membrane, const Snapshot *snapshot, const Span *keys, size_t count, GetEach *each,
+                         void *self) {
+    Db *db = membrane->db;
+    TRY(membrane_check(membrane));
+    if (snapshot && snapshot->db != db) return env_fail(&db->env, NACRE_MISUSE, "a snapshot of another database");
+    const Snapshot *view = state_view(db, snapshot);
+    for (size_t done = 0; done < count;) {
+        size_t group = 0;
+        while (group < GET_GROUP && done + group < count && keys[done + group].size + 4 <= FULL_KEY_INLINE) group++;
+        if (group > 0) TRY(get_group(membrane, view, keys + done, group, each, self, done));
+        else TRY(get_alone(membrane, snapshot, keys[done], each, self, done));
+        done += group ? group : 1;
+    }
     return NACRE_OK;
 }
 

@@ -272,7 +272,7 @@ static inline bool state_gone(Db *db, const Entry *entry) {
 /* Prefixes an encoded key with its membrane's id; `out` has room for 4 + key.size. */
 static inline Span full_key(uint32_t membrane, Span key, uint8_t *out) {
     put_u32_be(out, membrane);
-    if (key.size) memcpy(out + 4, key.data, key.size);
+    bytes_copy(out + 4, key.data, key.size);
     return span_of(out, key.size + 4);
 }
 enum { FULL_KEY_INLINE = 512 };

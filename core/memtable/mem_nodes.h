@@ -21,15 +21,8 @@
 #ifndef MEMTABLE_MEM_NODES_H
 #define MEMTABLE_MEM_NODES_H
 
+#include "base/find16.h"
 #include "memtable/memtable.h"
-
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#elif defined(__wasm_simd128__)
-#include <wasm_simd128.h>
-#elif defined(__ARM_NEON)
-#include <arm_neon.h>
-#endif
 
 enum {
     MEM_PREFIX = 12,
@@ -131,56 +124,9 @@ static inline int32_t mem_highest(uint64_t bits) {
 #endif
 }
 
-/* The number of equal bytes both begin with. */
-static inline size_t mem_common(const uint8_t *a, const uint8_t *b, size_t size) {
-    size_t i = 0;
-    for (; i + 8 <= size; i += 8) {
-        uint64_t differing = get_u64(a + i) ^ get_u64(b + i);
-        if (differing) return i + (size_t)mem_lowest(differing) / 8;
-    }
-    while (i < size && a[i] == b[i]) i++;
-    return i;
-}
-
-/* Like span_eq, without the call that memcmp is (and in WASM, its loop over bytes). */
-static inline bool mem_equal(Span a, Span b) {
-    if (a.size != b.size) return false;
-    if (a.size < 8) return mem_common(a.data, b.data, a.size) == a.size;
-    size_t last = a.size - 8;
-    for (size_t i = 0; i < last; i += 8)
-        if (get_u64(a.data + i) != get_u64(b.data + i)) return false;
-    return get_u64(a.data + last) == get_u64(b.data + last);
-}
-
-/* The lowest index at which `byte` stands; 16 or more: nowhere. Bytes past the
- * count are stale: the caller asks whether the index is below the count, and as
- * valid bytes come first and the lowest index wins, that is enough. */
-static inline uint32_t mem_index16(const uint8_t bytes[16], uint8_t byte) {
-#if defined(__SSE2__)
-    __m128i all = _mm_loadu_si128((const __m128i *)(const void *)bytes);
-    __m128i equal = _mm_cmpeq_epi8(all, _mm_set1_epi8((char)byte));
-    return (uint32_t)__builtin_ctz((uint32_t)_mm_movemask_epi8(equal) | 1u << 16);
-#elif defined(__wasm_simd128__)
-    v128_t equal = wasm_i8x16_eq(wasm_v128_load(bytes), wasm_i8x16_splat((int8_t)byte));
-    return (uint32_t)__builtin_ctz((uint32_t)wasm_i8x16_bitmask(equal) | 1u << 16);
-#elif defined(__ARM_NEON)
-    uint8x16_t equal = vceqq_u8(vld1q_u8(bytes), vdupq_n_u8(byte));
-    uint8x8_t nibbles = vshrn_n_u16(vreinterpretq_u16_u8(equal), 4);
-    uint64_t found = vget_lane_u64(vreinterpret_u64_u8(nibbles), 0);
-    return found ? (uint32_t)__builtin_ctzll(found) >> 2 : 16;
-#else
-    for (uint32_t half = 0; half < 16; half += 8) {
-        const uint64_t ones = 0x0101010101010101u;
-        uint64_t zero_where_equal = get_u64(bytes + half) ^ ones * byte;
-        uint64_t found = (zero_where_equal - ones) & ~zero_where_equal & ones << 7;
-        found &= 0 - found; /* the lowest is exact; those above it may be borrows */
-        if (found) return half + (uint32_t)((found >> 7) * 0x0001020304050607u >> 56);
-    }
-    return 16;
-#endif
-}
-
-/* The same in 4 bytes; 4 or more: nowhere. */
+/* Bytes past the count are stale: the caller asks whether the index found is below the count,
+ * and as valid bytes come first and the lowest index wins, that is enough. In 4 bytes; 4 or
+ * more: nowhere. */
 static inline uint32_t mem_index4(const uint8_t bytes[4], uint8_t byte) {
     const uint32_t ones = 0x01010101u;
     uint32_t zero_where_equal = get_u32(bytes) ^ ones * byte;
@@ -199,7 +145,7 @@ static inline uint32_t *mem_child(MemNode *node, uint8_t byte) {
     }
     case MEM_NODE16: {
         MemNode16 *n = (MemNode16 *)node;
-        uint32_t i = mem_index16(n->bytes, byte);
+        uint32_t i = find16(n->bytes, byte);
         return i < node->count ? &n->children[i] : NULL;
     }
     case MEM_NODE48: {

@@ -302,7 +302,7 @@ static bool mem_hang(Memtable *memtable, uint32_t leaf, Span key, uint32_t *olde
         size_t size = node->prefix_size, left = key.size - depth;
         if (size) {
             const uint8_t *prefix = mem_prefix(memtable, *slot, node, key, depth, &beneath);
-            size_t same = mem_common(prefix, key.data + depth, size < left ? size : left);
+            size_t same = bytes_common(prefix, key.data + depth, size < left ? size : left);
             if (same == left) return false;
             if (same < size) {
                 *slot = mem_fork(nodes, prefix, same, prefix[same], *slot, key.data[depth + same],
@@ -326,7 +326,7 @@ static bool mem_hang(Memtable *memtable, uint32_t leaf, Span key, uint32_t *olde
         Span other = mem_key(memtable, *slot);
         size_t left = key.size - depth, other_left = other.size - depth;
         size_t same = !left || !other_left ? 0
-                                           : mem_common(other.data + depth, key.data + depth,
+                                           : bytes_common(other.data + depth, key.data + depth,
                                                         left < other_left ? left : other_left);
         if (same == left && same == other_left) {
             *older = *slot;
@@ -389,6 +389,6 @@ const uint8_t *memtable_get(const Memtable *memtable, Span key, uint32_t stamp) 
         if (!child) return NULL;
         reference = *child;
     }
-    if (!mem_equal(mem_key(memtable, reference), key)) return NULL;
+    if (!span_eq(mem_key(memtable, reference), key)) return NULL;
     return mem_version(memtable, reference, stamp);
 }

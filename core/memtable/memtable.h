@@ -35,6 +35,12 @@ NACRE_CHECKED nacre_status memtable_alloc(Env *env, size_t capacity, uint64_t ba
 void memtable_retain(Memtable *memtable);
 void memtable_release(Memtable *memtable); /* NULL is fine */
 
+/* The highest stamp that a reader of the state `lsn` sees. */
+static inline uint32_t memtable_stamp(const Memtable *memtable, uint64_t lsn) {
+    if (lsn < memtable->base_lsn) return 0;
+    return lsn - memtable->base_lsn > UINT32_MAX ? UINT32_MAX : (uint32_t)(lsn - memtable->base_lsn);
+}
+
 /* Bytes held besides the arena. */
 uint64_t memtable_node_bytes(const Memtable *memtable);
 

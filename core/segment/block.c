@@ -3,6 +3,7 @@
 #include "segment/block.h"
 
 #include "base/compress.h"
+#include "base/find16.h"
 
 void block_reopen(Block *block, const uint8_t *data) {
     *block = (Block){.data = data, .count = get_u16(data + 12), .first_slot = get_u32(data + 20)};
@@ -165,11 +166,8 @@ uint32_t block_find(const Block *block, Span key, uint64_t hash) {
     if (!span_starts_with(key, block->prefix)) return block->count;
     Span rest = span_of(key.data + block->prefix.size, key.size - block->prefix.size);
     if (block->is_long) return span_eq(block_suffix(block, 0), rest) ? 0 : block->count;
-    const uint8_t *at = block->fps, *end = block->fps + block->count;
-    while (at < end && (at = memchr(at, fingerprint_of(hash), (size_t)(end - at))) != NULL) {
-        uint32_t row = (uint32_t)(at - block->fps);
+    uint8_t fp = fingerprint_of(hash);
+    for (uint32_t row = 0; (row = find_byte(block->fps, block->count, row, fp)) < block->count; row++)
         if (span_eq(block_suffix(block, row), rest)) return row;
-        at++;
-    }
     return block->count;
 }

@@ -58,16 +58,6 @@ static nacre_status run_iter_enter_block(RunIter *it, uint32_t index) {
     return segment_block_ahead(segment, index, it->room, &it->ahead, &it->block);
 }
 
-/* A few bytes, without a call. */
-static inline void run_iter_copy(uint8_t *to, const uint8_t *from, size_t size) {
-    if (size > 32 || size < 8) {
-        if (size) memcpy(to, from, size);
-        return;
-    }
-    for (size_t at = 0; at + 8 < size; at += 8) memcpy(to + at, from + at, 8);
-    memcpy(to + size - 8, from + size - 8, 8);
-}
-
 static nacre_status run_iter_key_room(RunIter *it, size_t size) {
     void *key = it->key;
     if (size <= it->key_capacity) return NACRE_OK;
@@ -88,7 +78,7 @@ static nacre_status run_iter_stand(RunIter *it, uint32_t row) {
     TRY(run_iter_key_room(it, prefix.size + suffix.size));
     if (!it->key_prefixed) memcpy(it->key, prefix.data, prefix.size);
     it->key_prefixed = true; /* until the block is left */
-    run_iter_copy(it->key + prefix.size, suffix.data, suffix.size);
+    bytes_copy(it->key + prefix.size, suffix.data, suffix.size);
     iter_set_key(&it->base, span_of(it->key, prefix.size + suffix.size));
     return NACRE_OK;
 }

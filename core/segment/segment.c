@@ -335,6 +335,14 @@ void segment_expect(const Segment *segment, uint64_t hash) {
     memory_expect(segment->meta.filter + filter_blocks_place(hash, segment->meta.filter_size));
 }
 
+bool segment_expect_block(const Segment *segment, Span key, uint64_t hash) {
+    if (!segment->meta_entry || !segment->blocks) return false;
+    if (!filter_blocks_may_have(segment->meta.filter, segment->meta.filter_size, hash)) return false;
+    const uint8_t *entry = (const uint8_t *)segment->blocks[segment_block_of(segment, key)];
+    for (int line = 0; entry && line < BLOCK_LINES; line++) memory_expect(entry + line * 64);
+    return true;
+}
+
 /* The key filter let the key pass. */
 static nacre_status segment_get_row(Segment *segment, Span key, uint64_t hash, Entry *entry, CacheEntry **pin) {
     Block block;

@@ -122,6 +122,9 @@ uint32_t segment_block_of_slot(const Segment *segment, uint32_t slot);
 
 /* Asks for the memory that looking for a key of this hash will want first. */
 void segment_expect(const Segment *segment, uint64_t hash);
+/* The next step: asks for the block that the key would be in; false where the filter says no,
+ * or nothing is known yet. */
+bool segment_expect_block(const Segment *segment, Span key, uint64_t hash);
 /* One key. NACRE_NOT_FOUND; else *entry (deletions included) is borrowed until *pin,
  * the block's, is given back. */
 NACRE_CHECKED nacre_status segment_get(Segment *segment, Span key, uint64_t hash, Entry *entry, CacheEntry **pin);

@@ -422,9 +422,9 @@ nacre_status segment_writer_add(SegmentWriter *w, const Entry *entry) {
     TRY(writer_grow(w, &w->row_fps, &w->fps_capacity, w->count + 1u));
     TRY(writer_grow_u32(w, &w->key_ends, &w->key_ends_capacity, w->count + 1u));
     TRY(writer_grow_u32(w, &w->value_ends, &w->value_ends_capacity, w->count + 1u));
-    memcpy(w->keys + w->keys_size, entry->key.data, key_size);
+    bytes_copy(w->keys + w->keys_size, entry->key.data, key_size);
     if (head_size) memcpy(w->values + w->values_size, head, head_size);
-    if (value.size) memcpy(w->values + w->values_size + head_size, value.data, value.size);
+    bytes_copy(w->values + w->values_size + head_size, value.data, value.size);
     w->keys_size += (uint32_t)key_size;
     w->values_size += (uint32_t)(head_size + value.size);
     w->row_flags[w->count] = (uint8_t)flags;
