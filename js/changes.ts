@@ -1,12 +1,11 @@
 import { ABI, CHANGE, PAGE } from "./abi.gen.ts";
 import { Cutoff, longCall } from "./cutoff.ts";
 import { checkOptions, invalid, NacreError, shown } from "./errors.ts";
-import { decodeText } from "./heap.ts";
+import { decodeText, viewOf } from "./heap.ts";
 import type { Key } from "./keys.ts";
 import { copyFloats } from "./membrane.ts";
 import type { Membrane } from "./membrane.ts";
 import { decodeFields, decodeValue, readU32 } from "./rows.ts";
-import type { Cut } from "./rows.ts";
 import { decodeSchema } from "./schema.ts";
 import type { Follower, Session, Store } from "./store.ts";
 
@@ -45,7 +44,6 @@ export interface ChangesOptions extends ChangesSyncOptions {
 }
 
 
-const view: Cut = (bytes, at, size) => bytes.subarray(at, at + size);
 const NUMBERS = new DataView(new ArrayBuffer(8));
 
 function readU64(bytes: Uint8Array, at: number): bigint {
@@ -124,12 +122,12 @@ function decodeChange(bytes: Uint8Array, at: number, membrane: Membrane | undefi
   if (readU32(bytes, at) === CHANGE.DELETE) return { sequence, index, type: "delete", name, kind, key };
   const expires = readU64(bytes, at + 32), rest = expires === 0n ? {} : { expiresMs: Number(expires) };
   if (schema.kind === "kv") {
-    const value = decodeValue(schema.value, bytes, parts.value, parts.valueSize, view);
+    const value = decodeValue(schema.value, bytes, parts.value, parts.valueSize, viewOf);
     return { sequence, index, type: "put", name, kind: "kv", key, value, ...rest };
   }
   const record: Record<string, unknown> = { key };
   if (parts.vectorSize > 0) record.vector = copyFloats(bytes, parts.vector, parts.vectorSize);
-  decodeFields(schema.fields, undefined, bytes, parts.value, record, view);
+  decodeFields(schema.fields, undefined, bytes, parts.value, record, viewOf);
   return { sequence, index, type: "put", name, kind: schema.kind, key, record, ...rest };
 }
 
