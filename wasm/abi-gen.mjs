@@ -42,6 +42,7 @@ function evaluate(text) {
   const plain = text
     .replace(/U?INT(?:64|32)_C\((\w+)\)/g, "$1")
     .replace(/\b(0x[0-9a-f]+|\d+)u\b/gi, "$1")
+    .replace(/<</g, "* 2 **") // JavaScript's own shift has 32 bits
     .replace(/\b[A-Z][A-Z0-9_]*\b/g, (name) => (values.has(name) ? String(values.get(name)) : name));
   return /^[\s0-9a-fx()<+*-]+$/i.test(plain) ? Number(new Function(`return (${plain})`)()) : undefined;
 }
