@@ -6,7 +6,7 @@ import { Kv, KvSync } from "./kv.ts";
 import { SHAPE } from "./membrane.ts";
 import type { Shape, Shaped } from "./membrane.ts";
 import type { Session } from "./store.ts";
-import { Writer } from "./writer.ts";
+import type { Writer } from "./writer.ts";
 
 /** A membrane: a handle of it, or its name. */
 export type Target = string | Shaped;
@@ -14,13 +14,13 @@ export type Target = string | Shaped;
 /** What both kinds of batch share. */
 class Puts {
   readonly session: Session;
-  readonly writer = new Writer();
+  readonly writer: Writer;
   readonly #named = new Map<string, Shape>();
   #done = false;
 
   constructor(session: Session) {
     this.session = session;
-    session.writing();
+    this.writer = session.writing().writers.take();
     this.writer.batchBegin();
   }
 
@@ -78,11 +78,16 @@ class Puts {
     this.#add(() => membrane.delete(this.writer, key));
   }
 
-  end(): Writer {
+  /** Ends the batch and hands it to `submit`, which keeps nothing of it. */
+  end<T>(submit: (writer: Writer) => T): T {
     this.#check();
     this.#done = true;
     this.writer.batchEnd();
-    return this.writer;
+    try {
+      return submit(this.writer);
+    } finally {
+      this.session.store.writers.give(this.writer);
+    }
   }
 }
 
@@ -111,7 +116,8 @@ export class BatchSync {
 
   /** Once. What is refused here has changed nothing. */
   commit(): void {
-    this.#puts.session.submit(this.#puts.end());
+    const { session } = this.#puts;
+    this.#puts.end((writer) => session.submit(writer));
   }
 }
 
@@ -140,6 +146,7 @@ export class Batch {
 
   /** Once. What is refused here has changed nothing. */
   async commit(): Promise<void> {
-    return this.#puts.session.submitSoon(this.#puts.end(), undefined);
+    const { session } = this.#puts;
+    return this.#puts.end((writer) => session.submitSoon(writer, undefined));
   }
 }

@@ -34,7 +34,7 @@ for (const face of faces) {
       const batch = db.batch().put(kv, "a", 1);
       await refuses("INVALID_ARGUMENT", () => batch.put(kv, 5 as never, 1), /must be a string/);
       await refuses("INVALID_ARGUMENT", () => batch.put(kv, "b", NaN), /"b"/);
-      await refuses("INVALID_ARGUMENT", () => batch.put("s", "b"), /a key and a value/);
+      await refuses("INVALID_ARGUMENT", () => batch.put("s", "b"), /a key, a value/);
       await refuses("INVALID_ARGUMENT", () => batch.put(notes, { key: "x", vector: [1] } as never), /dimensions/);
       await refuses("INVALID_ARGUMENT", () => batch.put(notes, [{ key: "x", vector: [1, 2] }, { key: "y" }] as never), /vector/);
       await refuses("INVALID_ARGUMENT", () => batch.delete(kv, 1 as never), /must be a string/);
