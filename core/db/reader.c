@@ -136,6 +136,7 @@ static uint64_t reader_newest(Db *db) {
 
 bool reader_is_current(Db *db) {
     Sight now;
+    if (db->half_followed) return false;
     reader_look(db, &now);
     return sight_same(&now, &db->sight, true);
 }
@@ -284,6 +285,7 @@ static nacre_status reader_reload(Db *db) {
         status = env_fail(&db->env, NACRE_CORRUPT, "%s: another database is in its place; open it again", db->name);
     if (status == NACRE_OK) {
         reader_replace(db, &old);
+        db->half_followed = false;
         return NACRE_OK;
     }
     reader_undo(db);
@@ -295,10 +297,11 @@ static nacre_status reader_reload(Db *db) {
 static nacre_status reader_refresh(Db *db) {
     Sight now;
     reader_look(db, &now);
-    if (sight_same(&now, &db->sight, true)) return NACRE_OK;
-    if (sight_same(&now, &db->sight, false)) { /* the logs have grown, no more */
+    if (sight_same(&now, &db->sight, true) && !db->half_followed) return NACRE_OK;
+    if (sight_same(&now, &db->sight, false) && !db->half_followed) { /* the logs have grown, no more */
         bool done = false;
         nacre_status status = recover_follow(db, &done);
+        db->half_followed = status != NACRE_OK;
         if (status == NACRE_OK && done && reader_newest(db) <= sight_newest(&now)) {
             db->sight = now;
             return NACRE_OK;

@@ -151,6 +151,7 @@ struct nacre_db {
     size_t held_count, held_capacity;
     VfsFile *pin;       /* of a reader: holds durable[0]; NULL: nothing does */
     Sight sight;        /* of a reader: when it read what it shows */
+    bool half_followed; /* of a reader: following a log failed within a frame, or before the catalog: read it anew */
     uint64_t catalog_loads;
     bool catalog_moved; /* of a reader: a batch with rows of membrane 0 was replayed */
     uint64_t epoch;

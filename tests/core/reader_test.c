@@ -661,6 +661,62 @@ static void d10_a_refresh_without_memory_changes_nothing(void) {
     pair_end(&p);
 }
 
+/* Batches of one frame, a row each, whose value is one byte. */
+static void put_frame(nacre_db *db, const nacre_membrane *rows, int64_t first, uint32_t batches) {
+    size_t record = (size_t)record_size(12, 1), size = BATCH_HEAD + record;
+    uint8_t *at = NULL;
+    db_call(db);
+    REQUIRE(db_reserve(db, batches * size, batches, &at) == NACRE_OK);
+    memset(at, 0, batches * size);
+    for (uint32_t i = 0; i < batches; i++, at += size) {
+        uint8_t *r = at + BATCH_HEAD;
+        put_u32(at, (uint32_t)size);
+        put_u32(at + 4, 1);
+        put_u32(r, 12);
+        put_u32(r + 4, 1);
+        put_u32_be(r + RECORD_HEAD, membrane_id(rows));
+        put_u64_be(r + RECORD_HEAD + 4, (uint64_t)(first + i) ^ (uint64_t)1 << 63);
+    }
+    CHECK_EQ(db_commit(db, batches * size, true), NACRE_OK);
+}
+
+/* What was followed halfway (a part of a frame; a log, but not its membranes) when memory
+ * ended is not followed again from there: rows would be indexed twice, membranes stay unseen. */
+static void d10_what_was_followed_halfway_is_read_anew(void) {
+    enum { BATCHES = 500, MOST = 80 };
+    uint64_t refused = 0;
+    for (uint64_t nth = 1; nth < MOST; nth++) {
+        Pair p;
+        REQUIRE(pair_begin(&p, true));
+        FailingAllocator memory;
+        failing_allocator_init(&memory);
+        nacre_options options = options_on(sim_disk_vfs(p.disk), NACRE_READ);
+        options.allocator = memory.allocator;
+        nacre_db *reader = NULL;
+        REQUIRE(nacre_open("db", &options, &reader, NULL) == NACRE_OK);
+        nacre_membrane *more = NULL, *read = NULL;
+        nacre_schema schema = nacre_schema_kv(NACRE_INTEGER, NACRE_BYTES);
+        if (nth % 2) CHECK_EQ(nacre_membrane_open(p.writer, "more", &schema, &more), NACRE_OK);
+        else put_frame(p.writer, p.written, 5000, BATCHES);
+        uint64_t generation = p.writer->durable[0].superblock.generation;
+        failing_allocator_fail_at(&memory, 1 + nth / 2, true);
+        nacre_status status = nacre_refresh(reader);
+        failing_allocator_fail_at(&memory, 0, false);
+        refused += status != NACRE_OK;
+        CHECK(status == NACRE_OK || status == NACRE_RESOURCE_EXHAUSTED);
+        CHECK_EQ(nacre_refresh(reader), NACRE_OK);
+        CHECK_EQ(p.writer->durable[0].superblock.generation, generation); /* the log alone has grown */
+        CHECK_EQ(reader->active->record_count + (reader->frozen ? reader->frozen->record_count : 0),
+                 p.writer->active->record_count);
+        if (nth % 2) CHECK_EQ(nacre_membrane_open(reader, "more", NULL, &read), NACRE_OK);
+        CHECK_EQ(nacre_close(reader, NULL), NACRE_OK);
+        CHECK(failing_allocator_clean(&memory));
+        failing_allocator_clear(&memory);
+        pair_end(&p);
+    }
+    CHECK(refused > 10);
+}
+
 static void d10_a_writer_needs_no_refresh(void) {
     Pair p;
     REQUIRE(pair_begin(&p, true));
@@ -688,5 +744,6 @@ void reader_test(void) {
     RUN(d10_a_refresh_keeps_what_is_cached);
     RUN(d10_a_failed_refresh_changes_nothing);
     RUN(d10_a_refresh_without_memory_changes_nothing);
+    RUN(d10_what_was_followed_halfway_is_read_anew);
     RUN(d10_a_writer_needs_no_refresh);
 }
