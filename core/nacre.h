@@ -415,6 +415,9 @@ NACRE_CHECKED nacre_status nacre_bulk_begin(nacre_membrane *membrane, nacre_bulk
  * left out. After another failure only an abort does anything. */
 NACRE_CHECKED nacre_status nacre_bulk_put(nacre_bulk *bulk, const nacre_value *key, const float *vector,
                                           const nacre_value *fields);
+/* A time to live is counted from this call. */
+NACRE_CHECKED nacre_status nacre_bulk_put_with(nacre_bulk *bulk, const nacre_value *key, const float *vector,
+                                               const nacre_value *fields, const nacre_put_options *options);
 /* `rows` may be NULL. The bulk is gone whatever is returned; a failure has changed nothing. */
 NACRE_CHECKED nacre_status nacre_bulk_commit(nacre_bulk *bulk, uint64_t *rows);
 void nacre_bulk_abort(nacre_bulk *bulk); /* NULL is fine */

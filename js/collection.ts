@@ -1,5 +1,6 @@
 import { LIMIT, RECORD } from "./abi.gen.ts";
 import { bulkLoad, bulkLoadSync } from "./bulk.ts";
+import type { PutRow } from "./bulk.ts";
 import { checkOptions, invalid, NacreError, shown } from "./errors.ts";
 import { EXPIRY_ROOM, expiryOf, writeExpiry } from "./expiry.ts";
 import type { Expiry, PutOptions } from "./expiry.ts";
@@ -103,8 +104,11 @@ class CollectionShape implements Shape {
     else this.#putRecord(writer, given, expiry);
   }
 
-  readonly load = (writer: Writer, record: unknown): void =>
-    this.#putRecord(writer, record, this.expiry(undefined, "bulkLoad"));
+  /** What writes the records of a bulk load. */
+  loading(options: unknown): PutRow {
+    const expiry = this.expiry(options, "bulkLoad");
+    return (writer, record) => this.#putRecord(writer, record, expiry);
+  }
 
   #putRecord(writer: Writer, given: unknown, expiry: Expiry): void {
     if (typeof given !== "object" || given === null || Array.isArray(given)) {
@@ -354,8 +358,8 @@ export class CollectionSync<F = Record<string, unknown>, K extends Key = Key> im
   }
 
   /** Records in the order of their keys, all at once, past the log: see `KvSync.bulkLoad`. */
-  bulkLoad(records: Iterable<RecordIn<F, K>>): number {
-    return bulkLoadSync(this.#session, this.#membrane, records, this.#shape.load);
+  bulkLoad(records: Iterable<RecordIn<F, K>>, options?: PutOptions): number {
+    return bulkLoadSync(this.#session, this.#membrane, records, this.#shape.loading(options));
   }
 
   /** Records in order of their keys, over the state of the first `next()`. */
@@ -544,8 +548,8 @@ export class Collection<F = Record<string, unknown>, K extends Key = Key> implem
   }
 
   /** Records in the order of their keys, from any iterable or async iterable: see `Kv.bulkLoad`. */
-  async bulkLoad(records: Iterable<RecordIn<F, K>> | AsyncIterable<RecordIn<F, K>>): Promise<number> {
-    return bulkLoad(this.#session, this.#membrane, records, this.#shape.load);
+  async bulkLoad(records: Iterable<RecordIn<F, K>> | AsyncIterable<RecordIn<F, K>>, options?: PutOptions): Promise<number> {
+    return bulkLoad(this.#session, this.#membrane, records, this.#shape.loading(options));
   }
 
   /** Records in order of their keys, over the state of the first `next()`. */

@@ -5,9 +5,9 @@ import { writeU32 } from "./rows.ts";
 
 export interface PutOptions {
   /**
-   * Milliseconds that the row lives, counted from its commit; Infinity: for ever. As the
-   * schema says when absent. From its end on no read finds it, in snapshots and iterators
-   * either; a later put of its key says it anew.
+   * Milliseconds that the row lives, counted from its commit (in a bulk load, from when it is
+   * read); Infinity: for ever. As the schema says when absent. From its end on no read finds
+   * it, in snapshots and iterators either; a later put of its key says it anew.
    */
   ttlMs?: number | undefined;
 }

@@ -1,6 +1,7 @@
 
 import { RECORD } from "./abi.gen.ts";
 import { bulkLoad, bulkLoadSync } from "./bulk.ts";
+import type { PutRow } from "./bulk.ts";
 import { invalid, shown } from "./errors.ts";
 import { EXPIRY_ROOM, expiryOf, writeExpiry } from "./expiry.ts";
 import type { Expiry, PutOptions } from "./expiry.ts";
@@ -57,8 +58,11 @@ class KvShape implements Shape {
     }
   }
 
-  readonly load = (writer: Writer, pair: unknown): void =>
-    this.#putPair(writer, pair, "bulkLoad", expiryOf(undefined, this.membrane.schema.storage, this.#what));
+  /** What writes the rows of a bulk load. */
+  loading(options: unknown): PutRow {
+    const expiry = expiryOf(options, this.membrane.schema.storage, () => `${this.membrane.name}: bulkLoad`);
+    return (writer, pair) => this.#putPair(writer, pair, "bulkLoad", expiry);
+  }
 
   #putPair(writer: Writer, pair: unknown, verb: string, expiry: Expiry): void {
     if (!Array.isArray(pair) || pair.length !== 2) {
@@ -210,8 +214,8 @@ export class KvSync<V = any, K extends Key = Key> implements Shaped {
    *    fails, nothing has changed.
    * 2. They are newer than what was there then.
    */
-  bulkLoad(rows: Iterable<readonly [K, V]>): number {
-    return bulkLoadSync(this.#session, this.#membrane, rows, this.#shape.load);
+  bulkLoad(rows: Iterable<readonly [K, V]>, options?: PutOptions): number {
+    return bulkLoadSync(this.#session, this.#membrane, rows, this.#shape.loading(options));
   }
 
   /** Puts bytes that come in pieces, up to 4 GiB of them, without holding them all. */
@@ -331,8 +335,8 @@ export class Kv<V = any, K extends Key = Key> implements Shaped {
    *    fails, nothing has changed. Other calls go on meanwhile.
    * 2. They are newer than what was there then, also than what was put meanwhile.
    */
-  async bulkLoad(rows: Iterable<readonly [K, V]> | AsyncIterable<readonly [K, V]>): Promise<number> {
-    return bulkLoad(this.#session, this.#membrane, rows, this.#shape.load);
+  async bulkLoad(rows: Iterable<readonly [K, V]> | AsyncIterable<readonly [K, V]>, options?: PutOptions): Promise<number> {
+    return bulkLoad(this.#session, this.#membrane, rows, this.#shape.loading(options));
   }
 
   /** Puts bytes that come in pieces, up to 4 GiB of them, without holding them all. */

@@ -62,8 +62,8 @@ function oneOf<Name extends string>(value: unknown, names: Readonly<Record<Name,
 function checkRetain(changes: unknown): number | undefined {
   if (changes === undefined) return undefined;
   const { retain } = checkOptions(changes, "open: changes", ["retain"]);
-  if (typeof retain !== "number" || !Number.isSafeInteger(retain) || retain < 0) {
-    throw invalid(`open: changes.retain must be a number of bytes, not ${shown(retain)}`);
+  if (typeof retain !== "number" || !Number.isInteger(retain) || retain < 0 || retain > RETAIN_MAX) {
+    throw invalid(`open: changes.retain must be a number of bytes, at most ${RETAIN_MAX}, not ${shown(retain)}`);
   }
   return retain;
 }
@@ -125,6 +125,7 @@ function begin(engine: Engine, path: string, name: string, options: Checked, onC
 }
 
 const MEMORY = ":memory:";
+const RETAIN_MAX = 2 ** 40;
 const CHECKPOINT_MS_MAX = 86_400_000;
 const MEMORY_DEFAULT = 64 * 2 ** 20;
 const nothing = (): void => {};

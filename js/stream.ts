@@ -80,8 +80,10 @@ export async function putStream(session: Session, membrane: Membrane, key: unkno
 }
 
 function chunks(membrane: Membrane, source: unknown): AsyncIterable<unknown> | Iterable<unknown> {
+  const stream = typeof ReadableStream !== "undefined" && source instanceof ReadableStream ? source : undefined;
+  if (stream?.locked === true) throw invalid(`${membrane.name}: putStream: the stream is locked: somebody else reads it`);
   if (has(source, Symbol.asyncIterator)) return source as AsyncIterable<unknown>;
-  if (typeof ReadableStream !== "undefined" && source instanceof ReadableStream) return readAll(source);
+  if (stream !== undefined) return readAll(stream);
   if (has(source, Symbol.iterator)) return source as Iterable<unknown>;
   throw refused(membrane, source, "a ReadableStream or an iterable of Uint8Array");
 }

@@ -27,11 +27,16 @@ nacre_status nacre_bulk_begin(nacre_membrane *membrane, nacre_bulk **out) {
 }
 
 nacre_status nacre_bulk_put(nacre_bulk *bulk, const nacre_value *key, const float *vector, const nacre_value *fields) {
+    return nacre_bulk_put_with(bulk, key, vector, fields, NULL);
+}
+
+nacre_status nacre_bulk_put_with(nacre_bulk *bulk, const nacre_value *key, const float *vector,
+                                 const nacre_value *fields, const nacre_put_options *options) {
     ApiRecord record;
     if (!bulk) return NACRE_INVALID_ARGUMENT;
     TRY(api_enter(bulk->db));
     TRY(membrane_check(bulk_membrane(bulk->bulk)));
-    TRY(api_measure_put(bulk_membrane(bulk->bulk), key, vector, fields, NULL, &record));
+    TRY(api_measure_put(bulk_membrane(bulk->bulk), key, vector, fields, options, &record));
     if (record.size > SIZE_MAX / 2)
         return env_fail(&bulk->db->env, NACRE_RESOURCE_EXHAUSTED, "bulk load: a row of %llu bytes",
                         (unsigned long long)record.size);

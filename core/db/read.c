@@ -70,6 +70,13 @@ static nacre_status row_load_vector(Db *db, uint32_t membrane, const Entry *entr
     return status;
 }
 
+static nacre_status row_too_large(Db *db, uint32_t membrane, uint64_t size) {
+    const Membrane *handle = catalog_by_id(db, membrane);
+    return env_fail(&db->env, NACRE_RESOURCE_EXHAUSTED,
+                    "\"%s\": a value of %llu bytes, at most %d are read at once: read it as a stream",
+                    handle ? handle->name : db->name, (unsigned long long)size, LIMIT_VALUE_SIZE);
+}
+
 nacre_status row_load(Db *db, uint32_t membrane, const Entry *entry, bool want_vector, uint8_t **blob,
                       size_t *blob_capacity, uint8_t **vector, size_t *vector_capacity, RowView *row) {
     row->key = span_of(entry->key.data + 4, entry->key.size - 4);
@@ -79,10 +86,7 @@ nacre_status row_load(Db *db, uint32_t membrane, const Entry *entry, bool want_v
     if (entry->flags & ENTRY_BLOB) {
         void *memory = *blob;
         TRY(segment_check_blob(entry->segment, &entry->blob));
-        if (entry->blob.size > LIMIT_VALUE_SIZE)
-            return env_fail(&db->env, NACRE_RESOURCE_EXHAUSTED,
-                            "a value of %llu bytes, at most %d are read at once: read it as a stream",
-                            (unsigned long long)entry->blob.size, LIMIT_VALUE_SIZE);
+        if (entry->blob.size > LIMIT_VALUE_SIZE) return row_too_large(db, membrane, entry->blob.size);
         TRY(env_grow(&db->env, &memory, blob_capacity, (size_t)entry->blob.size, 1));
         *blob = memory;
         TRY(segment_read_blob(entry->segment, entry->blob, *blob));

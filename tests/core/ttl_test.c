@@ -278,6 +278,31 @@ static void c33_a_put_sets_the_time_anew(void) {
     end(&w);
 }
 
+static void c33_rows_of_a_bulk_load_end_as_the_schema_or_the_put_says(void) {
+    World w;
+    begin(&w, 6);
+    static const uint64_t ttl[3] = {0, 3000, NACRE_TTL_NEVER}, ends[3] = {START + 1000, START + 3000, 0};
+    nacre_bulk *bulk = NULL;
+    CHECK_EQ(nacre_bulk_begin(w.kv, &bulk), NACRE_OK);
+    for (int i = 0; i < 3; i++) {
+        nacre_value key = nacre_integer(i), value = nacre_text("loaded");
+        nacre_put_options options = NACRE_PUT_INIT;
+        options.ttl_ms = ttl[i];
+        CHECK_EQ(nacre_bulk_put_with(bulk, &key, NULL, &value, i ? &options : NULL), NACRE_OK);
+    }
+    CHECK_EQ(nacre_bulk_commit(bulk, NULL), NACRE_OK);
+    for (int i = 0; i < 3; i++) {
+        nacre_value key = nacre_integer(i);
+        nacre_row row;
+        set_now(&w, START);
+        CHECK_EQ(nacre_get(w.kv, NULL, &key, &row), NACRE_OK);
+        CHECK(row.expires_ms == ends[i]);
+        set_now(&w, START + 3000);
+        CHECK_EQ(nacre_get(w.kv, NULL, &key, &row), ends[i] ? NACRE_NOT_FOUND : NACRE_OK);
+    }
+    end(&w);
+}
+
 static void c33_times_out_of_range_are_refused(void) {
     World w;
     begin(&w, 8);
@@ -358,6 +383,7 @@ void ttl_test(void) {
     RUN(c33_an_expired_row_keeps_hiding_older_ones);
     RUN(c33_compaction_gives_expired_space_back);
     RUN(c33_a_put_sets_the_time_anew);
+    RUN(c33_rows_of_a_bulk_load_end_as_the_schema_or_the_put_says);
     RUN(c33_times_out_of_range_are_refused);
     RUN(c33_the_clock_is_asked_only_for_rows_that_expire);
 }

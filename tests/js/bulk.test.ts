@@ -63,6 +63,9 @@ for (const face of faces) {
       await refuses("INVALID_ARGUMENT", () => kv.bulkLoad([["a", "1"], ["b", 2 as never]]), /put "b"/);
       await refuses("INVALID_ARGUMENT", () => kv.bulkLoad([["a"] as never]), /pairs/);
       for (const rows of ["ab", 5, null, {}, undefined]) await refuses("INVALID_ARGUMENT", () => kv.bulkLoad(rows as never), /bulkLoad takes/);
+      for (const options of [{ ttlMs: 0 }, { ttl: 1 }, 5, null]) {
+        await refuses("INVALID_ARGUMENT", () => kv.bulkLoad([["a", "1"]], options as never), /texts: bulkLoad/);
+      }
       await assert.rejects(async () => await kv.bulkLoad(function* () {
         for (let i = 10; i < 99; i++) yield [`a${i}`, "x".repeat(9000)] as const;
         throw new Error("the source failed");
@@ -135,6 +138,9 @@ for (const face of faces) {
         await refuses("INVALID_ARGUMENT", () => files.putStream("f", source as never), /putStream takes/);
       }
       await refuses("INVALID_ARGUMENT", () => files.putStream("f", [Uint8Array.of(2), "text" as never]), /chunk/);
+      const locked = new ReadableStream<Uint8Array>();
+      locked.getReader();
+      await refuses("INVALID_ARGUMENT", () => files.putStream("f", locked as never), /files: putStream/);
       await refuses("INVALID_ARGUMENT", () => files.putStream("f", [], { ttl: 5 } as never), /unknown option "ttl"/);
       await refuses("INVALID_ARGUMENT", () => files.putStream("f", [], { ttlMs: 0 }), /ttlMs/);
       await refuses("INVALID_ARGUMENT", () => files.putStream(5 as never, []), /files/);
@@ -227,7 +233,7 @@ test("c16: a value larger than the memory that there is", async () => {
     at += part.length;
   }
   assert.equal(at, size);
-  await refuses("RESOURCE_EXHAUSTED", () => files.get("f"), /stream/);
+  await refuses("RESOURCE_EXHAUSTED", () => files.get("f"), /"files": a value .*stream/);
   assert.deepEqual(await gather(await files.getStream("f", { start: size - 5 })), chunk.slice(-5));
   assert.ok((await db.stats()).memory.total < 40 * 2 ** 20);
   await db.compact();

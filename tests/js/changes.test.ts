@@ -122,6 +122,7 @@ for (const face of faces) {
       assert.equal((await db.verify({ deep: true })).ok, true);
       assert.deepEqual((await db.membranes()).map(({ name }) => name), ["s"]);
       await refuses("INVALID_ARGUMENT", () => face.open(":memory:", { changes: {} as never }), /retain/);
+      await refuses("INVALID_ARGUMENT", () => face.open(":memory:", { changes: { retain: 2 ** 41 } }), /changes\.retain/);
       for (const changes of [5, null, { retain: -1 }, { retain: 1.5 }, { retain: 1, more: 2 }] as never[]) {
         await refuses("INVALID_ARGUMENT", () => face.open(":memory:", { changes }), /changes/);
       }

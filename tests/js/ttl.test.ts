@@ -48,6 +48,20 @@ describe("rows that expire", () => {
         await snapshot.release();
       }));
 
+      test("c33 rows of a bulk load live as long as the schema or the load says", () => inMemory(face, async (db) => {
+        const kv = await db.kv<number>("kv", { ttlMs: 100 });
+        const notes = await db.collection("notes", { vector: { dimensions: 1 } });
+        await kv.bulkLoad([["a", 1], ["b", 2]]);
+        await kv.bulkLoad([["b", 3], ["c", 4]], { ttlMs: 200 });
+        await kv.bulkLoad([["d", 5]], { ttlMs: Infinity });
+        await notes.bulkLoad([{ key: "m", vector: [1] }]);
+        await notes.bulkLoad([{ key: "n", vector: [1] }], { ttlMs: 200 });
+        for (const [wait, left] of [[99, "abcdmn"], [1, "bcdmn"], [100, "dm"]] as const) {
+          later(wait);
+          assert.deepEqual([...await all(kv.keys()), ...(await all(notes.records())).map(({ key }) => key)], [...left]);
+        }
+      }));
+
       test("c33 a put says the time anew; one without takes it away", () => inMemory(face, async (db) => {
         const kv = await db.kv("kv");
         await kv.put("a", 1, { ttlMs: 10 });
