@@ -111,7 +111,7 @@ export class Database {
     this.#session.reading().engine.checkpoint();
   }
 
-  /** Rewrites all that is live and gives the rest of the file back. */
+  /** Rewrites all that is live, of every membrane whatever `name` says, and gives the rest of the file back. */
   async compact(name?: string, options?: Record<string, never>): Promise<CompactReport> {
     const store = this.#session.writing();
     checkCompact(store, name, options);

@@ -117,7 +117,7 @@ export class DatabaseSync {
     this.#session.reading().engine.checkpoint();
   }
 
-  /** Rewrites all that is live and gives the rest of the file back. */
+  /** Rewrites all that is live, of every membrane whatever `name` says, and gives the rest of the file back. */
   compact(name?: string, options?: Record<string, never>): CompactReport {
     const store = this.#session.writing();
     checkCompact(store, name, options);

@@ -28,7 +28,7 @@ test("the package installs offline, and the README's first example runs", () => 
   writeFileSync(join(folder, "package.json"), JSON.stringify({ name: "consumer", private: true, type: "module" }));
   run(folder, "npm", "install", "--offline", "--no-audit", "--no-fund", "--ignore-scripts", `./${packed}`);
   const installed = join(folder, "node_modules/nacre");
-  for (const file of ["build/js/index.js", "build/js/index.d.ts", "build/js/nacre.wasm", "build/js/nacre-scalar.wasm", "LICENSE"]) {
+  for (const file of ["build/js/index.js", "build/js/index.d.ts", "build/js/nacre.wasm", "build/js/nacre-scalar.wasm", "LICENSE", "NOTICE"]) {
     assert.ok(existsSync(join(installed, file)), file);
   }
   assert.equal(existsSync(join(installed, "core")), false);
