@@ -34,17 +34,21 @@ static uint32_t block_head_size(uint32_t flags) {
            ((flags & ENTRY_BLOB) ? (uint32_t)BLOB_REF_SIZE : 0);
 }
 
-/* Offsets rise and stay inside; every row has room for what its flags promise. */
+/* Offsets rise and stay inside; every row has a membrane, and room for what its flags promise. */
 static const char *block_check_rows(const Block *block, uint32_t size) {
     uint32_t n = block->count;
     uint64_t suffixes_at = (uint64_t)(block->suffixes - block->data), values_at = suffixes_at;
     if (block->suffix_width == SUFFIXES_DIFFER) {
         if (block_at(block->key_offsets, 0) != suffixes_at) return "key offsets";
-        for (uint32_t i = 0; i < n; i++)
-            if (block_at(block->key_offsets, i) > block_at(block->key_offsets, i + 1)) return "key offsets";
+        for (uint32_t i = 0; i < n; i++) {
+            uint32_t from = block_at(block->key_offsets, i), to = block_at(block->key_offsets, i + 1);
+            if (from > to) return "key offsets";
+            if (block->prefix.size + (to - from) < 4) return "a key without a membrane";
+        }
         values_at = block_at(block->key_offsets, n);
     } else {
         values_at += (uint64_t)n * block->suffix_width;
+        if (block->prefix.size + block->suffix_width < 4) return "a key without a membrane";
     }
     if (values_at > size || block_at(block->value_offsets, 0) != values_at) return "value offsets";
     for (uint32_t i = 0; i < n; i++) {
@@ -109,6 +113,7 @@ const char *block_open(Block *block, const uint8_t *data, size_t pages_size, uin
         if ((flags & ~ENTRY_FLAGS_KNOWN) || ((flags & ENTRY_PIECES) && !(flags & ENTRY_BLOB)) ||
             (uint64_t)BLOCK_LONG_HEAD + key + value != size || value < need)
             return "long row";
+        if (key < 4) return "a key without a membrane";
         if ((flags & ENTRY_DELETE) && (flags != ENTRY_DELETE || value != 0)) return "deleted row with a value";
         if ((flags & ENTRY_BLOB) && value != need) return "long row";
         block_reopen(block, data);

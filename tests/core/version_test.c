@@ -360,6 +360,50 @@ static void hostile_blocks_are_read_or_refused(void) {
     sim_disk_free(disk);
 }
 
+/* Two rows of the membrane, and one whose key is too short to name a membrane. */
+static void forge_short_key(uint8_t *block, uint32_t membrane) {
+    enum { ROWS = 3, KEY = 12, KEYS = BLOCK_HEAD + 2 * ROWS + 4 * (ROWS + 1), VALUES = KEYS + 2 * KEY + 1 };
+    static const uint16_t keys[ROWS + 1] = {KEYS, KEYS + KEY, KEYS + 2 * KEY, VALUES};
+    uint8_t *at = block + BLOCK_HEAD + 2 * ROWS; /* behind fingerprints and flags */
+    memset(block + 8, 0, VALUES - 8);
+    put_u32(block + 8, VALUES);
+    put_u16(block + 12, ROWS);
+    put_u16(block + 18, SUFFIXES_DIFFER);
+    for (int i = 0; i <= ROWS; i++, at += 2) put_u16(at, VALUES);
+    for (int i = 0; i <= ROWS; i++, at += 2) put_u16(at, keys[i]);
+    for (int i = 0; i < 2; i++) {
+        put_u32_be(block + keys[i], membrane);
+        block[keys[i] + 4] = 0x80;
+        block[keys[i] + 11] = (uint8_t)i;
+    }
+}
+
+static void a_key_without_a_membrane_is_refused(void) {
+    SimDisk *disk = database_of_some_runs();
+    BlockPlace places[64];
+    Image right = image_of(disk), image = {malloc(right.size), right.size};
+    size_t count = find_blocks(&right, places, 64);
+    CHECK(count >= 4);
+    for (size_t i = 0; i < count; i++) {
+        memcpy(image.bytes, right.bytes, right.size);
+        uint8_t *block = image.bytes + places[i].at;
+        forge_short_key(block, 1);
+        put_u64(block, checksum64(places[i].seed, block + 8, get_u32(block + 8) - 8));
+        sim_disk_put(disk, "db", image.bytes, image.size);
+        nacre_db *db = NULL;
+        nacre_membrane *membranes[2];
+        uint64_t rows = 0;
+        nacre_status status = open_db(disk, NACRE_READWRITE, &db); /* it looks for the catalog in each run */
+        if (status == NACRE_OK) status = open_membranes(db, membranes);
+        if (status == NACRE_OK) status = nacre_clear(membranes[0], NULL, &rows);
+        CHECK_EQ(status, NACRE_CORRUPT);
+        CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+    }
+    free(right.bytes);
+    free(image.bytes);
+    sim_disk_free(disk);
+}
+
 void version_test(void) {
     RUN(a_manifest_comes_back_as_it_was);
     RUN(trimming_drops_what_is_wholly_below);
@@ -367,4 +411,5 @@ void version_test(void) {
     RUN(hostile_manifests_are_opened_or_refused);
     RUN(runs_of_nothing_are_opened_or_refused);
     RUN(hostile_blocks_are_read_or_refused);
+    RUN(a_key_without_a_membrane_is_refused);
 }
