@@ -205,6 +205,34 @@ static void short_scans(nacre_membrane *kv, uint32_t rows, uint32_t scans) {
     rate("scan100", (double)seen, w, c);
 }
 
+typedef struct Wanted {
+    uint32_t rows[MANY];
+} Wanted;
+
+static nacre_status many_row(void *self, size_t index, const nacre_row *row) {
+    const Wanted *wanted = self;
+    if (!row) die("getMany", "a row is missing");
+    check_value(wanted->rows[index], row);
+    return NACRE_OK;
+}
+
+static void get_many(nacre_membrane *kv, uint32_t rows) {
+    uint32_t gets = rows < 500000 ? rows : 500000;
+    static uint8_t bytes[MANY][KEY];
+    nacre_value keys[MANY];
+    Wanted wanted;
+    double w = wall(), c = cpu();
+    for (uint32_t j = 0; j < gets; j += MANY) {
+        for (uint32_t i = 0; i < MANY; i++) {
+            wanted.rows[i] = random_row(j + i, rows);
+            make_key(wanted.rows[i], false, bytes[i]);
+            keys[i] = nacre_bytes(bytes[i], KEY);
+        }
+        check(nacre_get_many(kv, NULL, keys, MANY, many_row, &wanted), "getMany");
+    }
+    rate("getMany", gets, w, c);
+}
+
 static void warm_gets(nacre_membrane *kv, uint32_t rows, const char *what) {
     uint32_t gets = rows < 500000 ? rows : 500000;
     for (int round = 0; round < 2; round++) { /* the first fills the cache */
@@ -218,6 +246,7 @@ static void loaded(const char *directory, uint32_t rows) {
     nacre_membrane *kv = open_kv(directory, "random", NACRE_NONE);
     put_all(kv, rows, false, "putRandom");
     warm_gets(kv, rows, "get");
+    get_many(kv, rows);
     scan(kv, rows);
     short_scans(kv, rows, 5000);
     const char *stats = NULL;
