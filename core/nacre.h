@@ -328,8 +328,8 @@ NACRE_CHECKED nacre_status nacre_get(nacre_membrane *membrane, const nacre_snaps
                                      const nacre_value *key, nacre_row *row);
 
 /* Told of the row of each key in turn; NULL: there is none. The row is borrowed until it
- * returns. Anything but NACRE_OK ends nacre_get_many, which returns it. It must not call into
- * the database. */
+ * returns. Anything but NACRE_OK ends nacre_get_many, which returns it. What it asks of the
+ * database is NACRE_MISUSE. */
 typedef nacre_status nacre_each_row(void *self, size_t index, const nacre_row *row);
 
 /* The rows of `count` keys of key_count values each, one after the other; quicker than as many

@@ -51,7 +51,7 @@ nacre_status api_null(Db *db, const char *what) {
 }
 
 nacre_status api_enter(Db *db) {
-    if (db->in_hook) return env_fail(&db->env, NACRE_MISUSE, "the hook of nacre_on_commit may not use the database");
+    if (db->in_hook) return env_fail(&db->env, NACRE_MISUSE, "a callback (of nacre_on_commit or nacre_get_many) may not use the database");
     db_call(db);
     return NACRE_OK;
 }

@@ -39,7 +39,7 @@ typedef struct ApiState {
 void api_handle_add(Db *db, ApiHandle *handle, ApiKind kind);
 void api_handle_remove(Db *db, ApiHandle *handle);
 
-/* Begins a call: NACRE_MISUSE from within the hook of nacre_on_commit. */
+/* Begins a call: NACRE_MISUSE from within a callback. */
 NACRE_CHECKED nacre_status api_enter(Db *db);
 /* Begins a call on a membrane: NACRE_INVALID_ARGUMENT when it is NULL, NACRE_NOT_FOUND
  * when it was dropped. */

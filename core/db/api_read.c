@@ -24,10 +24,13 @@ typedef struct ApiMany {
 
 static nacre_status api_many_row(void *self, size_t index, const RowView *view) {
     const ApiMany *many = self;
+    Db *db = many->membrane->db;
     nacre_row row;
-    if (!view) return many->each(many->self, many->first + index, NULL);
-    TRY(api_show(many->membrane, view, &many->membrane->db->api->row, &row));
-    return many->each(many->self, many->first + index, &row);
+    if (view) TRY(api_show(many->membrane, view, &db->api->row, &row));
+    db->in_hook = true;
+    nacre_status status = many->each(many->self, many->first + index, view ? &row : NULL);
+    db->in_hook = false;
+    return status;
 }
 
 /* Encodes a group of keys one behind the other. */

@@ -24,15 +24,25 @@ nacre_status segment_alloc(SegmentIo *io, uint64_t id, Segment **out) {
 
 void segment_retain(Segment *segment) { segment->references++; }
 
+/* The meta goes: what is cached of the blocks would not be found without it, and the pointers
+ * to them are not worth their memory. */
+static void segment_leave_blocks(void *self) {
+    Segment *segment = self;
+    SegmentIo *io = segment->io;
+    for (uint32_t i = 0; i < segment->block_slots; i++) cache_leave(io->cache, &segment->blocks[i]);
+    env_free(io->env, segment->blocks, segment->block_slots * sizeof *segment->blocks);
+    segment->blocks = NULL;
+    segment->block_slots = 0;
+}
+
 void segment_release(Segment *segment) {
     if (!segment || --segment->references > 0) return;
     Env *env = segment->io->env;
     Cache *cache = segment->io->cache;
     if (segment->streams[STREAM_VECTORS].size) cache_forget(cache, segment->id);
-    for (uint32_t i = 0; segment->blocks && i < segment->block_slots; i++) cache_leave(cache, &segment->blocks[i]);
     ASSERT(!segment->meta_entry || segment->meta_entry->pins == 0);
-    cache_leave(cache, &segment->meta_entry);
-    env_free(env, segment->blocks, segment->block_slots * sizeof *segment->blocks);
+    cache_leave(cache, &segment->meta_entry); /* and with it all blocks */
+    ASSERT(!segment->blocks);
     for (int i = 0; i < STREAM_COUNT; i++) extent_list_clear(env, &segment->streams[i].extents);
     env_free(env, segment->first_key, segment->first_key_size);
     env_free(env, segment->last_key, segment->last_key_size);
@@ -133,6 +143,8 @@ nacre_status segment_pin_meta(Segment *segment, CacheEntry **pin) {
         cache_abandon(io->cache, entry);
         return status;
     }
+    entry->evicted = segment_leave_blocks;
+    entry->evicted_self = segment;
     cache_publish(io->cache, entry, &segment->meta_entry);
     *pin = entry;
     return NACRE_OK;

@@ -51,7 +51,7 @@ typedef struct SegmentMeta {
 typedef struct Segment {
     SegmentIo *io;
     CacheEntry *meta_entry; /* NULL: not in the cache */
-    CacheEntry **blocks;    /* of each block what the cache has of it; NULL: of none yet */
+    CacheEntry **blocks;    /* of each block what the cache has of it; NULL: of none. Goes with meta_entry */
     uint32_t block_slots;
     uint32_t references;
     KeyHead first_head, last_head;

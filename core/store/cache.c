@@ -40,6 +40,7 @@ static void cache_free_entry(Cache *cache, CacheEntry *entry) {
 void cache_drop(Cache *cache, CacheEntry *entry) {
     ASSERT(entry->pins == 0);
     cache_unlink(cache, entry);
+    if (entry->evicted) entry->evicted(entry->evicted_self);
     cache_free_entry(cache, entry);
 }
 

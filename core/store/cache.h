@@ -17,6 +17,8 @@ typedef struct CacheEntry {
     struct CacheEntry *chain;        /* of the hash table */
     struct CacheEntry *newer, *older;
     struct CacheEntry **home;        /* NULL: found by its key */
+    void (*evicted)(void *self);     /* told when it goes; may drop others. NULL: nobody */
+    void *evicted_self;
     size_t size;                     /* bytes of data */
     uint32_t pins;
     bool visited, hashed;

@@ -35,6 +35,8 @@ static nacre_status many_told(void *self, size_t index, const nacre_row *row) {
     CHECK_EQ(index, many->told);
     if (many->told == many->stop_at) return NACRE_ABORTED;
     many->told++;
+    nacre_row other;
+    CHECK_EQ(nacre_get(many->kv, NULL, many->keys, &other), NACRE_MISUSE);
     many->present[index] = row != NULL;
     if (!row) return NACRE_OK;
     CHECK_EQ(row->key[0].bytes.size, many->keys[index].bytes.size);
