@@ -475,6 +475,7 @@ nacre_status maintain_freeze(Db *db) {
     nacre_status status = wal_sync(&db->logs[db->active->log]);
     if (status != NACRE_OK) return state_poison(db, status);
     db->synced_lsn = db->last_lsn;
+    snapshots_settle(db, db->options.memtable_size + memtable_node_bytes(db->active));
     Memtable *fresh = NULL;
     TRY(memtable_alloc(&db->env, (size_t)db->options.memtable_size, db->last_lsn, 1 - db->active->log, &fresh));
     db->logged_since_ms = 0;

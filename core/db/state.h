@@ -118,7 +118,7 @@ enum { JOB_COUNT = 6 }; /* job 0 is the flush */
 
 typedef struct Counters {
     uint64_t puts, deletes, gets, searches, commits, flushes, merges, ingests, user_bytes, log_bytes, log_syncs;
-    uint64_t vectors_scored, rows_checked, stalls, checkpoints;
+    uint64_t vectors_scored, rows_checked, stalls, checkpoints, settles;
 } Counters;
 
 struct nacre_db {
@@ -354,6 +354,10 @@ void pinned_release_all(Db *db);
 
 /* space.c: about how many bytes the newest state needs. */
 NACRE_CHECKED nacre_status space_live(Db *db, uint64_t *live);
+
+/* settle.c: where `bytes` more would leave less than a quarter of the memory, what snapshots
+ * see of memtables that nobody else has goes to the file. What fails is left as it was. */
+void snapshots_settle(Db *db, uint64_t bytes);
 
 /* cursor.c */
 void cursors_close(Db *db);

@@ -80,7 +80,7 @@ nacre_status db_stats(Db *db, Span *json) {
         ",\"snapshots\":%" PRIu32 ",\"views\":%" PRIu32 ",\"oldestSnapshotMs\":%s,\"writeAmplification\":%.3f,\"syncs\":%" PRIu64
         ",\"maintenance\":\"%s\",\"kernels\":\"%s\",\"counters\":{\"puts\":%" PRIu64 ",\"deletes\":%" PRIu64
         ",\"gets\":%" PRIu64 ",\"searches\":%" PRIu64 ",\"commits\":%" PRIu64 ",\"flushes\":%" PRIu64
-        ",\"merges\":%" PRIu64 ",\"stalls\":%" PRIu64 ",\"checkpoints\":%" PRIu64 ",\"ingests\":%" PRIu64 ",\"logSyncs\":%" PRIu64 ",\"dataSyncs\":%" PRIu64
+        ",\"merges\":%" PRIu64 ",\"stalls\":%" PRIu64 ",\"checkpoints\":%" PRIu64 ",\"settles\":%" PRIu64 ",\"ingests\":%" PRIu64 ",\"logSyncs\":%" PRIu64 ",\"dataSyncs\":%" PRIu64
         ",\"userBytes\":%" PRIu64 ",\"logBytes\":%" PRIu64 ",\"dataBytes\":%" PRIu64 ",\"vectorsScored\":%" PRIu64
         ",\"rowsChecked\":%" PRIu64 ",\"cacheHits\":%" PRIu64 ",\"cacheMisses\":%" PRIu64 ",\"blocksRead\":%" PRIu64
         ",\"runs\":%zu,\"tierRuns\":%" PRIu64 ",\"peakMemory\":%" PRIu64 ",\"poisoned\":%d}}",
@@ -89,7 +89,7 @@ nacre_status db_stats(Db *db, Span *json) {
         size - used, log, memory.total, db->options.memory, memory.memtables, memory.cache,
         memory.files, memory.other, version_segments(db->version), db->snapshot_count, db->pinned_count, oldest,
         user ? (double)written / (double)user : 0.0, c->log_syncs + db->data.syncs, maintenance, db->kernels->name,
-        c->puts, c->deletes, c->gets, c->searches, c->commits, c->flushes, c->merges, c->stalls, c->checkpoints, c->ingests, c->log_syncs,
+        c->puts, c->deletes, c->gets, c->searches, c->commits, c->flushes, c->merges, c->stalls, c->checkpoints, c->settles, c->ingests, c->log_syncs,
         db->data.syncs, c->user_bytes, c->log_bytes, db->data.written, c->vectors_scored, c->rows_checked,
         db->cache.hits, db->cache.misses, db->io.blocks_read, db->version->count, tier_runs, db->env.memory_peak,
         db->poisoned ? 1 : 0);

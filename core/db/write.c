@@ -32,6 +32,7 @@ static nacre_status write_enlarge(Db *db, uint64_t total) {
     Memtable *larger = NULL;
     if (total > SIZE_MAX / 2)
         return env_fail(&db->env, NACRE_RESOURCE_EXHAUSTED, "batch: %llu bytes", (unsigned long long)total);
+    snapshots_settle(db, total);
     nacre_status status = memtable_alloc(&db->env, (size_t)(total > usual ? total : usual), base, log, &larger);
     TRY(status);
     memtable_release(db->active);

@@ -61,6 +61,8 @@ typedef struct Segment {
     Stream streams[STREAM_COUNT];
     uint64_t meta_offset, meta_size, meta_checksum; /* in STREAM_ROWS */
     uint64_t rows, deletes; /* deletes are among the rows */
+    uint64_t marked_round;  /* of the extent map: when `marked` was put on its extents */
+    uint8_t marked;
     uint64_t first_expiry;  /* of its rows, the first that expires; 0: none does */
     uint8_t *first_key, *last_key;
     size_t first_key_size, last_key_size;

@@ -67,6 +67,7 @@ nacre_status extent_map_take_run(ExtentMap *map, size_t count, uint32_t *first) 
 nacre_status extent_map_take(ExtentMap *map, uint32_t *extent) { return extent_map_take_run(map, 1, extent); }
 
 void extent_map_unmark(ExtentMap *map, uint8_t marks) {
+    map->rounds++;
     for (size_t i = 0; i < map->count; i++) map->marks[i] &= (uint8_t)~marks;
 }
 

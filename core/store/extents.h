@@ -34,6 +34,7 @@ typedef struct ExtentMap {
     Env *env;
     uint8_t *marks;       /* one byte per extent */
     size_t count, capacity;
+    uint64_t rounds;      /* how often marks were taken off: what was marked since need not be again */
     size_t lowest;        /* no free extent is below */
     uint64_t limit;       /* extents the file may have at most */
     uint64_t reserve;     /* of these, not for whoever takes now */

@@ -161,11 +161,19 @@ uint64_t version_segments(const Version *version) {
     return count;
 }
 
+/* Many versions share most of their segments: each is marked once in a round. */
+static void segment_mark(Segment *segment, ExtentMap *map, uint8_t mark) {
+    if (segment->marked_round != map->rounds) segment->marked = 0;
+    if (segment->marked & mark) return;
+    segment->marked_round = map->rounds;
+    segment->marked |= mark;
+    for (int k = 0; k < STREAM_COUNT; k++) extent_map_mark(map, &segment->streams[k].extents, mark);
+}
+
 void version_mark(const Version *version, ExtentMap *map, uint8_t mark) {
     for (size_t i = 0; i < version_run_count(version); i++) {
         const Run *run = version_run_at(version, i);
-        for (size_t s = 0; s < run->count; s++)
-            for (int k = 0; k < STREAM_COUNT; k++) extent_map_mark(map, &run->segments[s]->streams[k].extents, mark);
+        for (size_t s = 0; s < run->count; s++) segment_mark(run->segments[s], map, mark);
     }
 }
 
