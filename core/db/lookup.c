@@ -58,15 +58,10 @@ static nacre_status lookup_own(const Snapshot *view, const KeyLookup *lookup, En
     return NACRE_NOT_FOUND;
 }
 
-nacre_status lookup_end(Db *db, const Snapshot *view, const KeyLookup *lookup, Entry *entry, CacheEntry **pin) {
-    *pin = NULL;
+/* The newest entry of the key, a deletion found as such. */
+static nacre_status lookup_newest(const Snapshot *view, const KeyLookup *lookup, Entry *entry, CacheEntry **pin) {
     if (view->transaction) {
         nacre_status status = lookup_own(view, lookup, entry, pin);
-        if (status == NACRE_OK && state_gone(db, entry)) {
-            cache_unpin(&db->cache, *pin);
-            *pin = NULL;
-            return NACRE_NOT_FOUND;
-        }
         if (status != NACRE_NOT_FOUND) return status;
     }
     for (int i = 0; i < 2; i++) {
@@ -74,19 +69,23 @@ nacre_status lookup_end(Db *db, const Snapshot *view, const KeyLookup *lookup, E
         const uint8_t *record = memtable_get(view->tables[i], lookup->key, memtable_stamp(view->tables[i], view->lsn));
         if (!record) continue;
         mem_entry(record, entry);
-        return state_gone(db, entry) ? NACRE_NOT_FOUND : NACRE_OK;
+        return NACRE_OK;
     }
     for (size_t i = 0; i < view->version->count; i++) {
         Segment *segment = lookup_segment(view, lookup, i);
         if (!segment) continue;
         nacre_status status = segment_get(segment, lookup->key, lookup->hash, entry, pin);
-        if (status == NACRE_NOT_FOUND) continue;
-        if (status != NACRE_OK) return status;
-        if (!state_gone(db, entry)) return NACRE_OK;
-        cache_unpin(&db->cache, *pin);
-        *pin = NULL;
-        return NACRE_NOT_FOUND;
+        if (status != NACRE_NOT_FOUND) return status;
     }
+    return NACRE_NOT_FOUND;
+}
+
+nacre_status lookup_end(Db *db, const Snapshot *view, const KeyLookup *lookup, Entry *entry, CacheEntry **pin) {
+    *pin = NULL;
+    TRY(lookup_newest(view, lookup, entry, pin));
+    if (!state_gone(db, entry)) return NACRE_OK;
+    cache_unpin(&db->cache, *pin);
+    *pin = NULL;
     return NACRE_NOT_FOUND;
 }
 

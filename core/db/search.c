@@ -214,16 +214,10 @@ static nacre_status search_consider(Search *s, uint32_t slot, float distance) {
     uint32_t row = 0;
     if (search_known_dead(s, slot)) return NACRE_OK;
     TRY(search_find_row(s, slot, &row));
-    Span suffix = block_suffix(&s->block, row);
-    size_t size = s->block.prefix.size + suffix.size;
-    void *memory = s->key;
-    TRY(env_grow(&db->env, &memory, &s->key_capacity, size, 1));
-    s->key = memory;
-    if (s->block.prefix.size) memcpy(s->key, s->block.prefix.data, s->block.prefix.size);
-    if (suffix.size) memcpy(s->key + s->block.prefix.size, suffix.data, suffix.size);
-    Entry entry = {.key = span_of(s->key, size)};
+    Entry entry = {0};
+    TRY(segment_row_key(&db->env, &s->block, row, &s->key, &s->key_capacity, &entry.key));
     const Run *run = s->source.run;
-    if (size < 4 || get_u32_be(s->key) != s->membrane->id) return NACRE_OK; /* verify tells */
+    if (entry.key.size < 4 || get_u32_be(entry.key.data) != s->membrane->id) return NACRE_OK; /* verify tells */
     bool shadowed = run->above_size && span_compare(entry.key, span_of(run->above, run->above_size)) <= 0;
     if (shadowed) return NACRE_OK; /* moved by a merge: it is found there */
     TRY(view_shadowed(db, s->view, entry.key, s->place, &shadowed));
@@ -303,9 +297,7 @@ static nacre_status search_section(Search *s) {
 }
 
 static nacre_status search_segment(Search *s, Segment *segment) {
-    uint8_t bound[4];
-    put_u32_be(bound, s->membrane->id);
-    if (memcmp(segment->first_key, bound, 4) > 0 || memcmp(segment->last_key, bound, 4) < 0) return NACRE_OK;
+    if (!segment_spans(segment, s->membrane->id)) return NACRE_OK;
     CacheEntry *meta_pin = NULL;
     TRY(segment_pin_meta(segment, &meta_pin));
     s->segment = segment;

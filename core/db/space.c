@@ -119,14 +119,11 @@ nacre_status membrane_bytes(Membrane *membrane, uint64_t *bytes) {
     Db *db = membrane->db;
     TRY(membrane_check(membrane));
     double sum = 0;
-    uint8_t bound[4];
-    put_u32_be(bound, membrane->id);
     const Version *version = db->version;
     for (size_t i = 0; i < version->count; i++)
         for (size_t s = 0; s < version->runs[i].count; s++) {
             Segment *segment = version->runs[i].segments[s];
-            if (memcmp(segment->first_key, bound, 4) > 0 || memcmp(segment->last_key, bound, 4) < 0) continue;
-            TRY(space_in_segment(segment, membrane->id, &sum));
+            if (segment_spans(segment, membrane->id)) TRY(space_in_segment(segment, membrane->id, &sum));
         }
     *bytes = (uint64_t)sum + space_in_table(db->active, membrane->id);
     if (db->frozen) *bytes += space_in_table(db->frozen, membrane->id);
@@ -148,13 +145,7 @@ static nacre_status sample_row(Db *db, Sample *sample, size_t run, Segment *segm
     Entry entry;
     bool gone = true;
     const Run *in = &db->version->runs[run];
-    Span suffix = block_suffix(block, row);
-    void *key = sample->key;
-    TRY(env_grow(&db->env, &key, &sample->key_capacity, block->prefix.size + suffix.size, 1));
-    sample->key = key;
-    memcpy(sample->key, block->prefix.data, block->prefix.size);
-    memcpy(sample->key + block->prefix.size, suffix.data, suffix.size);
-    entry.key = span_of(sample->key, block->prefix.size + suffix.size);
+    TRY(segment_row_key(&db->env, block, row, &sample->key, &sample->key_capacity, &entry.key));
     segment_entry(segment, block, row, &entry);
     double bytes = (double)(entry.key.size + entry.value.size);
     if (entry.flags & ENTRY_BLOB) bytes += (double)entry.blob.size;

@@ -566,16 +566,22 @@ static nacre_status segment_check_value(SegmentCheck *check, const BlobRef *blob
     return status;
 }
 
-static nacre_status segment_check_row(SegmentCheck *check, uint32_t index, const Block *block, uint32_t row) {
-    Segment *segment = check->segment;
+nacre_status segment_row_key(Env *env, const Block *block, uint32_t row, uint8_t **key, size_t *capacity, Span *whole) {
     Span suffix = block_suffix(block, row);
     size_t size = block->prefix.size + suffix.size;
-    void *buffer = check->buffer;
-    TRY(env_grow(segment->io->env, &buffer, &check->capacity, size, 1));
-    check->buffer = buffer;
-    if (block->prefix.size) memcpy(check->buffer, block->prefix.data, block->prefix.size);
-    if (suffix.size) memcpy(check->buffer + block->prefix.size, suffix.data, suffix.size);
-    Span key = span_of(check->buffer, size);
+    void *memory = *key;
+    TRY(env_grow(env, &memory, capacity, size, 1));
+    *key = memory;
+    bytes_copy(*key, block->prefix.data, block->prefix.size);
+    bytes_copy(*key + block->prefix.size, suffix.data, suffix.size);
+    *whole = span_of(*key, size);
+    return NACRE_OK;
+}
+
+static nacre_status segment_check_row(SegmentCheck *check, uint32_t index, const Block *block, uint32_t row) {
+    Segment *segment = check->segment;
+    Span key;
+    TRY(segment_row_key(segment->io->env, block, row, &check->buffer, &check->capacity, &key));
     if (check->rows > 0 && span_compare(span_of(check->last, check->last_size), key) >= 0)
         segment_report(check, check->rows, "keys out of order");
     if (segment_block_of(segment, key) != index) segment_report(check, check->rows, "the index leads to another block");
@@ -586,17 +592,17 @@ static nacre_status segment_check_row(SegmentCheck *check, uint32_t index, const
     if (entry.flags & ENTRY_BLOB) TRY(segment_check_value(check, &entry.blob));
     if (entry.flags & ENTRY_VECTOR) {
         Section section;
-        if (size < 4 || !segment_find_section(segment, get_u32_be(key.data), &section) ||
+        if (key.size < 4 || !segment_find_section(segment, get_u32_be(key.data), &section) ||
             entry.slot < section.first_slot || entry.slot - section.first_slot >= section.slot_count)
             segment_report(check, entry.slot, "a row refers to a vector that is not there");
     }
     check->rows++;
     check->deletes += (entry.flags & ENTRY_DELETE) != 0;
     void *last = check->last;
-    TRY(env_grow(segment->io->env, &last, &check->last_capacity, size, 1));
+    TRY(env_grow(segment->io->env, &last, &check->last_capacity, key.size, 1));
     check->last = last;
-    memcpy(check->last, key.data, size);
-    check->last_size = size;
+    memcpy(check->last, key.data, key.size);
+    check->last_size = key.size;
     return NACRE_OK;
 }
 

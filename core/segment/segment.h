@@ -94,6 +94,11 @@ static inline bool segment_is_after(const Segment *s, Span key, KeyHead head) {
     return key_compare(segment_first_key(s), s->first_head, key, head) > 0;
 }
 
+/* May it hold rows of a membrane? */
+static inline bool segment_spans(const Segment *s, uint32_t membrane) {
+    return get_u32_be(s->first_key) <= membrane && membrane <= get_u32_be(s->last_key);
+}
+
 /* Makes segment->meta readable until the pin is given back by cache_unpin. */
 NACRE_CHECKED nacre_status segment_pin_meta(Segment *segment, CacheEntry **pin);
 Section segment_section(const Segment *segment, uint32_t index);
@@ -131,6 +136,9 @@ bool segment_expect_block(const Segment *segment, Span key, uint64_t hash);
  * the block's, is given back. */
 NACRE_CHECKED nacre_status segment_get(Segment *segment, Span key, uint64_t hash, Entry *entry, CacheEntry **pin);
 
+/* The whole key of a row, put together in *key, which grows as needed. */
+NACRE_CHECKED nacre_status segment_row_key(Env *env, const Block *block, uint32_t row, uint8_t **key, size_t *capacity,
+                                           Span *whole);
 /* Fills entry's flags, value, slot and blob from row `row`; key is the caller's. */
 void segment_entry(Segment *segment, const Block *block, uint32_t row, Entry *entry);
 
