@@ -183,6 +183,10 @@ typedef struct nacre_options {
     uint32_t relaxed_ms;
     uint32_t checkpoint_ms; /* a checkpoint begins when rows have been in the log for so long; 0: by size only */
     uint64_t seed;          /* of everything random; 0: from the host */
+    bool mapped; /* blocks of rows are read where the file is mapped into memory, not copied into the cache,
+                  * each checked once: twice as many gets where the page cache has the file. Native, 64 bits.
+                  * For files that nobody else cuts or changes: that, and a device that fails to read, end
+                  * the process (SIGBUS). NACRE_UNSUPPORTED: with NACRE_READ, or where files cannot be mapped */
     uint64_t changes_size;  /* bytes of changes to keep for nacre_changes; 0: those that the logs still hold */
     nacre_allocator allocator; /* alloc NULL: malloc */
     const struct Vfs *vfs;     /* NULL: the host's files; ":memory:" never touches them */

@@ -44,6 +44,10 @@ typedef struct Vfs {
     NACRE_CHECKED nacre_status (*truncate)(VfsFile *file, uint64_t size);
     NACRE_CHECKED nacre_status (*sync)(VfsFile *file);
     nacre_status (*close)(VfsFile *file); /* frees the file whatever is returned */
+    /* The file as memory to be read, until it is closed: `size` bytes of addresses, or fewer
+     * (*size says), of which those below the file's end may be touched, also after it has
+     * grown. NULL: not here. */
+    NACRE_CHECKED nacre_status (*map)(VfsFile *file, const uint8_t **bytes, uint64_t *size);
     /* Takes the writer's lock `name`. NACRE_BUSY: a living process has it. */
     NACRE_CHECKED nacre_status (*lock)(void *self, const char *name, bool break_it, VfsFile **lock);
     void (*unlock)(void *self, VfsFile *lock);

@@ -205,6 +205,6 @@ nacre_status commit_truncate(Db *db, bool all) {
     const Vfs *vfs = db->env.vfs;
     nacre_status status = vfs->size(db->data.file, &size);
     if (status == NACRE_OK && size > end && (all || (size - end >= TRUNCATE_MIN && size - end > size / 4)))
-        status = vfs->truncate(db->data.file, end);
+        status = data_truncate(&db->data, end);
     return status == NACRE_OK ? NACRE_OK : env_fail_vfs(&db->env, status, "data file");
 }

@@ -133,6 +133,7 @@ static nacre_status open_all(Db *db, const char *path) {
     if (db->readonly) return reader_open(db);
     TRY(state_open_files(db));
     held_open(db);
+    if (db->options.mapped) TRY(data_map(&db->data));
     return recover(db);
 }
 

@@ -18,6 +18,8 @@ const char *nacre_options_describe(void) {
            NAMES("relaxed_ms", "1", "60000", "200", "Milliseconds within which relaxed durability syncs.")
            NAMES("changes_size", "1", "1 TiB", "0: what the logs hold",
                  "Bytes of changes kept for readers of them; at most half of database_size.")
+           NAMES("mapped", "false", "true", "false",
+                 "Blocks of rows are read in a mapping of the file; for writers, on 64-bit systems.")
            NAMES("checkpoint_ms", "1", "86400000", "0: by size only",
                  "Milliseconds in the log after which rows go to segments, little by little, with the next calls.")
            NAMES("seed", "1", "2^64-1", "0: from the host", "Of everything random.");
@@ -43,6 +45,8 @@ nacre_status options_resolve(Env *env, const nacre_options *given, nacre_options
         return env_fail(env, NACRE_INVALID_ARGUMENT, "option durability: %d", (int)options->durability);
     if ((unsigned)options->lock > NACRE_LOCK_BREAK)
         return env_fail(env, NACRE_INVALID_ARGUMENT, "option lock: %d", (int)options->lock);
+    if (options->mapped && options->mode == NACRE_READ)
+        return env_fail(env, NACRE_UNSUPPORTED, "option mapped: not beside a writer, who may cut the file");
     if ((options->allocator.alloc == NULL) != (options->allocator.free == NULL))
         return env_fail(env, NACRE_INVALID_ARGUMENT, "option allocator: alloc and free come together");
     if (!options->memory) options->memory = 64 * MIB;

@@ -7,12 +7,14 @@ struct PinnedRow {
     PinnedRow *next, *previous;
     Memtable *tables[3]; /* where the row may lie */
     CacheEntry *pin;     /* or the block where it does */
+    Version *versions[2]; /* or, where the file is mapped, in whose extents */
     RowView row;
     uint8_t *key, *blob, *vector;
     size_t key_size, blob_capacity, vector_capacity;
 };
 
-/* The entry's bytes stay: rule 2 of cache.h, and records never move in their memtable. */
+/* The entry's bytes stay: rule 2 of cache.h, records never move in their memtable, and extents
+ * are not used again while a version has them. */
 static nacre_status pinned_fill(PinnedRow *pinned, const Membrane *membrane, const Snapshot *view, Span key,
                                 Entry *entry) {
     Env *env = &pinned->db->env;
@@ -23,6 +25,10 @@ static nacre_status pinned_fill(PinnedRow *pinned, const Membrane *membrane, con
         Memtable *tables[3] = {view->tables[0], view->tables[1], view->own};
         for (int i = 0; i < 3; i++)
             if ((pinned->tables[i] = tables[i]) != NULL) memtable_retain(tables[i]);
+    } else if (!pinned->pin) {
+        pinned->versions[0] = view->version, pinned->versions[1] = view->own_runs;
+        for (int i = 0; i < 2; i++)
+            if (pinned->versions[i]) version_retain(pinned->versions[i]);
     }
     return row_load(pinned->db, membrane->id, entry, true, &pinned->blob, &pinned->blob_capacity, &pinned->vector,
                     &pinned->vector_capacity, &pinned->row);
@@ -58,6 +64,7 @@ void pinned_release(PinnedRow *pinned) {
     Env *env = &db->env;
     cache_unpin(&db->cache, pinned->pin);
     for (int i = 0; i < 3; i++) memtable_release(pinned->tables[i]);
+    for (int i = 0; i < 2; i++) version_release(pinned->versions[i]);
     env_free(env, pinned->key, pinned->key_size);
     env_free(env, pinned->blob, pinned->blob_capacity);
     env_free(env, pinned->vector, pinned->vector_capacity);

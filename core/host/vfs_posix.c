@@ -27,6 +27,9 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#if !defined(__wasi__)
+#include <sys/mman.h>
+#endif
 #if defined(__APPLE__)
 #include <sys/random.h>
 #endif
@@ -55,6 +58,8 @@ typedef struct VfsPosixFile {
     VfsPosix *owner;
     int fd;
     int folder; /* to be synced with the first sync; -1: not needed (any more) */
+    void *map;  /* NULL: none */
+    size_t map_size;
     bool writable;
     size_t alloc_size;
     char name[];
@@ -133,6 +138,9 @@ static int vfs_posix_open_folder(VfsPosixFile *file) {
 }
 
 static void vfs_posix_free(VfsPosixFile *file) {
+#if !defined(__wasi__)
+    if (file->map) munmap(file->map, file->map_size);
+#endif
     if (file->fd >= 0) close(file->fd);
     if (file->folder >= 0) close(file->folder);
     nacre_allocator *a = &file->owner->allocator;
@@ -272,6 +280,30 @@ static nacre_status vfs_posix_close(VfsFile *file) {
     return status;
 }
 
+#if defined(__wasi__)
+#define VFS_POSIX_MAP NULL
+#else
+/* As much of the addresses as the system gives. Pages behind the file's end come alive when it
+ * grows; a system that does otherwise has no business with this option. */
+static nacre_status vfs_posix_map(VfsFile *file, const uint8_t **bytes, uint64_t *size) {
+    VfsPosixFile *f = (VfsPosixFile *)file;
+    uint64_t has = 0;
+    TRY(vfs_posix_size(file, &has));
+    ASSERT(!f->map);
+    for (uint64_t wanted = *size; wanted >= has && wanted >= 1 << 20; wanted /= 2) {
+        if (wanted > SIZE_MAX / 2) continue;
+        void *map = mmap(NULL, (size_t)wanted, PROT_READ, MAP_SHARED, f->fd, 0);
+        if (map == MAP_FAILED) continue;
+        (void)madvise(map, (size_t)wanted, MADV_RANDOM); /* a block is what is wanted */
+        f->map = map, f->map_size = (size_t)wanted;
+        *bytes = map, *size = wanted;
+        return NACRE_OK;
+    }
+    return vfs_posix_fail(f->owner, "map", f->name, ENOMEM);
+}
+#define VFS_POSIX_MAP vfs_posix_map
+#endif
+
 static nacre_status vfs_posix_lock(void *self, const char *name, bool break_it, VfsFile **lock) {
     VfsPosix *p = self;
     uint8_t token[16];
@@ -364,6 +396,7 @@ nacre_status vfs_posix_create(const nacre_allocator *allocator, Vfs **vfs) {
                 .truncate = vfs_posix_truncate,
                 .sync = vfs_posix_sync,
                 .close = vfs_posix_close,
+                .map = VFS_POSIX_MAP,
                 .lock = vfs_posix_lock,
                 .unlock = vfs_posix_unlock,
                 .readers = &vfs_posix_readers,

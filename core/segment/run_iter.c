@@ -52,8 +52,8 @@ static nacre_status run_iter_enter_block(RunIter *it, uint32_t index) {
     Segment *segment = it->segments[it->segment];
     /* A long walk takes from a full cache what is there and leaves it as it is: it will not
      * come back soon to what it has read. */
-    if (it->cached && (it->entered++ < RUN_ITER_SHORT || segment_block_is_cached(segment, index) ||
-                       cache_has_room(it->io->cache)))
+    if (it->cached && (it->entered++ < RUN_ITER_SHORT || it->io->data->map ||
+                       segment_block_is_cached(segment, index) || cache_has_room(it->io->cache)))
         return segment_block(segment, index, &it->block, &it->block_pin);
     return segment_block_ahead(segment, index, it->room, &it->ahead, &it->block);
 }

@@ -47,6 +47,7 @@ void segment_release(Segment *segment) {
     env_free(env, segment->first_key, segment->first_key_size);
     env_free(env, segment->last_key, segment->last_key_size);
     env_free(env, segment->dead, segment->dead_size);
+    env_free(env, segment->checked, segment->checked_size);
     env_free(env, segment, sizeof *segment);
 }
 
@@ -211,9 +212,47 @@ static nacre_status segment_make_slots(Segment *segment) {
     return NACRE_OK;
 }
 
+static const uint8_t *segment_mapped_bytes(const Segment *segment, uint32_t index) {
+    return data_mapped(segment->io->data, &segment->streams[STREAM_ROWS].extents,
+                       (uint64_t)segment_page(segment, index) * segment->page_size, segment_block_size(segment, index));
+}
+
+static bool segment_was_checked(const Segment *segment, uint32_t index) {
+    return segment->checked && segment->checked[index / 8] >> index % 8 & 1;
+}
+
+/* Block `index` where the file is mapped, checked once. *mapped false: it has to be read. */
+static nacre_status segment_map_block(Segment *segment, uint32_t index, Block *block, bool *mapped) {
+    const uint8_t *bytes = segment_mapped_bytes(segment, index);
+    if (!bytes) return NACRE_OK;
+    if (segment_was_checked(segment, index)) {
+        block_reopen(block, bytes);
+        *mapped = true;
+        return NACRE_OK;
+    }
+    size_t size = segment_block_size(segment, index);
+    if (block_plain_size(bytes, size)) return NACRE_OK; /* compressed */
+    if (!segment->checked) {
+        segment->checked = env_alloc_zeroed(segment->io->env, (segment->meta.block_count + 7) / 8);
+        if (!segment->checked) return NACRE_RESOURCE_EXHAUSTED;
+        segment->checked_size = (segment->meta.block_count + 7) / 8;
+    }
+    segment->io->blocks_read++;
+    TRY(segment_open_block(segment, index, bytes, size, NULL, block));
+    segment->checked[index / 8] |= (uint8_t)(1u << index % 8);
+    *mapped = true;
+    return NACRE_OK;
+}
+
 nacre_status segment_block(Segment *segment, uint32_t index, Block *block, CacheEntry **pin) {
     Cache *cache = segment->io->cache;
     ASSERT(segment->meta_entry && segment->meta_entry->pins > 0 && index < segment->meta.block_count);
+    if (segment->io->data->map) {
+        bool mapped = false;
+        TRY(segment_map_block(segment, index, block, &mapped));
+        *pin = NULL;
+        if (mapped) return NACRE_OK;
+    }
     TRY(segment_make_slots(segment));
     CacheEntry *entry = segment->blocks[index];
     if (entry) {
@@ -348,10 +387,12 @@ void segment_expect(const Segment *segment, uint64_t hash) {
 }
 
 bool segment_expect_block(const Segment *segment, Span key, uint64_t hash) {
-    if (!segment->meta_entry || !segment->blocks) return false;
+    bool mapped = segment->io->data->map != NULL;
+    if (!segment->meta_entry || (!segment->blocks && !mapped)) return false;
     if (!filter_blocks_may_have(segment->meta.filter, segment->meta.filter_size, hash)) return false;
-    const uint8_t *entry = (const uint8_t *)segment->blocks[segment_block_of(segment, key)];
-    for (int line = 0; entry && line < BLOCK_LINES; line++) memory_expect(entry + line * 64);
+    uint32_t index = segment_block_of(segment, key);
+    const uint8_t *block = mapped ? segment_mapped_bytes(segment, index) : (const uint8_t *)segment->blocks[index];
+    for (int line = 0; block && line < BLOCK_LINES; line++) memory_expect(block + line * 64);
     return true;
 }
 

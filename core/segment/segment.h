@@ -66,6 +66,8 @@ typedef struct Segment {
     uint64_t first_expiry;  /* of its rows, the first that expires; 0: none does */
     uint8_t *first_key, *last_key;
     size_t first_key_size, last_key_size;
+    uint8_t *checked; /* a bit per block: found right where the file is mapped. NULL: none was */
+    size_t checked_size;
     /* Slots known to be shadowed by newer rows, found while searching: true of every
      * state of `dead_lsn` or later. NULL: none found yet. */
     uint8_t *dead;
@@ -105,7 +107,8 @@ Section segment_section(const Segment *segment, uint32_t index);
 /* The section of a membrane; false: it has no rows here. Meta must be pinned. */
 bool segment_find_section(const Segment *segment, uint32_t membrane, Section *section);
 
-/* Block `index`; meta must be pinned. Borrowed until the pin is given back. */
+/* Block `index`; meta must be pinned. Borrowed until the pin is given back; where the file is
+ * mapped, *pin may be NULL, and the block is borrowed while the segment's extents are its own. */
 NACRE_CHECKED nacre_status segment_block(Segment *segment, uint32_t index, Block *block, CacheEntry **pin);
 static inline bool segment_block_is_cached(const Segment *segment, uint32_t index) {
     return segment->blocks && segment->blocks[index];

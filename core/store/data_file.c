@@ -1,5 +1,6 @@
 /* data_file.c - reads and writes that cross extents are split where extents are
- * not neighbours. Knows nothing of what the bytes mean. */
+ * not neighbours. A mapped file is shown in place, but only below its end: touching what
+ * lies behind ends the process. Knows nothing of what the bytes mean. */
 #include "store/data_file.h"
 
 /* How many bytes from `offset` lie together in the file, at most `size`. */
@@ -40,6 +41,32 @@ nacre_status data_read(DataFile *data, const ExtentList *extents, uint64_t offse
         at += part, offset += part, size -= part;
     }
     return NACRE_OK;
+}
+
+enum { MAP_BITS = 40 }; /* of addresses: a database that grows beyond is read there */
+
+nacre_status data_map(DataFile *data) {
+    const Vfs *vfs = data->env->vfs;
+    if (!vfs->map) return env_fail(data->env, NACRE_UNSUPPORTED, "%s: these files cannot be mapped", data->name);
+    data->map_size = (uint64_t)1 << MAP_BITS;
+    data->map_end = 0;
+    nacre_status status = vfs->map(data->file, &data->map, &data->map_size);
+    return status == NACRE_OK ? NACRE_OK : env_fail_vfs(data->env, status, "data file");
+}
+
+const uint8_t *data_mapped(DataFile *data, const ExtentList *extents, uint64_t offset, size_t size) {
+    uint64_t at = 0;
+    if (!data->map || !data_within(extents, offset, size)) return NULL;
+    if (data_together(extents, offset, size, &at) < size || at > data->map_size || size > data->map_size - at)
+        return NULL;
+    if (at + size <= data->map_end) return data->map + at;
+    if (data->env->vfs->size(data->file, &data->map_end) != NACRE_OK) data->map_end = 0;
+    return at + size <= data->map_end ? data->map + at : NULL;
+}
+
+nacre_status data_truncate(DataFile *data, uint64_t size) {
+    data->map_end = 0; /* asked anew */
+    return data->env->vfs->truncate(data->file, size);
 }
 
 nacre_status data_write(DataFile *data, const ExtentList *extents, uint64_t offset, const void *from, size_t size) {

@@ -20,12 +20,13 @@ static void check(nacre_status status, const char *what) {
     if (status != NACRE_OK) die(what, db ? nacre_message(db) : nacre_status_name(status));
 }
 
-static nacre_membrane *open_sized(const char *directory, const char *name,
-                                  nacre_durability durability, uint64_t memory) {
+static nacre_membrane *open_with(const char *directory, const char *name,
+                                 nacre_durability durability, uint64_t memory, bool mapped) {
     char path[4096];
     nacre_options options = NACRE_OPTIONS_INIT;
     options.durability = durability;
     options.memory = memory;
+    options.mapped = mapped;
     nacre_error error;
     nacre_membrane *kv = NULL;
     nacre_schema schema = nacre_schema_kv(NACRE_BYTES, NACRE_BYTES);
@@ -37,7 +38,7 @@ static nacre_membrane *open_sized(const char *directory, const char *name,
 
 static nacre_membrane *open_kv(const char *directory, const char *name,
                                nacre_durability durability) {
-    return open_sized(directory, name, durability, MEMORY);
+    return open_with(directory, name, durability, MEMORY, false);
 }
 
 static void close_db(void) {
@@ -165,7 +166,7 @@ static void transactions(const char *directory, uint32_t rows) {
     close_db();
 }
 
-static void scan(nacre_membrane *kv, uint32_t rows) {
+static void scan(nacre_membrane *kv, uint32_t rows, const char *what) {
     double w = wall(), c = cpu();
     nacre_cursor *cursor = NULL;
     nacre_row row;
@@ -179,7 +180,7 @@ static void scan(nacre_membrane *kv, uint32_t rows) {
     }
     nacre_cursor_close(cursor);
     if (seen != rows) die("scan", "rows are missing");
-    rate("scan", rows, w, c);
+    rate(what, rows, w, c);
 }
 
 static void short_scans(nacre_membrane *kv, uint32_t rows, uint32_t scans) {
@@ -216,7 +217,7 @@ static nacre_status many_row(void *self, size_t index, const nacre_row *row) {
     return NACRE_OK;
 }
 
-static void get_many(nacre_membrane *kv, uint32_t rows) {
+static void get_many(nacre_membrane *kv, uint32_t rows, const char *what) {
     uint32_t gets = rows < 500000 ? rows : 500000;
     static uint8_t bytes[MANY][KEY];
     nacre_value keys[MANY];
@@ -230,7 +231,7 @@ static void get_many(nacre_membrane *kv, uint32_t rows) {
         }
         check(nacre_get_many(kv, NULL, keys, MANY, many_row, &wanted), "getMany");
     }
-    rate("getMany", gets, w, c);
+    rate(what, gets, w, c);
 }
 
 static void warm_gets(nacre_membrane *kv, uint32_t rows, const char *what) {
@@ -246,8 +247,8 @@ static void loaded(const char *directory, uint32_t rows) {
     nacre_membrane *kv = open_kv(directory, "random", NACRE_NONE);
     put_all(kv, rows, false, "putRandom");
     warm_gets(kv, rows, "get");
-    get_many(kv, rows);
-    scan(kv, rows);
+    get_many(kv, rows, "getMany");
+    scan(kv, rows, "scan");
     short_scans(kv, rows, 5000);
     const char *stats = NULL;
     nacre_compact_report report;
@@ -282,10 +283,33 @@ static double figure(const char *name) {
     return at ? strtod(at + strlen(quoted), NULL) : 0;
 }
 
-/* Many rows and little memory: puts by tenths, which shows a cliff; then gets of which hardly
- * one is in the database's cache. (The page cache of the system has them all.) */
+/* Gets of which hardly one is in the database's cache. (The page cache of the system has them
+ * all.) The first round is not counted. */
+static void large_gets(nacre_membrane *kv, uint32_t rows, const char *what) {
+    const uint32_t gets = rows < 300000 ? rows : 300000;
+    for (int round = 0; round < 2; round++) {
+        double blocks = figure("blocksRead"), w = wall(), c = cpu();
+        for (uint32_t j = 0; j < gets; j++) get(kv, random_row(j + (uint32_t)round * gets, rows), false);
+        double took = wall() - w, used = cpu() - c;
+        if (round)
+            printf("\"%s\":{\"perSecond\":%.0f,\"perCpuSecond\":%.0f,\"readsPerGet\":%.3f},", what, gets / took,
+                   gets / used, (figure("blocksRead") - blocks) / gets);
+    }
+}
+
+/* As many gets again when every block of the mapped file has been looked at: what LMDB does. */
+static void mapped_gets(const char *directory, uint32_t rows) {
+    nacre_membrane *kv = open_with(directory, "large", NACRE_NONE, MEMORY_LARGE, true);
+    large_gets(kv, rows, "getMappedFirst");
+    scan(kv, rows, "scanMapped");
+    large_gets(kv, rows, "getMapped");
+    get_many(kv, rows, "getManyMapped");
+    close_db();
+}
+
+/* Many rows and little memory: puts by tenths, which shows a cliff; then gets. */
 static void large(const char *directory, uint32_t rows) {
-    nacre_membrane *kv = open_sized(directory, "large", NACRE_NONE, MEMORY_LARGE);
+    nacre_membrane *kv = open_with(directory, "large", NACRE_NONE, MEMORY_LARGE, false);
     double w = wall(), c = cpu(), tenths[10];
     for (uint32_t part = 0; part < 10; part++) {
         double began = wall();
@@ -297,17 +321,9 @@ static void large(const char *directory, uint32_t rows) {
            rows / puts, rows / puts_cpu, figure("writeAmplification"));
     for (int part = 0; part < 10; part++) printf("%s%.0f", part ? "," : "", tenths[part]);
     printf("]},");
-    const uint32_t gets = rows < 300000 ? rows : 300000;
-    for (int round = 0; round < 2; round++) {
-        double blocks = figure("blocksRead");
-        w = wall(), c = cpu();
-        for (uint32_t j = 0; j < gets; j++) get(kv, random_row(j, rows), false);
-        double took = wall() - w, used = cpu() - c;
-        if (round)
-            printf("\"getLarge\":{\"perSecond\":%.0f,\"perCpuSecond\":%.0f,\"readsPerGet\":%.3f},", gets / took,
-                   gets / used, (figure("blocksRead") - blocks) / gets);
-    }
+    large_gets(kv, rows, "getLarge");
     close_db();
+    mapped_gets(directory, rows);
 }
 
 static void membranes(const char *directory) {

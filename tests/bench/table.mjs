@@ -49,6 +49,7 @@ function large(measured) {
     ["bytes written per byte put", (of) => of.putLarge.bytesPerByte.toFixed(1)],
     ["random gets, not in the engine's cache", (of) => rate(of.getLarge)],
     ["reads of the file per get", (of) => of.getLarge.readsPerGet?.toFixed(2)],
+    ["the same, the file mapped", (of) => rate(of.getMapped)],
   ]);
 }
 
@@ -123,6 +124,7 @@ function storeTargets({ kv, large: many, pauses: paused }, add) {
     beside("random puts of many rows, JavaScript, beside LMDB", many.nacre?.putLarge, [many.lmdb?.putLarge], 8);
     most("bytes written per byte put, many rows", many.nacre?.putLarge.bytesPerByte, 6, "");
     fast("gets of many rows, C", many.native?.getLarge, 3e5);
+    fast("gets of many rows, C, mapped", many.native?.getMapped, 9e5);
     fast("gets of many rows, JavaScript", many.nacre?.getLarge, 2e5);
     most("reads per get of many rows", many.nacre?.getLarge.readsPerGet, 1.05, "");
   }
