@@ -243,6 +243,26 @@ void catalog_clear(Db *db) {
     env_free(&db->env, db->dropped_ids, db->dropped_capacity * sizeof(uint32_t));
 }
 
+/* ---- the manifest's copy ---- */
+
+size_t catalog_copy_size(const Db *db) {
+    size_t size = 0;
+    for (size_t i = 0; i < db->membrane_count; i++)
+        size += 12 + db->membranes[i]->name_size + schema_encoded_size(&db->membranes[i]->schema);
+    return size;
+}
+
+void catalog_copy(const Db *db, uint8_t *into) {
+    for (size_t i = 0; i < db->membrane_count; i++) {
+        const Membrane *membrane = db->membranes[i];
+        put_u32(into, membrane->id);
+        put_u32(into + 4, (uint32_t)membrane->name_size);
+        put_u32(into + 8, (uint32_t)schema_encoded_size(&membrane->schema));
+        memcpy(into + 12, membrane->name, membrane->name_size);
+        into = schema_encode(&membrane->schema, into + 12 + membrane->name_size);
+    }
+}
+
 /* ---- changing: one batch each, always synced ---- */
 
 typedef struct CatalogBatch {

@@ -50,11 +50,17 @@ void commit_recount(Db *db) {
 
 static nacre_status commit_manifest(Db *db, const Version *version, Superblock *next) {
     Env *env = &db->env;
-    size_t size = manifest_size(version);
-    uint8_t *bytes = env_alloc(env, size);
-    if (!bytes) return NACRE_RESOURCE_EXHAUSTED;
+    size_t catalog_size = catalog_copy_size(db), size = manifest_size(version, catalog_size);
+    uint8_t *bytes = NULL, *catalog = env_alloc(env, catalog_size);
     nacre_status status = NACRE_OK;
-    manifest_encode(version, db->ids, bytes, size);
+    if (!catalog || !(bytes = env_alloc(env, size))) TRY_OUT(NACRE_RESOURCE_EXHAUSTED);
+    catalog_copy(db, catalog);
+    ManifestTail tail = {.catalog = span_of(catalog, catalog_size),
+                         .generation = next->generation,
+                         .epoch = next->epoch,
+                         .flushed_lsn = next->flushed_lsn};
+    memcpy(tail.database_id, next->database_id, sizeof tail.database_id);
+    manifest_encode(version, db->ids, &tail, bytes, size);
     next->manifest_size = size;
     next->manifest_checksum = checksum64(next->generation, bytes, size);
     uint32_t first = 0;
@@ -64,6 +70,7 @@ static nacre_status commit_manifest(Db *db, const Version *version, Superblock *
     TRY_OUT(data_write(&db->data, &next->manifest, 0, bytes, size));
 out:
     env_free(env, bytes, size);
+    env_free(env, catalog, catalog_size);
     return status;
 }
 

@@ -354,7 +354,7 @@ static nacre_status recover_cut(Db *db, LogEnd ends[2], int newer) {
     if (status != NACRE_OK) return env_fail_vfs(&db->env, status, "log sync");
     Wal *log = &db->logs[newer];
     ends[newer].reader.synced = db->last_lsn;
-    TRY(wal_cut(log, &ends[newer].reader, state_random(db), lsn));
+    TRY(wal_cut(log, &ends[newer].reader, lsn));
     Memtable *active = db->active;
     uint8_t *cut = active->arena + active->used; /* the arena is what the log is, also for mem_log.h */
     if (active->capacity < log->end) { /* the cut took the last bytes */

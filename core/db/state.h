@@ -339,6 +339,9 @@ NACRE_CHECKED nacre_status catalog_load(Db *db);
 void catalog_clear(Db *db);
 Membrane *catalog_by_id(const Db *db, uint32_t id);
 BlockLayout catalog_layout(const void *db, uint32_t membrane); /* of SegmentIo */
+/* All membranes, as the manifest keeps them (manifest_format.h). */
+size_t catalog_copy_size(const Db *db);
+void catalog_copy(const Db *db, uint8_t *into);
 
 /* recover.c */
 NACRE_CHECKED nacre_status recover(Db *db);

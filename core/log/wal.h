@@ -82,6 +82,8 @@ NACRE_CHECKED nacre_status wal_next(WalReader *reader, WalFrame *frame);
 NACRE_CHECKED nacre_status wal_check_tail(const WalReader *reader, uint64_t *torn, uint64_t *lsn_seen);
 
 /* Ends the frames at reader->at for good (rule 5); the next batch follows `lsn`. */
-NACRE_CHECKED nacre_status wal_cut(Wal *wal, const WalReader *reader, uint64_t salt, uint64_t lsn);
+NACRE_CHECKED nacre_status wal_cut(Wal *wal, const WalReader *reader, uint64_t lsn);
+/* The salt behind a cut. */
+uint64_t wal_cut_salt(uint64_t salt, uint64_t lsn);
 
 #endif

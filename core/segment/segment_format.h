@@ -1,7 +1,7 @@
 /* segment_format.h - the bytes of a segment: a sorted, immutable piece of a run, held
  * as streams in extents of the data file. The manifest says where the streams are.
  *
- *   ROWS    := block* | meta
+ *   ROWS    := block* | meta | spare, perhaps
  *   VECTORS := for each section, at a multiple of 16 bytes: f32[dimensions] * slots
  *   BLOBS   := values that do not fit into a block, one after the other
  *   (CODES, POSTINGS: kept for quantised codes and indexes, and for text)
@@ -22,6 +22,7 @@
  *              | first_slot u32[block_count] | separator_offset u32[block_count + 1]
  *              | section* | fence u64[block_count] | unit_checksum u64[unit_count]
  *              | filter | prefix | separators | model, perhaps
+ *   spare   := checksum u64 | section_count u32 | unit_count u32 | section* | unit_checksum u64[unit_count]
  *   section := membrane u32 | stride u32 | first_slot u32 | slot_count u32 | offset u64 | rows u64
  *
  * 1. Rows are ordered by key, and no key is there twice. A key begins with its
@@ -60,8 +61,17 @@
  * 11. model: a learned index (learned_format.h) over the fences. It is there when it pays:
  *    a piece for 64 fences at least, or one for 32 (tests/bench/README.md). Of version 2.
  *
- * 11. A block of kind 2 is as large as the LZ4 block format makes it (no frame), and at least
+ * 12. A block of kind 2 is as large as the LZ4 block format makes it (no frame), and at least
  *     a page smaller than it would be plain. The plain one has at most BLOCK_SIZE_MAX bytes.
+ * 13. spare: what of meta nothing else tells, once more, for repair (db/repair.c). Blocks are
+ *     found without meta, page by page, for each proves itself; vectors are not. It is there
+ *     when there are units, at the first page behind meta; its checksum is over all behind
+ *     itself, seeded as number 1 of stream 255. Readers do not look at it. Of version 2.
+ *
+ * Why blocks have no labels by which to find them without a manifest: free extents still hold
+ * blocks of segments that were merged away. Each proves itself as well as a living one, and
+ * with it rows would come back that were overwritten or deleted. What lives only the manifest
+ * tells; so there are two of them, and each can be found by itself (manifest_format.h).
  *
  * Why whole rows in one page: one read per get is the whole budget (columns apart cost
  * a block each). Why vectors apart: a scan reads nothing else. */
@@ -90,6 +100,7 @@ enum {
     BLOCK_LONG_HEAD = BLOCK_HEAD + 12,
     SUFFIXES_DIFFER = 0xffff,
     META_HEAD = 24,
+    SPARE_HEAD = 16,
     SECTION_SIZE = 32,
     BLOB_REF_SIZE = 24,
     VECTOR_UNIT = 16384,

@@ -465,6 +465,15 @@ static nacre_status writer_fit_model(const SegmentWriter *w, Span prefix, Learne
 
 static size_t writer_model_size(const LearnedBuilder *model) { return learned_pieces(model) ? learned_size(model) : 0; }
 
+static void writer_put_section(ByteWriter *b, const Section *s) {
+    bw_u32(b, s->membrane);
+    bw_u32(b, s->stride);
+    bw_u32(b, s->first_slot);
+    bw_u32(b, s->slot_count);
+    bw_u64(b, s->offset);
+    bw_u64(b, s->rows);
+}
+
 static void writer_fill_meta(const SegmentWriter *w, uint8_t *meta, size_t size, size_t filter_size, Span prefix,
                              const LearnedBuilder *model) {
     ByteWriter b = {meta, meta + size};
@@ -479,15 +488,7 @@ static void writer_fill_meta(const SegmentWriter *w, uint8_t *meta, size_t size,
     for (uint32_t i = 0; i < w->block_count; i++) bw_u32(&b, w->first_slots[i]);
     bw_u32(&b, 0);
     for (uint32_t i = 0; i < w->block_count; i++) bw_u32(&b, w->separator_ends[i]);
-    for (uint32_t i = 0; i < w->section_count; i++) {
-        const Section *s = &w->sections[i];
-        bw_u32(&b, s->membrane);
-        bw_u32(&b, s->stride);
-        bw_u32(&b, s->first_slot);
-        bw_u32(&b, s->slot_count);
-        bw_u64(&b, s->offset);
-        bw_u64(&b, s->rows);
-    }
+    for (uint32_t i = 0; i < w->section_count; i++) writer_put_section(&b, &w->sections[i]);
     for (uint32_t i = 0; i < w->block_count; i++) bw_u64(&b, writer_fence(w, i, prefix));
     for (size_t i = 0; i < w->unit_count; i++) bw_u64(&b, w->unit_checksums[i]);
     memset(b.at, 0, filter_size);
@@ -498,6 +499,24 @@ static void writer_fill_meta(const SegmentWriter *w, uint8_t *meta, size_t size,
     bw_bytes(&b, span_of(w->separators, w->separators_size));
     if (writer_model_size(model)) learned_write(model, &b);
     ASSERT(b.at == b.end);
+}
+
+static nacre_status writer_write_spare(SegmentWriter *w) {
+    size_t size = SPARE_HEAD + (size_t)SECTION_SIZE * w->section_count + 8 * w->unit_count;
+    if (w->unit_count == 0) return NACRE_OK;
+    TRY(stream_pad(w, STREAM_ROWS, SEGMENT_PAGE));
+    uint8_t *spare = env_alloc(w->io->env, size);
+    if (!spare) return NACRE_RESOURCE_EXHAUSTED;
+    ByteWriter b = {spare + 8, spare + size};
+    bw_u32(&b, w->section_count);
+    bw_u32(&b, (uint32_t)w->unit_count);
+    for (uint32_t i = 0; i < w->section_count; i++) writer_put_section(&b, &w->sections[i]);
+    for (size_t i = 0; i < w->unit_count; i++) bw_u64(&b, w->unit_checksums[i]);
+    ASSERT(b.at == b.end);
+    put_u64(spare, checksum64(place_seed(w->id, 255, 1), spare + 8, size - 8));
+    nacre_status status = stream_append(w, STREAM_ROWS, span_of(spare, size));
+    env_free(w->io->env, spare, size);
+    return status;
 }
 
 static nacre_status writer_write_meta(SegmentWriter *w, Segment *segment) {
@@ -538,6 +557,7 @@ nacre_status segment_writer_finish(SegmentWriter *w, Segment **out) {
     TRY_OUT(stream_flush(w, STREAM_VECTORS));
     TRY_OUT(stream_flush(w, STREAM_BLOBS));
     TRY_OUT(writer_write_meta(w, segment));
+    TRY_OUT(writer_write_spare(w));
     TRY_OUT(stream_flush(w, STREAM_ROWS));
     segment->rows = w->rows;
     segment->deletes = w->deletes;

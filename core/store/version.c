@@ -2,6 +2,7 @@
  * to make is decided in db/maintain.c. */
 #include "store/version.h"
 
+#include "base/checksum.h"
 #include "store/superblock.h"
 
 nacre_status version_alloc(Env *env, Version **all, Version **out) {
@@ -184,8 +185,8 @@ enum { MANIFEST_HEAD = 24, RUN_HEAD = 20, SEGMENT_HEAD = 64, STREAM_HEAD = 16 };
 /* Runs that are written down: the feed only if there is any. */
 static size_t manifest_run_count(const Version *version) { return version->count + (version->feed.count > 0); }
 
-size_t manifest_size(const Version *version) {
-    size_t size = MANIFEST_HEAD;
+size_t manifest_size(const Version *version, size_t catalog_size) {
+    size_t size = MANIFEST_HEAD + 4 + catalog_size + MANIFEST_SEAL_SIZE;
     for (size_t i = 0; i < manifest_run_count(version); i++) {
         const Run *run = version_run_at(version, i);
         size += RUN_HEAD + run->above_size;
@@ -225,7 +226,7 @@ static void manifest_encode_segment(ByteWriter *w, const Segment *segment) {
     }
 }
 
-void manifest_encode(const Version *version, ManifestIds ids, uint8_t *out, size_t size) {
+void manifest_encode(const Version *version, ManifestIds ids, const ManifestTail *tail, uint8_t *out, size_t size) {
     ByteWriter w = {out, out + size};
     bw_u64(&w, ids.next_segment);
     bw_u64(&w, ids.next_run);
@@ -240,6 +241,14 @@ void manifest_encode(const Version *version, ManifestIds ids, uint8_t *out, size
         bw_bytes(&w, span_of(run->above, run->above_size));
         for (size_t s = 0; s < run->count; s++) manifest_encode_segment(&w, run->segments[s]);
     }
+    bw_u32(&w, (uint32_t)tail->catalog.size);
+    bw_bytes(&w, tail->catalog);
+    bw_bytes(&w, span_of(MANIFEST_MAGIC, 8));
+    bw_bytes(&w, span_of(tail->database_id, 16));
+    bw_u64(&w, tail->generation);
+    bw_u64(&w, tail->epoch);
+    bw_u64(&w, tail->flushed_lsn);
+    bw_u64(&w, checksum64(0, out, size - 8));
     ASSERT(w.at == w.end);
 }
 
@@ -308,28 +317,68 @@ out:
     return status;
 }
 
-nacre_status manifest_decode(SegmentIo *io, Span bytes, uint64_t limit, Version *version, ManifestIds *ids) {
+nacre_status manifest_parse_segment(SegmentIo *io, ByteReader *reader, uint64_t limit, Run *run) {
+    return manifest_decode_segment(io, reader, MANIFEST_SHAPE, limit, run);
+}
+
+static nacre_status manifest_decode_tail(SegmentIo *io, Span bytes, ByteReader *r, ManifestTail *tail) {
+    tail->catalog = br_bytes(r, br_u32(r));
+    Span magic = br_bytes(r, 8), id = br_bytes(r, 16);
+    tail->generation = br_u64(r);
+    tail->epoch = br_u64(r);
+    tail->flushed_lsn = br_u64(r);
+    size_t sealed = (size_t)(r->at - bytes.data);
+    uint64_t checksum = br_u64(r);
+    if (!br_ok(r)) return manifest_corrupt(io, "cut short");
+    if (!span_eq(magic, span_of(MANIFEST_MAGIC, 8)) || checksum64(0, bytes.data, sealed) != checksum)
+        return manifest_corrupt(io, "its seal is not right");
+    memcpy(tail->database_id, id.data, 16);
+    tail->sealed = true;
+    return NACRE_OK;
+}
+
+static nacre_status manifest_decode_run(SegmentIo *io, ByteReader *r, uint32_t shape, uint64_t limit, uint32_t i,
+                                        Version *version, size_t *known, Span bytes) {
+    uint64_t id = br_u64(r);
+    uint32_t tier = br_u32(r), segments = br_u32(r);
+    Span above = br_bytes(r, br_u32(r));
+    if (!br_ok(r)) return manifest_corrupt(io, "cut short");
+    if (segments == 0) return manifest_corrupt(io, "a run without segments");
+    if (version->feed.count) return manifest_corrupt(io, "a run behind the archive of changes");
+    if (tier == TIER_FEED && above.size) return manifest_corrupt(io, "an archive of changes with a bound");
+    if (tier != TIER_FEED) TRY(version_insert_run(version, i, id, tier));
+    Run *run = tier == TIER_FEED ? &version->feed : &version->runs[i];
+    run->id = id;
+    TRY(run_set_above(io->env, run, above));
+    for (uint32_t s = 0; s < segments; s++) {
+        *known = (size_t)(r->at - bytes.data);
+        TRY(manifest_decode_segment(io, r, shape, limit, run));
+    }
+    *known = (size_t)(r->at - bytes.data);
+    return NACRE_OK;
+}
+
+nacre_status manifest_parse(SegmentIo *io, Span bytes, uint64_t limit, Version *version, ManifestIds *ids,
+                            ManifestTail *tail, size_t *size) {
     ByteReader r = br_over(bytes);
+    *tail = (ManifestTail){.sealed = false};
+    *size = 0;
     ids->next_segment = br_u64(&r);
     ids->next_run = br_u64(&r);
     uint32_t runs = br_u32(&r), shape = br_u32(&r);
+    if (!br_ok(&r)) return manifest_corrupt(io, "cut short");
     if (shape > MANIFEST_SHAPE)
         return env_fail(io->env, NACRE_VERSION, "%s: manifest: of a later version", io->data->name);
-    for (uint32_t i = 0; i < runs; i++) {
-        uint64_t id = br_u64(&r);
-        uint32_t tier = br_u32(&r), segments = br_u32(&r);
-        Span above = br_bytes(&r, br_u32(&r));
-        if (!br_ok(&r)) return manifest_corrupt(io, "cut short");
-        if (segments == 0) return manifest_corrupt(io, "a run without segments");
-        if (version->feed.count) return manifest_corrupt(io, "a run behind the archive of changes");
-        if (tier == TIER_FEED && above.size) return manifest_corrupt(io, "an archive of changes with a bound");
-        if (tier != TIER_FEED) TRY(version_insert_run(version, i, id, tier));
-        Run *run = tier == TIER_FEED ? &version->feed : &version->runs[i];
-        run->id = id;
-        TRY(run_set_above(io->env, run, above));
-        for (uint32_t s = 0; s < segments; s++) 
-            TRY(manifest_decode_segment(io, &r, shape, limit, run));
-    }
-    if (!br_ok(&r) || br_left(&r) != 0) return manifest_corrupt(io, "cut short, or too long");
+    *size = MANIFEST_HEAD;
+    for (uint32_t i = 0; i < runs; i++) TRY(manifest_decode_run(io, &r, shape, limit, i, version, size, bytes));
+    if (shape >= 2) TRY(manifest_decode_tail(io, bytes, &r, tail));
+    *size = (size_t)(r.at - bytes.data);
     return NACRE_OK;
+}
+
+nacre_status manifest_decode(SegmentIo *io, Span bytes, uint64_t limit, Version *version, ManifestIds *ids) {
+    ManifestTail tail;
+    size_t size = 0;
+    TRY(manifest_parse(io, bytes, limit, version, ids, &tail, &size));
+    return size == bytes.size ? NACRE_OK : manifest_corrupt(io, "cut short, or too long");
 }

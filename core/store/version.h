@@ -61,10 +61,25 @@ typedef struct ManifestIds {
     uint64_t next_segment, next_run;
 } ManifestIds;
 
-size_t manifest_size(const Version *version);
-void manifest_encode(const Version *version, ManifestIds ids, uint8_t *out, size_t size);
+/* The seal's, and the copy of the catalog. */
+typedef struct ManifestTail {
+    Span catalog; /* of bytes, borrowed; empty in shapes 0 and 1 */
+    bool sealed;  /* shape 2: what follows is known */
+    uint8_t database_id[16];
+    uint64_t generation, epoch, flushed_lsn;
+} ManifestTail;
+
+size_t manifest_size(const Version *version, size_t catalog_size);
+void manifest_encode(const Version *version, ManifestIds ids, const ManifestTail *tail, uint8_t *out, size_t size);
 /* `extent_limit`: extents that the file has. NACRE_CORRUPT says what is wrong. */
 NACRE_CHECKED nacre_status manifest_decode(SegmentIo *io, Span bytes, uint64_t extent_limit, Version *version,
                                            ManifestIds *ids);
+/* The same of bytes that nothing has proved, and that may go on behind it: *size are its own.
+ * On failure `version` has what came before the place of the damage, and *size says where
+ * that is. */
+NACRE_CHECKED nacre_status manifest_parse(SegmentIo *io, Span bytes, uint64_t extent_limit, Version *version,
+                                          ManifestIds *ids, ManifestTail *tail, size_t *size);
+/* One segment of it, behind the others of `run`. */
+NACRE_CHECKED nacre_status manifest_parse_segment(SegmentIo *io, ByteReader *reader, uint64_t extent_limit, Run *run);
 
 #endif

@@ -1,6 +1,8 @@
 // manifest_format.h
-import { Reader, compare, expect } from "./bytes.ts";
+import { Reader, compare, expect, latin1, utf8 } from "./bytes.ts";
 import { EXTENT, readExtents } from "./superblock.ts";
+import { readSchema } from "./schema.ts";
+import type { Membrane } from "./catalog.ts";
 import type { Superblock } from "./superblock.ts";
 import { xxh3 } from "./xxh3.ts";
 
@@ -34,6 +36,7 @@ export interface Manifest {
   nextSegment: bigint;
   nextRun: bigint;
   runs: Run[];
+  catalog: Membrane[]; // a copy for repair; by name
 }
 
 /** The bytes of a stream, from the extents that hold it. */
@@ -66,7 +69,7 @@ function readSegmentRef(r: Reader, shape: number): SegmentRef {
     segment.streams[kind] = stream;
   }
   expect(segment.rows > 0 && segment.deletes <= segment.rows, () => `segment ${id}: rows`);
-  expect(segment.metaOffset + segment.metaSize === segment.streams[0]?.size, () => `segment ${id}: meta is the last of the rows`);
+  expect(segment.metaOffset + segment.metaSize <= (segment.streams[0]?.size ?? 0), () => `segment ${id}: meta is among the rows`);
   expect(compare(segment.firstKey, segment.lastKey) <= 0, () => `segment ${id}: keys`);
   return segment;
 }
@@ -75,10 +78,10 @@ export function readManifest(file: Uint8Array, superblock: Superblock): Manifest
   const bytes = readStream(file, { size: superblock.manifestSize, extents: superblock.manifest });
   expect(xxh3(bytes, superblock.generation) === superblock.manifestChecksum, "manifest: checksum");
   const r = new Reader(bytes);
-  const manifest: Manifest = { nextSegment: r.u64(), nextRun: r.u64(), runs: [] };
+  const manifest: Manifest = { nextSegment: r.u64(), nextRun: r.u64(), runs: [], catalog: [] };
   const runCount = r.u32();
   const shape = r.u32();
-  expect(shape <= 1, () => `manifest: shape ${shape}`);
+  expect(shape <= 2, () => `manifest: shape ${shape}`);
   for (let i = 0; i < runCount; i++) {
     const id = r.u64();
     const tier = r.u32();
@@ -86,9 +89,26 @@ export function readManifest(file: Uint8Array, superblock: Superblock): Manifest
     const above = r.take(r.u32());
     manifest.runs.push({ id, tier, above, segments: r.array(segmentCount, (each) => readSegmentRef(each, shape)) });
   }
+  if (shape === 2) manifest.catalog = readTail(r, bytes, superblock);
   r.end("manifest");
   checkManifest(manifest);
   return manifest;
+}
+
+/** Rule 8: a copy of the catalog, and the seal. */
+function readTail(r: Reader, bytes: Uint8Array, superblock: Superblock): Membrane[] {
+  const catalog = new Reader(r.take(r.u32()));
+  const membranes: Membrane[] = [];
+  while (catalog.left > 0) {
+    const [id, nameSize, schemaSize] = [catalog.u32(), catalog.u32(), catalog.u32()];
+    membranes.push({ id, name: utf8(catalog.take(nameSize)), schema: readSchema(catalog.take(schemaSize)) });
+  }
+  expect(latin1(r.take(8)) === "NACREMAN" && latin1(r.take(16)) === superblock.databaseId, "manifest: seal");
+  // A superblock that was written alone shares the manifest of the one before.
+  expect(r.u64() <= superblock.generation && r.u64() <= superblock.epoch && r.u64() === superblock.flushedLsn, "manifest: seal");
+  const sealed = r.at;
+  expect(r.u64() === xxh3(bytes.subarray(0, sealed)), "manifest: checksum of its seal");
+  return membranes;
 }
 
 /** Rule 4: the archive of changes, if there is one, stands behind the runs of rows. */

@@ -224,6 +224,7 @@ export function readSegment(file: Uint8Array, ref: SegmentRef): { rows: Row[]; f
     blocks: meta.firstSlots.length, blockPages: new Set(), longRows: 0, packedBlocks: 0, blobs: 0, vectors: 0, filterSize: meta.filter.length, sections: meta.sections, model: 0,
   };
   checkVectors(vectorStream, ref, meta);
+  checkSpare(rowStream, ref, meta);
 
   const rows: Row[] = [];
   const counts = new Map<number, number>();
@@ -331,6 +332,26 @@ function fenceOf(separator: Uint8Array, prefix: number): bigint {
   const bytes = new Uint8Array(8);
   bytes.set(separator.subarray(prefix, prefix + 8));
   return new Reader(bytes).u64be();
+}
+
+/** Rule 13: behind the meta, of the streams of vectors, what is in it too. */
+function checkSpare(rowStream: Uint8Array, ref: SegmentRef, meta: Meta): void {
+  const end = ref.metaOffset + ref.metaSize;
+  if (end === rowStream.length) { // none: there are no vectors, or it is of version 1
+    expect(meta.unitChecksums.length === 0 || ref.pageSize >= 4096, "spare: missing");
+    return;
+  }
+  const start = Math.ceil(end / 512) * 512;
+  new Reader(rowStream, end).zeros(start - end, "behind meta");
+  const r = new Reader(rowStream, start);
+  expect(r.u64() === xxh3(rowStream.subarray(start + 8), placeSeed(ref.id, 255, 1)), "spare: checksum");
+  expect(r.u32() === meta.sections.length && r.u32() === meta.unitChecksums.length && r.left > 0, "spare: counts");
+  for (const section of meta.sections) {
+    expect(r.u32() === section.membrane && r.u32() === section.stride && r.u32() === section.firstSlot, "spare: section");
+    expect(r.u32() === section.slotCount && r.size() === section.offset && r.size() === section.rows, "spare: section");
+  }
+  for (const checksum of meta.unitChecksums) expect(r.u64() === checksum, "spare: checksum of a unit");
+  r.end("spare");
 }
 
 /** Sections follow each other; between them nothing but zeros up to 16 bytes. */

@@ -75,7 +75,9 @@ export function readLog(file: Uint8Array): Log {
     expect(frame.lsn >= frame.previous && frame.synced <= frame.lsn, () => `log: LSNs of frame ${frame!.lsn}`);
     if (frame.kind === "cut") {
       expect(frame.body.length === 8, "log: a cut's body");
-      salt = new Reader(frame.body).u64();
+      const next = new Reader(frame.body).u64();
+      expect(header.version === 1 || next === xxh3(file.subarray(at + 16, at + 24), salt), "log: the salt behind a cut");
+      salt = next;
     }
     log.frames.push(frame);
   }
