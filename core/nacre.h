@@ -585,6 +585,88 @@ typedef void nacre_commit_hook(void *self, const nacre_commit_info *commit);
  * NULL: none. It may not use the database: calls answer NACRE_MISUSE and do nothing. */
 NACRE_CHECKED nacre_status nacre_on_commit(nacre_db *db, nacre_commit_hook *hook, void *self);
 
+/* ---- Backups ----
+ *
+ *     nacre_backup *backup = NULL;
+ *     nacre_backup_begin(db, NULL, &backup);
+ *     while (nacre_backup_read(backup, buffer, sizeof buffer, &got) == NACRE_OK && got > 0)
+ *         fwrite(buffer, 1, got, file);
+ *     nacre_backup_end(backup);
+ *
+ * A backup is one stream of bytes: checked from end to end, the same on every host. It is the
+ * state of the moment at which it began, whatever is written meanwhile; writers never wait
+ * for it. It is also how a database travels as one file. An incremental one has what is new
+ * since an earlier one. An archive has, stream by stream, every commit since a backup, so
+ * that one can go back to each of them. */
+
+typedef struct nacre_backup nacre_backup;
+typedef struct nacre_archive nacre_archive;
+typedef struct nacre_restore nacre_restore;
+
+typedef enum nacre_backup_kind {
+    NACRE_BACKUP_FULL = 1,
+    NACRE_BACKUP_INCREMENTAL = 2,
+    NACRE_BACKUP_LOG = 3,
+} nacre_backup_kind;
+
+typedef struct nacre_backup_info {
+    nacre_backup_kind kind;
+    uint64_t sequence;      /* of the last commit in it */
+    uint64_t base_sequence; /* it goes on from there; 0: full */
+    uint64_t segments;      /* that it brings */
+    uint64_t bytes;         /* of stream, so far */
+    /* Of a full or incremental backup, when it is whole: what it ends with, all that an
+     * incremental one on top of it must know. */
+    nacre_span token;
+} nacre_backup_info;
+
+/* Begins a backup of the newest state. `base`: NULL for a full one; else the token of an
+ * earlier one of this database, or any bytes that end with it, such as the whole backup.
+ * NACRE_INVALID_ARGUMENT: it is none, or of another database. */
+NACRE_CHECKED nacre_status nacre_backup_begin(nacre_db *db, const nacre_span *base, nacre_backup **backup);
+/* The next bytes of it; *got 0: it is whole. Damage that is met is NACRE_CORRUPT: what is
+ * damaged is not backed up. After a failure only nacre_backup_end may follow. */
+NACRE_CHECKED nacre_status nacre_backup_read(nacre_backup *backup, void *into, size_t size, size_t *got);
+/* Bytes of the token are borrowed until nacre_backup_end. */
+NACRE_CHECKED nacre_status nacre_backup_describe(nacre_backup *backup, nacre_backup_info *info);
+void nacre_backup_end(nacre_backup *backup); /* NULL is fine */
+
+/* Everything that is committed after `since`, the sequence of a backup. NACRE_NOT_FOUND: not
+ * all of it is kept any more. The option changes_size says how much is kept; without it, what
+ * the logs hold. Keep the archive open: while it is, it notes the time of each commit, and
+ * keeps rows that come in bulk. */
+NACRE_CHECKED nacre_status nacre_archive_open(nacre_db *db, uint64_t since, nacre_archive **archive);
+/* A stream of what there is since the last one that was read to its end. One at a time:
+ * NACRE_BUSY. */
+NACRE_CHECKED nacre_status nacre_archive_begin(nacre_archive *archive, nacre_backup **backup);
+void nacre_archive_close(nacre_archive *archive); /* NULL is fine */
+
+typedef struct nacre_restore_options {
+    size_t struct_size;
+    uint64_t sequence; /* restore up to this commit; 0: all */
+    uint64_t time_ms;  /* or up to this time, in milliseconds since 1970; 0: all */
+} nacre_restore_options;
+
+#define NACRE_RESTORE_INIT {.struct_size = sizeof(nacre_restore_options)}
+
+/* Makes a database at `path` of a full backup, incremental ones and logs, given one after the
+ * other. It must not exist: NACRE_EXISTS. `path` NULL: checks the streams, which may then
+ * begin with any kind, and makes nothing. `until` may be NULL. */
+NACRE_CHECKED nacre_status nacre_restore_begin(const char *path, const nacre_options *options,
+                                               const nacre_restore_options *until, nacre_restore **restore,
+                                               nacre_error *error);
+/* The next bytes, in pieces of any size. NACRE_CORRUPT: they are damaged; NACRE_INVALID_ARGUMENT:
+ * the streams do not follow each other. After a failure only nacre_restore_abort may follow. */
+NACRE_CHECKED nacre_status nacre_restore_write(nacre_restore *restore, const void *data, size_t size);
+/* What was given so far: `kind` is that of the last stream that is whole. */
+NACRE_CHECKED nacre_status nacre_restore_describe(nacre_restore *restore, nacre_backup_info *info);
+const char *nacre_restore_message(const nacre_restore *restore);
+/* Now, and only now, there is a database. The restore is gone whatever is returned; a failure
+ * leaves no database behind. `db`: gets it, open; NULL: it is closed. NACRE_CORRUPT: the last
+ * stream is cut short. NACRE_NOT_FOUND: the streams do not reach what `until` asks for. */
+NACRE_CHECKED nacre_status nacre_restore_finish(nacre_restore *restore, nacre_db **db, nacre_error *error);
+void nacre_restore_abort(nacre_restore *restore); /* leaves nothing behind; NULL is fine */
+
 /* ---- Keeping house ---- */
 
 NACRE_CHECKED nacre_status nacre_flush(nacre_db *db);      /* everything acknowledged is synced */

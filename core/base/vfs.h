@@ -58,6 +58,8 @@ typedef struct Vfs {
     const char *(*message)(void *self);
     /* Frees `self`, where nacre_open made this VFS itself; else NULL. */
     void (*destroy)(void *self);
+    /* Removes a file that nobody has open; NULL: files stay, and are empty. */
+    NACRE_CHECKED nacre_status (*remove)(void *self, const char *name);
 } Vfs;
 
 #endif

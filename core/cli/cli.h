@@ -191,6 +191,8 @@ int cli_dump(Cli *cli);
 int cli_stats(Cli *cli);
 int cli_verify(Cli *cli);
 int cli_compact(Cli *cli);
+int cli_backup(Cli *cli);
+int cli_restore(Cli *cli);
 int cli_bench(Cli *cli);
 int cli_help(Cli *cli);
 

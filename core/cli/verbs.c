@@ -42,6 +42,17 @@ static const CliOption verify_options[] = {
     {"deep", NULL, "read every byte"},
     {NULL, NULL, NULL},
 };
+static const CliOption backup_options[] = {
+    {"incremental", "BASE", "only what is new since BASE, the file of an earlier full or incremental backup"},
+    {"log", "BASE", "what was committed since BASE, the file of any backup: to go back to each commit"},
+    {NULL, NULL, NULL},
+};
+static const CliOption restore_options[] = {
+    {"sequence", "N", "up to commit N"},
+    {"time", "TIME", "up to a time, such as 2026-01-31T12:00:00Z"},
+    {"verify", NULL, "only read the files and check them; DB is not given"},
+    {NULL, NULL, NULL},
+};
 static const CliOption no_options[] = {{NULL, NULL, NULL}};
 
 #define KEY_HELP                                                                                   \
@@ -97,6 +108,17 @@ const CliVerb cli_verbs[] = {
     {"compact", "compact DB", "gives space back",
      "Rewrites what is live and gives the rest back to the file system.", no_options, 1, 1,
      cli_compact},
+    {"backup", "backup DB FILE [--incremental BASE | --log BASE]", "writes the database into one file",
+     "Writes the state of this moment into FILE, which must not be there yet; a program that has\n"
+     "DB open for writing goes on meanwhile. All of it is checked as it is read, and so is BASE.\n"
+     "The same state gives the same bytes on every machine.",
+     backup_options, 2, 2, cli_backup},
+    {"restore", "restore FILE... DB [--sequence N | --time TIME] | restore --verify FILE...",
+     "makes a database of backups",
+     "Makes DB, which must not be there yet, of a full backup, the incremental ones that follow\n"
+     "it and logs, in their order. What is damaged, cut short or missing is refused, and nothing\n"
+     "is left behind then.",
+     restore_options, 1, CLI_ARGUMENTS_MAX, cli_restore},
     {"bench", "bench DB", "measures this machine for some seconds",
      "Puts, gets, scans and searches rows of its own in DB, which is made when it is missing,\n"
      "checks every answer, and removes the rows again.",

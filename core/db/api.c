@@ -37,6 +37,8 @@ static void api_state_free(Db *db) {
         case API_BULK: api_bulk_free((nacre_bulk *)handle); break;
         case API_VIEW: api_view_free((nacre_view *)handle); break;
         case API_CHANGES: api_changes_free((nacre_changes *)handle); break;
+        case API_BACKUP: api_backup_free((nacre_backup *)handle); break;
+        case API_ARCHIVE: api_archive_free((nacre_archive *)handle); break;
         }
     }
     api_row_clear(env, &api->row);
@@ -72,12 +74,7 @@ static nacre_status api_open_refuse(nacre_error *error, const char *text) {
     return NACRE_INVALID_ARGUMENT;
 }
 
-nacre_status nacre_open(const char *path, const nacre_options *options, nacre_db **db,
-                        nacre_error *error) {
-    Db *opened = NULL;
-    if (!path) return api_open_refuse(error, "path: NULL");
-    if (!db) return api_open_refuse(error, "db: NULL");
-    TRY(db_open(path, options, &opened, error));
+nacre_status api_adopt(Db *opened, nacre_db **db, nacre_error *error) {
     opened->api = env_alloc_zeroed(&opened->env, sizeof *opened->api);
     if (!opened->api) {
         if (error) *error = opened->env.error;
@@ -86,6 +83,15 @@ nacre_status nacre_open(const char *path, const nacre_options *options, nacre_db
     }
     *db = opened;
     return NACRE_OK;
+}
+
+nacre_status nacre_open(const char *path, const nacre_options *options, nacre_db **db,
+                        nacre_error *error) {
+    Db *opened = NULL;
+    if (!path) return api_open_refuse(error, "path: NULL");
+    if (!db) return api_open_refuse(error, "db: NULL");
+    TRY(db_open(path, options, &opened, error));
+    return api_adopt(opened, db, error);
 }
 
 nacre_status nacre_close(nacre_db *db, nacre_error *error) {

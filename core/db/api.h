@@ -20,7 +20,7 @@ typedef struct ApiRow {
     size_t values_capacity, room_capacity, vector_capacity;
 } ApiRow;
 
-typedef enum ApiKind { API_CURSOR, API_BATCH, API_HITS, API_BULK, API_VIEW, API_CHANGES } ApiKind;
+typedef enum ApiKind { API_CURSOR, API_BATCH, API_HITS, API_BULK, API_VIEW, API_CHANGES, API_BACKUP, API_ARCHIVE } ApiKind;
 
 typedef struct ApiHandle {
     ApiKind kind;
@@ -39,6 +39,8 @@ typedef struct ApiState {
 void api_handle_add(Db *db, ApiHandle *handle, ApiKind kind);
 void api_handle_remove(Db *db, ApiHandle *handle);
 
+/* What was opened through db.h (taken, also on failure) becomes a handle of nacre.h. */
+nacre_status api_adopt(Db *opened, nacre_db **db, nacre_error *error);
 /* Begins a call: NACRE_MISUSE from within a callback. */
 NACRE_CHECKED nacre_status api_enter(Db *db);
 /* Begins a call on a membrane: NACRE_INVALID_ARGUMENT when it is NULL, NACRE_NOT_FOUND
@@ -102,5 +104,7 @@ void api_hits_free(nacre_hits *hits);
 void api_bulk_free(nacre_bulk *bulk);
 void api_view_free(nacre_view *view);
 void api_changes_free(nacre_changes *changes);
+void api_backup_free(nacre_backup *backup);
+void api_archive_free(nacre_archive *archive);
 
 #endif

@@ -298,6 +298,18 @@ static nacre_status changes_record(Changes *c, ChangeView *view) {
     return NACRE_OK;
 }
 
+nacre_status db_changes_records(Changes *c, RecordsView *view) {
+    bool any = true;
+    if (c->record == c->end) TRY(changes_advance(c, &any));
+    *view = (RecordsView){0};
+    if (!any) return NACRE_OK;
+    *view = (RecordsView){c->batch, c->index, c->loading, span_of(c->record, (size_t)(c->end - c->record))};
+    if (c->loading) c->record = c->end;
+    for (; c->record < c->end; c->index++)
+        c->record += (size_t)record_size(record_key_size(c->record), record_value_size(c->record));
+    return NACRE_OK;
+}
+
 nacre_status db_changes_next(Changes *c, ChangeView *view) {
     for (;;) {
         if (c->record == c->end) {

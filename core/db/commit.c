@@ -45,6 +45,7 @@ void commit_recount(Db *db) {
                 extent_map_mark(map, &job->writer.streams[k].stream.extents, EXTENT_WRITING);
     }
     ingests_mark(db);
+    if (db->spool) extent_map_mark(map, db->spool, EXTENT_WRITING);
     extent_map_recount(map);
 }
 
@@ -194,7 +195,8 @@ nacre_status log_release(Db *db) {
     if (db->frozen || (db->log_free[other] && later)) return NACRE_OK;
     ASSERT(db->log_covered[other] > 0 || db->log_free[other]);
     while (db->durable[0].superblock.generation < db->log_covered[other] + 1) TRY(commit_again(db));
-    WalHeader header = {.sequence = db->next_log_sequence,
+    WalHeader header = {.flags = db->restoring ? LOG_RESTORING : 0,
+                        .sequence = db->next_log_sequence,
                         .salt = state_random(db),
                         .base_lsn = db->durable[0].superblock.flushed_lsn,
                         .epoch = db->epoch};

@@ -26,6 +26,9 @@ typedef struct nacre_value_writer ValueWriter;
 typedef struct nacre_value_reader ValueReader;
 typedef struct PinnedRow PinnedRow;
 typedef struct Changes Changes;
+typedef struct Backup Backup;
+typedef struct Archive Archive;
+typedef struct nacre_restore Restore;
 
 /* ---- open, close ---- */
 NACRE_CHECKED nacre_status db_open(const char *path, const nacre_options *options, Db **db, nacre_error *error);
@@ -218,6 +221,43 @@ Db *changes_db(const Changes *changes);
 /* The last acknowledged commit; rows put and deleted since the database was opened. */
 NACRE_CHECKED nacre_status db_acknowledged(const Db *db, nacre_commit_info *totals);
 NACRE_CHECKED nacre_status db_on_commit(Db *db, nacre_commit_hook *hook, void *self);
+
+/* The records that db_changes_next would show, as they are in a batch. */
+typedef struct RecordsView {
+    uint64_t lsn;   /* of the batch; 0: there is nothing newer for now */
+    uint32_t index; /* of the first record: 0 begins a batch */
+    bool load;      /* no records: rows came another way */
+    Span records;   /* borrowed until the next call; link and stamp are what they are */
+} RecordsView;
+NACRE_CHECKED nacre_status db_changes_records(Changes *changes, RecordsView *view);
+
+/* ---- backups (backup_format.h) ---- */
+/* The newest state. `base` ends with an END: what is new since it; empty: all. */
+NACRE_CHECKED nacre_status backup_begin(Db *db, Span base, Backup **backup);
+/* The next bytes of the stream; *got 0: it is whole. A failure ends it. */
+NACRE_CHECKED nacre_status backup_read(Backup *backup, uint8_t *into, size_t size, size_t *got);
+void backup_describe(const Backup *backup, nacre_backup_info *info);
+void backup_end(Backup *backup); /* NULL is fine */
+Db *backup_db(const Backup *backup);
+
+/* What is committed from above `since` on, for streams of BACKUP_LOG. */
+NACRE_CHECKED nacre_status archive_open(Db *db, uint64_t since, Archive **archive);
+/* What there is since the last stream that was taken whole. NACRE_BUSY: another is under way. */
+NACRE_CHECKED nacre_status archive_begin(Archive *archive, Backup **backup);
+uint64_t archive_position(const Archive *archive);
+void archive_close(Archive *archive); /* NULL is fine */
+Db *archive_db(const Archive *archive);
+
+/* `path` NULL: only checks. Else a database is made there, which must not be there yet. */
+NACRE_CHECKED nacre_status restore_begin(const char *path, const nacre_options *options,
+                                         const nacre_restore_options *until, Restore **restore, nacre_error *error);
+Env *restore_env(Restore *restore);
+/* After a failure only restore_abort may follow. */
+NACRE_CHECKED nacre_status restore_write(Restore *restore, Span bytes);
+void restore_describe(const Restore *restore, nacre_backup_info *info);
+/* The restore is gone whatever is returned; a failure leaves nothing behind. */
+nacre_status restore_finish(Restore *restore, Db **db, nacre_error *error);
+void restore_abort(Restore *restore); /* NULL is fine */
 
 /* ---- keeping house ---- */
 /* Opened for reading: moves to the newest committed state; snapshots and cursors keep

@@ -2,6 +2,8 @@
  * of their own, as feed_format.h says. Knows nothing of what the records mean. */
 #include "db/feed.h"
 
+#include "db/backup.h"
+
 #include "memtable/record.h"
 #include "segment/run_iter.h"
 
@@ -279,6 +281,7 @@ nacre_status db_on_commit(Db *db, nacre_commit_hook *hook, void *self) {
 
 void feed_acknowledged(Db *db) {
     uint64_t lsn = feed_limit(db);
+    if (db->archives) archives_commit(db);
     if (!db->hook || lsn <= db->told.lsn) return;
     FeedTold now = {lsn, db->counters.puts, db->counters.deletes};
     nacre_commit_info commit = {lsn, now.puts - db->told.puts, now.deletes - db->told.deletes};

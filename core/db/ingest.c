@@ -2,6 +2,7 @@
  * nothing of where rows come from or of what may be written: that was checked before. */
 #include "db/ingest.h"
 
+#include "db/backup.h"
 #include "db/feed.h"
 
 nacre_status ingest_begin(Db *db, Ingest **out) {
@@ -281,6 +282,7 @@ nacre_status ingest_publish(Ingest *ingest) {
     if (db->active->used > 0) TRY(maintain_freeze(db));
     TRY(maintain_flush(db));
     ASSERT(db->active->used == 0 && !db->frozen);
+    TRY(archives_reserve(db));
     TRY(version_copy(db->version, &next));
     uint64_t lsn = db->last_lsn + 1;
     nacre_status status = ingest_place(ingest, next);
@@ -298,6 +300,7 @@ nacre_status ingest_publish(Ingest *ingest) {
     uint32_t other = 1 - db->active->log;
     if (db->log_covered[other]) db->log_covered[other] = db->durable[0].superblock.generation;
     ingest_count(ingest);
+    archives_loaded(db, lsn, ingest->version);
     version_release(ingest->version);
     ingest->version = NULL;
     ingest_cover(db);

@@ -1,4 +1,5 @@
 /* open.c - from a path to a database, and back: files, lock, memory, then recovery. */
+#include "db/backup.h"
 #include "db/feed.h"
 #include "db/ingest.h"
 #include "host/vfs_memory.h"
@@ -91,7 +92,7 @@ nacre_status state_open_files(Db *db) {
     if (size > 0) return NACRE_OK;
     bool unfinished = false;
     TRY(recover_unfinished(db, &unfinished));
-    if (!unfinished)
+    if (!unfinished && !(db->restoring && recover_half_restored(db)))
         return env_fail(&db->env, NACRE_CORRUPT, "%s: the file is missing or empty, but its logs are there", db->name);
     if (!may_create)
         return env_fail(&db->env, NACRE_NOT_FOUND, "%s: no database was ever finished there", db->name);
@@ -144,6 +145,8 @@ static void open_undo(Db *db) {
     values_close(db);
     pinned_release_all(db);
     snapshots_release(db);
+    backups_free(db);
+    archives_free(db);
     ingests_free(db);
     while (db->changes) db_changes_close(db->changes);
     maintain_abort(db);
@@ -176,7 +179,8 @@ static void open_undo(Db *db) {
     allocator.free(allocator.self, db, sizeof *db);
 }
 
-nacre_status db_open(const char *path, const nacre_options *given, Db **out, nacre_error *error) {
+static nacre_status open_any(const char *path, const nacre_options *given, bool restoring, Db **out,
+                             nacre_error *error) {
     Env env;
     env_init(&env, NULL, given ? &given->allocator : NULL, UINT64_MAX);
     nacre_options options;
@@ -185,6 +189,7 @@ nacre_status db_open(const char *path, const nacre_options *given, Db **out, nac
         status = env_fail(&env, NACRE_INVALID_ARGUMENT, "open: the path is empty");
     if (status == NACRE_OK && !out) status = env_fail(&env, NACRE_INVALID_ARGUMENT, "open: db is NULL");
     if (status == NACRE_OK) env.memory_budget = options.memory;
+    if (restoring) options.mode = NACRE_CREATE;
     Db *db = status == NACRE_OK ? env_alloc_zeroed(&env, sizeof *db) : NULL;
     if (!db) {
         status = status == NACRE_OK ? NACRE_RESOURCE_EXHAUSTED : status;
@@ -194,11 +199,35 @@ nacre_status db_open(const char *path, const nacre_options *given, Db **out, nac
     db->env = env;
     db->options = options;
     db->readonly = options.mode == NACRE_READ;
+    db->restoring = restoring;
     status = open_all(db, path);
     open_report(&db->env, status, error);
     if (status == NACRE_OK) *out = db;
+    else if (restoring && recover_half_restored(db)) db_discard(db);
     else open_undo(db);
     return status;
+}
+
+nacre_status db_open(const char *path, const nacre_options *given, Db **db, nacre_error *error) {
+    return open_any(path, given, false, db, error);
+}
+
+nacre_status db_open_restoring(const char *path, const nacre_options *given, Db **db, nacre_error *error) {
+    return open_any(path, given, true, db, error);
+}
+
+void db_discard(Db *db) {
+    const Vfs *vfs = db->env.vfs;
+    const char *names[3] = {db->name, db->log_names[0], db->log_names[1]};
+    VfsFile **files[3] = {&db->data.file, &db->logs[0].file, &db->logs[1].file};
+    for (int i = 0; i < 3; i++) { /* the logs last: they say what it is */
+        if (!*files[i]) continue;
+        (void)!vfs->truncate(*files[i], 0);
+        vfs->close(*files[i]);
+        *files[i] = NULL;
+        if (vfs->remove) (void)!vfs->remove(vfs->self, names[i]);
+    }
+    open_undo(db);
 }
 
 /* Everything acknowledged is synced; the superblock then says how far, so that the next

@@ -20,8 +20,10 @@ static void recover_note(Db *db, const char *what) {
 
 /* ---- creating ---- */
 
-static nacre_status recover_reset_log(Db *db, int i, uint32_t flags) {
-    WalHeader header = {.flags = flags,
+static uint32_t recover_flags(const Db *db) { return db->restoring ? LOG_RESTORING : 0; }
+
+nacre_status recover_reset_log(Db *db, int i, uint32_t flags) {
+    WalHeader header = {.flags = flags | recover_flags(db),
                         .sequence = db->next_log_sequence++,
                         .salt = state_random(db),
                         .base_lsn = db->durable[0].superblock.flushed_lsn,
@@ -428,6 +430,13 @@ static nacre_status recover_existing(Db *db, Slots *slots, bool creating) {
     return recover_raise_epoch(db);
 }
 
+bool recover_half_restored(const Db *db) {
+    bool half = false;
+    for (int i = 0; i < 2; i++)
+        half |= db->logs[i].state == WAL_VALID && (db->logs[i].header.flags & LOG_RESTORING);
+    return half;
+}
+
 nacre_status recover_unfinished(const Db *db, bool *unfinished) {
     *unfinished = true;
     for (int i = 0; i < 2; i++) {
@@ -486,7 +495,12 @@ nacre_status recover(Db *db) {
     bool create = false, creating = false;
     nacre_status status = NACRE_OK;
     for (int i = 0; i < 2; i++) TRY_OUT(superblock_read(&db->data, i, &slots.superblock[i], &slots.state[i]));
-    TRY_OUT(recover_verdict(db, &slots, &create, &creating));
+    bool half = recover_half_restored(db);
+    if (half && !db->restoring)
+        TRY_OUT(env_fail(&db->env, NACRE_CORRUPT,
+                         "%s: restoring it from a backup did not come to its end; restore it again", db->name));
+    if (half) create = true;
+    else TRY_OUT(recover_verdict(db, &slots, &create, &creating));
     if (create && (db->readonly || db->options.mode == NACRE_EXISTING))
         TRY_OUT(env_fail(&db->env, NACRE_NOT_FOUND, "%s: no database was ever finished there", db->name));
     if (!create && db->options.mode == NACRE_CREATE)

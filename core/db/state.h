@@ -199,6 +199,11 @@ struct nacre_db {
     Cursor *cursors;
     Snapshot newest;      /* stands for a snapshot of NULL; holds no references */
 
+    Backup *backups;
+    Archive *archives;
+    const ExtentList *spool; /* of a restore: what it holds besides segments; NULL: nothing */
+    bool restoring;          /* LOG_RESTORING stands in both logs */
+
     Changes *changes;
     uint64_t feed_floor;  /* without an archive: changes above it are in the memtables, or: */
     FeedLoad *loads;      /* what came in bulk since, rising; `pending` ones behind them */
@@ -347,6 +352,15 @@ void catalog_copy(const Db *db, uint8_t *into);
 NACRE_CHECKED nacre_status recover(Db *db);
 /* Of a reader: indexes what was appended to the active log since. *done: all that there was. */
 NACRE_CHECKED nacre_status recover_follow(Db *db, bool *done);
+/* Empties a log; while db->restoring, it says so. */
+NACRE_CHECKED nacre_status recover_reset_log(Db *db, int which, uint32_t flags);
+/* Do the logs say that a restore did not come to its end? */
+bool recover_half_restored(const Db *db);
+/* open.c: makes a new database, which nobody can open before db->restoring is over; and gets
+ * rid of it, of all its files. */
+NACRE_CHECKED nacre_status db_open_restoring(const char *path, const nacre_options *options, Db **db,
+                                             nacre_error *error);
+void db_discard(Db *db);
 /* Do the logs say no more than that a database was being made? */
 NACRE_CHECKED nacre_status recover_unfinished(const Db *db, bool *unfinished);
 

@@ -304,6 +304,10 @@ static nacre_status vfs_posix_map(VfsFile *file, const uint8_t **bytes, uint64_t
 #define VFS_POSIX_MAP vfs_posix_map
 #endif
 
+static nacre_status vfs_posix_remove(void *self, const char *name) {
+    return unlink(name) == 0 ? NACRE_OK : vfs_posix_fail(self, "remove", name, errno);
+}
+
 static nacre_status vfs_posix_lock(void *self, const char *name, bool break_it, VfsFile **lock) {
     VfsPosix *p = self;
     uint8_t token[16];
@@ -403,7 +407,8 @@ nacre_status vfs_posix_create(const nacre_allocator *allocator, Vfs **vfs) {
                 .now_ms = vfs_posix_now_ms,
                 .random = vfs_posix_random,
                 .message = vfs_posix_message,
-                .destroy = vfs_posix_destroy},
+                .destroy = vfs_posix_destroy,
+                .remove = vfs_posix_remove},
         .allocator = *allocator,
     };
     *vfs = &p->vfs;

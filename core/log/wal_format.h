@@ -34,7 +34,9 @@
  *    above every one seen, cut ones included. What an older log ends with stays until
  *    its reset.
  * 6. flags: LOG_CREATING while the database is being made; no frame is written
- *    until it is gone.
+ *    until it is gone. LOG_RESTORING while it is made of a backup: whatever there is, it is
+ *    not all. It stands in at least one log from before anything else is written until
+ *    everything is durable, and a database where it stands is refused.
  * 7. Kinds FRAME_PART and FRAME_LAST are kept for transactions larger than memory.
  * 8. After a failed sync the log is truncated to what was synced. The device may have
  *    dropped the rest while reads still show it: the next open would build upon frames
@@ -67,6 +69,7 @@ enum {
 };
 
 #define LOG_CREATING 1u
+#define LOG_RESTORING 2u
 
 /* Four letters each, so that a frame is not easily mistaken. */
 #define FRAME_BATCHES 0x42574e01u

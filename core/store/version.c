@@ -92,7 +92,7 @@ nacre_status run_append(Env *env, Run *run, Segment *segment) {
     return NACRE_OK;
 }
 
-static nacre_status run_set_above(Env *env, Run *run, Span above) {
+nacre_status run_set_above(Env *env, Run *run, Span above) {
     uint8_t *copy = NULL;
     if (above.size) {
         if (!(copy = env_alloc(env, above.size))) return NACRE_RESOURCE_EXHAUSTED;
@@ -285,6 +285,18 @@ static nacre_status manifest_decode_streams(SegmentIo *io, ByteReader *r, uint32
     return NACRE_OK;
 }
 
+nacre_status run_append_checked(SegmentIo *io, Run *run, Segment *segment) {
+    uint64_t rows_size = segment->streams[STREAM_ROWS].size;
+    bool right = manifest_page_size_ok(segment->page_size) && segment->rows > 0 &&
+                 segment->deletes <= segment->rows && segment->meta_offset <= rows_size &&
+                 segment->meta_size <= rows_size - segment->meta_offset &&
+                 segment->meta_offset % segment->page_size == 0 &&
+                 span_compare(segment_first_key(segment), segment_last_key(segment)) <= 0;
+    if (right && run->count)
+        right = span_compare(segment_last_key(run->segments[run->count - 1]), segment_first_key(segment)) < 0;
+    return right ? run_append(io->env, run, segment) : manifest_corrupt(io, "a segment that cannot be");
+}
+
 static nacre_status manifest_decode_segment(SegmentIo *io, ByteReader *r, uint32_t shape, uint64_t limit, Run *run) {
     Segment *segment = NULL;
     nacre_status status = NACRE_OK;
@@ -302,16 +314,7 @@ static nacre_status manifest_decode_segment(SegmentIo *io, ByteReader *r, uint32
     TRY_OUT(manifest_key(io, r, &last));
     TRY_OUT(segment_set_keys(segment, first, last));
     TRY_OUT(manifest_decode_streams(io, r, streams, limit, segment));
-    uint64_t rows_size = segment->streams[STREAM_ROWS].size;
-    bool right = manifest_page_size_ok(segment->page_size) && segment->rows > 0 &&
-                 segment->deletes <= segment->rows && segment->meta_offset <= rows_size &&
-                 segment->meta_size <= rows_size - segment->meta_offset &&
-                 segment->meta_offset % segment->page_size == 0 &&
-                 span_compare(segment_first_key(segment), segment_last_key(segment)) <= 0;
-    if (right && run->count)
-        right = span_compare(segment_last_key(run->segments[run->count - 1]), segment_first_key(segment)) < 0;
-    if (!right) TRY_OUT(manifest_corrupt(io, "a segment that cannot be"));
-    TRY_OUT(run_append(io->env, run, segment));
+    TRY_OUT(run_append_checked(io, run, segment));
 out:
     segment_release(segment);
     return status;

@@ -41,6 +41,11 @@ Segment *version_find_segment(const Version *version, const Segment *segment);
 NACRE_CHECKED nacre_status run_append(Env *env, Run *run, Segment *segment);
 /* Hides keys <= above, and drops the segments that are wholly below. */
 NACRE_CHECKED nacre_status run_trim(Env *env, Run *run, Span above);
+/* The same of one that nobody has checked: NACRE_CORRUPT unless it can be a segment, behind
+ * those before it. */
+NACRE_CHECKED nacre_status run_append_checked(SegmentIo *io, Run *run, Segment *segment);
+/* Copies the bound; for one that has none yet. */
+NACRE_CHECKED nacre_status run_set_above(Env *env, Run *run, Span above);
 uint64_t run_bytes(const Run *run);
 
 /* The runs and the feed, for what concerns all segments. */
