@@ -54,7 +54,7 @@ static bool restore_sources(Stream streams[3], Model *full, Model *last) {
     uint64_t random = test_seed();
     Model next;
     bool spilled;
-    options.changes_size = 1 << 20;
+    options.changes_size = 16 << 20;
     if (!CHECK_EQ(nacre_open("db", &options, &db, NULL), NACRE_OK)) return false;
     memset(full, 0, sizeof *full);
     for (int part = 0; part < 3; part++) {
