@@ -200,7 +200,7 @@ setup-test:
 
 # --- Tests ------------------------------------------------------------------
 
-.PHONY: test test-js test-browser test-all-js mutants crash-long memory-long keys-long checks lanes test-programs FORCE
+.PHONY: test test-js test-browser test-all-js mutants crash-states crash-long faults-long memory-long keys-long checks lanes test-programs FORCE
 
 # FILTER=text runs the tests whose name contains it; TEST_SEED=n changes the seed.
 TEST_ARGS = $(if $(TEST_SEED),--seed $(TEST_SEED)) $(FILTER)
@@ -239,15 +239,18 @@ $(foreach l,$(TEST_LANES),$(foreach k,$(KINDS),$(eval $(call test_program,$l,$k)
 
 test-programs: $(foreach l,$(TEST_LANES),$(call programs,$l))
 
+# What a program prints is kept in $(B)/printed/LANE as well, for crash-states to add up.
 # $(call run_native,LANE,RUNNER): each program gets an empty directory of its own.
 define run_native
-	@status=0; for p in $(call programs,$1); do echo "== $1: $$p"; d=$$(mktemp -d); \
-	    $2 $$p --dir $$d $(TEST_ARGS) || status=1; rm -rf $$d; done; exit $$status
+	@mkdir -p $(B)/printed; rm -f $(B)/printed/$1*; for p in $(call programs,$1); do echo "== $1: $$p"; d=$$(mktemp -d); \
+	    { $2 $$p --dir $$d $(TEST_ARGS) || touch $(B)/printed/$1.failed; } | tee -a $(B)/printed/$1; rm -rf $$d; done; \
+	    test ! -e $(B)/printed/$1.failed
 endef
-# $(call run_wasm,LANE,RUNNER): the runner preopens an empty directory as /tmp.
+# $(call run_wasm,LANE,RUNNER,NAME): the runner preopens an empty directory as /tmp.
 define run_wasm
-	@status=0; for p in $(call programs,$1); do echo "== $1 in $3: $$p"; \
-	    $2 $$p --dir /tmp $(TEST_ARGS) || status=1; done; exit $$status
+	@mkdir -p $(B)/printed; rm -f $(B)/printed/$1-$3*; for p in $(call programs,$1); do echo "== $1 in $3: $$p"; \
+	    { $2 $$p --dir /tmp $(TEST_ARGS) || touch $(B)/printed/$1-$3.failed; } | tee -a $(B)/printed/$1-$3; done; \
+	    test ! -e $(B)/printed/$1-$3.failed
 endef
 
 LANE_TESTS := test-native test-gcc test-arm64 test-wasm-node test-wasm-scalar-node test-wasmtime
@@ -299,10 +302,19 @@ test-browser: all js | setup-test ## browser tests in Chromium and Firefox
 test-all-js: all js $(FORMAT_TOOLS) $(READER_TOOL)
 	$(call node_test,$(JS_TESTS) $(BROWSER_TESTS),JavaScript)
 
-# CRASH_STATES=n asks for about n states, TEST_SEED=n for other ones.
-crash-long: $(B)/gcc/crash-tests ## ten million crash states, every fault, every bit
-	@d=$$(mktemp -d); CRASH_STATES=$(or $(CRASH_STATES),10000000) $< --dir $$d $(TEST_ARGS); \
-	    status=$$?; rm -rf $$d; exit $$status
+# Each state was recovered by itself: those with equal bytes are not counted again.
+CRASH_STATES_MIN := 100000
+crash-states: ## adds up the crash states that the lanes have recovered, and wants enough of them
+	@awk -v least=$(CRASH_STATES_MIN) '/^# crash states: / {n += $$4; lane[FILENAME] += $$4} \
+	    END {for (l in lane) {name = l; sub(/.*\//, "", name); printf "%s: %d crash states\n", name, lane[l]}; \
+	    printf "crash-states: %d recovered in all lanes\n", n; exit n < least}' $(B)/printed/*
+
+# STATES=n is another number; CORES=n of them work; what was done is kept, and not done again.
+crash-long: $(B)/gcc/crash-tests ## ten million crash states, spread over cores, resumable
+	@tests/crash/long.sh $< $(B)/crash-long $(or $(STATES),10000000)
+
+faults-long: $(B)/gcc/crash-tests ## each call and each allocation fails, none left out
+	@d=$$(mktemp -d); CRASH_ALL=1 $< --dir $$d $(if $(TEST_SEED),--seed $(TEST_SEED)) fault/; status=$$?; rm -rf $$d; exit $$status
 
 # MEMORY_MIB and DATA_MIB are others' sizes.
 memory-long: $(B)/gcc/core-tests $(B)/wasm/core-tests.wasm | setup-npm ## 1 GiB of data in a budget of 64 MiB, natively and as WebAssembly
@@ -325,6 +337,7 @@ test: ## everything
 	@$(SUB) checks
 	@$(SUB) $(JOBS) -k -Otarget test-programs all js
 	@$(SUB) $(JOBS) -k -Otarget $(LANE_TESTS)
+	@$(if $(FILTER),,$(SUB) crash-states)
 	@$(SUB) test-all-js
 
 # --- Checks -----------------------------------------------------------------

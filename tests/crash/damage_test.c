@@ -74,6 +74,7 @@ static bool past_init(Past *p, bool closed) {
                  CHECK_EQ(nacre_compact(h->db, NULL), NACRE_OK) && history_go_on(h, ROUNDS / 2);
     while (right && (!h->db || h->count % 4)) right = history_go_on(h, 1);
     if (closed) right = right && history_close(h);
+    sim_disk_wait(h->disk, 1000);
     p->disk = sim_disk_clone(p->history.disk);
     sim_disk_crash(p->disk, SIM_CRASH_PREFIX, sim_disk_crash_states(p->disk, SIM_CRASH_PREFIX) - 1);
     p->work = sim_disk_new(0);
@@ -87,16 +88,7 @@ static SimDisk *past_copy(Past *p) {
     return p->work;
 }
 
-static bool same_files(const SimDisk *a, const SimDisk *b) {
-    if (sim_disk_file_count(a) != sim_disk_file_count(b)) return false;
-    for (size_t i = 0; i < sim_disk_file_count(a); i++) {
-        uint64_t a_size = 0, b_size = 0;
-        const uint8_t *x = sim_disk_bytes(a, sim_disk_file_name(a, i), &a_size);
-        const uint8_t *y = sim_disk_bytes(b, sim_disk_file_name(a, i), &b_size);
-        if (!x != !y || a_size != b_size || (a_size && memcmp(x, y, (size_t)a_size) != 0)) return false;
-    }
-    return true;
-}
+static bool same_files(const SimDisk *a, const SimDisk *b) { return sim_disk_hash(a) == sim_disk_hash(b); }
 
 typedef enum Answer { ANSWER_FULL, ANSWER_PREFIX, ANSWER_ERROR, ANSWER_WRONG } Answer;
 
@@ -281,21 +273,14 @@ static void cut_files_are_a_prefix_or_refused(void) {
 }
 
 static void zero_or_swap(Past *p, int file, uint64_t a, uint64_t b, size_t unit, bool swap, Verdicts *v) {
-    uint64_t size = 0;
+    uint64_t size = past_size(p, files[file]);
     SimDisk *work = past_copy(p);
-    const uint8_t *bytes = sim_disk_bytes(work, files[file], &size);
     if (a + unit > size || b + unit > size) return;
-    uint8_t *changed = malloc((size_t)size);
-    if (!changed) abort();
-    memcpy(changed, bytes, (size_t)size);
-    if (swap) {
-        memcpy(changed + a, bytes + b, unit);
-        memcpy(changed + b, bytes + a, unit);
-    } else {
-        memset(changed + a, 0, unit);
-    }
-    sim_disk_put(work, files[file], changed, (size_t)size);
-    free(changed);
+    static uint8_t at_a[EXTENT], at_b[EXTENT];
+    sim_disk_peek(work, files[file], a, at_a, unit);
+    sim_disk_peek(work, files[file], b, at_b, unit);
+    sim_disk_poke(work, files[file], a, swap ? at_b : NULL, unit);
+    if (swap) sim_disk_poke(work, files[file], b, at_a, unit);
     char damage[120];
     snprintf(damage, sizeof damage, "%s: %zu bytes at %" PRIu64 " %s %" PRIu64, files[file], unit, a,
              swap ? "swapped with those at" : "zeroed", b);
@@ -577,6 +562,7 @@ static void a_log_header_left_alone_is_mended_before_rows_follow_it(void) {
             if (!CHECK(nacre_open("db", &options, &db, &error) == NACRE_OK)) puts(error.text);
             if (db && CHECK(model_read(db, NULL, &model)) && CHECK_EQ(history_batch(db, &model, &found, &random), NACRE_OK)) {
                 model = found;
+                sim_disk_wait(work, 2);
                 sim_disk_crash(work, SIM_CRASH_PREFIX, 0);
                 (void)nacre_close(db, NULL);
                 db = NULL;

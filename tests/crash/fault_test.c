@@ -69,6 +69,7 @@ static bool trial_open(Trial *t) {
 
 /* Every row, by get, in a handle: wrong rows are wrong, failures to read may be. */
 static void trial_read(Trial *t, const Model *model, bool may_fail) {
+    sim_disk_wait(t->disk, 2);
     static const char *const names[MODEL_MEMBRANES] = {"texts", "numbers", "vectors"};
     for (int m = 0; m < MODEL_MEMBRANES; m++) {
         nacre_membrane *membrane = NULL;
@@ -150,6 +151,7 @@ static void trial_close(Trial *t) {
 /* After an open: is it what was acknowledged, or also what was under way when a sync failed? */
 static void trial_settle(Trial *t) {
     Model found;
+    sim_disk_wait(t->disk, 2);
     if (!model_read(t->db, NULL, &found)) {
         trial_wrong(t, "every row was put", nacre_message(t->db));
         return;
@@ -340,6 +342,7 @@ static void closing_tells_what_a_failed_sync_lost(void) {
         CHECK_EQ(history_batch(db, &model, &next, &random), NACRE_OK);
         CHECK_EQ(nacre_flush(db), NACRE_OK);
         model = next;
+        sim_disk_wait(disk, 2);
         sim_disk_fault(disk, (SimFault){.kinds = SIM_SYNC, .nth = 1, .way = SIM_FAULT_LOSE, .status = NACRE_IO});
         nacre_status written = history_batch(db, &model, &next, &random);
         CHECK_EQ(written, durability == NACRE_STRICT ? NACRE_IO : NACRE_OK);
@@ -363,6 +366,7 @@ static void a_replaced_writer_may_not_commit(void) {
     uint64_t random = test_seed(), before, after, size = 0;
     REQUIRE(nacre_open("db", &options, &first, NULL) == NACRE_OK);
     CHECK_EQ(history_batch(first, &model, &next, &random), NACRE_OK);
+    sim_disk_wait(disk, 2);
     REQUIRE(nacre_open("db", &options, &second, NULL) == NACRE_OK);
     const uint8_t *bytes = sim_disk_bytes(disk, "db", &size);
     before = checksum64(0, bytes, 8192);

@@ -13,7 +13,9 @@ uint64_t crash_states(uint64_t usual) {
     return wanted && *wanted ? strtoull(wanted, NULL, 10) : usual;
 }
 
-bool crash_exhaustive(void) { return crash_states(0) >= 1000000; }
+bool crash_exhaustive(void) { return getenv("CRASH_ALL") != NULL; }
+
+void crash_count(uint64_t states) { printf("# crash states: %" PRIu64 "\n", states); }
 
 nacre_options history_options(SimDisk *disk, nacre_durability durability) {
     nacre_options options = NACRE_OPTIONS_INIT;
@@ -33,20 +35,18 @@ uint64_t history_hash(const Model *model) {
         for (uint32_t key = 0; key < MODEL_KEYS; key++)
             if (model->version[m][key])
                 hash += ((uint64_t)model->version[m][key] << 20 ^ (uint64_t)m << 16 ^ key) * 0x9e3779b97f4a7c15u;
-    return hash;
+    return hash + model->large * 0xd1b54a32d192ed03u;
 }
 
 uint64_t history_sequence(nacre_db *db) {
-    const char *json = NULL;
-    uint64_t sequence = 0;
-    if (!CHECK(nacre_stats_json(db, &json) == NACRE_OK)) return 0;
-    if (!CHECK(sscanf(json, "{\"sequence\":\"%" SCNu64 "\"", &sequence) == 1)) return 0;
-    return sequence;
+    uint64_t oldest = 0, newest = 0;
+    CHECK(nacre_changes_bounds(db, &oldest, &newest) == NACRE_OK);
+    return newest;
 }
 
 void history_init(History *history, uint64_t seed, nacre_durability durability) {
     *history = (History){.disk = sim_disk_new(seed), .durability = durability, .random = seed, .capacity = 64,
-                         .clock = 1000000000000, .lazy = seed % 2 == 1};
+                         .clock = 1000000000000, .lazy = seed % 2 == 1, .large = seed % 8 == 3};
     history->states = calloc(history->capacity + 1, sizeof(Model));
     history->hashes = calloc(history->capacity + 1, sizeof(uint64_t));
     history->commits = calloc(history->capacity, sizeof(HistoryCommit));
@@ -54,6 +54,7 @@ void history_init(History *history, uint64_t seed, nacre_durability durability) 
 }
 
 void history_free(History *history) {
+    if (history->reader) (void)nacre_close(history->reader, NULL);
     if (history->db) (void)nacre_close(history->db, NULL);
     sim_disk_free(history->disk);
     free(history->states);
@@ -110,6 +111,7 @@ static void history_loaded(History *h, const Model *next, size_t before) {
 
 void history_seal(History *h) {
     size_t operations = sim_disk_operations(h->disk);
+    sim_disk_set_clock(h->disk, h->clock += 1000);
     for (size_t c = 0; c < h->count; c++) {
         HistoryCommit *commit = &h->commits[c];
         if (commit->durable) continue; /* a bulk load */
@@ -133,19 +135,24 @@ static uint64_t draw_count(uint64_t *random) {
     return 1 + test_random(random) % most;
 }
 
+static uint32_t draw_version(uint64_t *random) { return 1 + (uint32_t)(test_random(random) % 500000000); }
+
 static Change draw_change(uint64_t *random) {
     Change change = {.membrane = (int)(test_random(random) % MODEL_MEMBRANES)};
     change.key = (uint32_t)(test_random(random) % HISTORY_KEYS);
-    bool delete = test_random(random) % 4 == 0;
-    uint32_t version = 1 + (uint32_t)(test_random(random) % 1000000000);
-    change.version = delete ? 0 : version;
+    uint64_t kind = test_random(random) % 16;
+    uint32_t version = draw_version(random);
+    change.version = kind < 4 ? 0 : kind == 4 ? version | MODEL_ENDS : kind == 5 ? version | MODEL_LASTS : version;
     return change;
+}
+
+static void change_apply(Model *model, Change c) {
+    model->version[c.membrane][c.key] = c.version & MODEL_ENDS ? 0 : c.version;
 }
 
 void history_plan(Model *model, uint64_t *random) {
     for (uint64_t i = draw_count(random); i > 0; i--) {
-        Change c = draw_change(random);
-        model->version[c.membrane][c.key] = c.version;
+        change_apply(model, draw_change(random));
     }
 }
 
@@ -159,7 +166,7 @@ nacre_status history_batch(nacre_db *db, const Model *model, Model *next, uint64
         Change c = draw_change(random);
         status = c.version ? model_put(batch, membranes, c.membrane, c.key, c.version)
                            : model_delete(batch, membranes, c.membrane, c.key);
-        next->version[c.membrane][c.key] = c.version;
+        change_apply(next, c);
     }
     if (status == NACRE_OK) return nacre_batch_commit(batch);
     nacre_batch_abort(batch);
@@ -173,7 +180,9 @@ nacre_status history_load(nacre_db *db, const Model *model, Model *next, uint64_
     size_t count = 0;
     int m = (int)(test_random(random) % MODEL_MEMBRANES);
     uint32_t from = (uint32_t)(test_random(random) % HISTORY_KEYS), to = from + (uint32_t)(test_random(random) % HISTORY_KEYS);
-    uint32_t step = 1 + (uint32_t)(test_random(random) % 4), version = 1 + (uint32_t)(test_random(random) % 1000000000);
+    uint32_t step = 1 + (uint32_t)(test_random(random) % 4);
+    uint64_t kind = test_random(random) % 8;
+    uint32_t version = draw_version(random) | (kind == 0 ? MODEL_ENDS : kind == 1 ? MODEL_LASTS : 0);
     for (uint32_t key = from; key <= to && key < HISTORY_KEYS; key += step) keys[count++] = key;
     model_sort(m, keys, count);
     *next = *model;
@@ -181,7 +190,7 @@ nacre_status history_load(nacre_db *db, const Model *model, Model *next, uint64_
     if (status == NACRE_OK) status = nacre_bulk_begin(membranes[m], &bulk);
     for (size_t i = 0; i < count && status == NACRE_OK; i++) {
         status = model_bulk_put(bulk, m, keys[i], version);
-        next->version[m][keys[i]] = version;
+        next->version[m][keys[i]] = version & MODEL_ENDS ? 0 : version;
     }
     if (status == NACRE_OK) return nacre_bulk_commit(bulk, NULL);
     nacre_bulk_abort(bulk);
@@ -203,7 +212,7 @@ static nacre_status transaction_changes(nacre_transaction *tx, nacre_membrane *m
         status = c.version ? model_transaction_put(tx, membranes, c.membrane, c.key, c.version)
                            : model_transaction_delete(tx, membranes, c.membrane, c.key);
         if (status == NACRE_NOT_FOUND && !c.version && !model->version[c.membrane][c.key]) status = NACRE_OK;
-        model->version[c.membrane][c.key] = c.version;
+        change_apply(model, c);
     }
     return status;
 }
@@ -213,7 +222,7 @@ nacre_status history_transaction(nacre_db *db, const Model *model, Model *next, 
     nacre_transaction *tx = NULL;
     Model kept = *model, undone;
     uint64_t savepoint = 0, large = test_random(random) % 2, ingests = history_ingests(db);
-    kept.version[0][0] = 1 + (uint32_t)(test_random(random) % 1000000000); /* something is changed in any case */
+    kept.version[0][0] = draw_version(random); /* something is changed in any case */
     nacre_status status = model_open(db, membranes);
     if (status == NACRE_OK) status = nacre_begin(db, &tx);
     if (status == NACRE_OK) status = model_transaction_put(tx, membranes, 0, 0, kept.version[0][0]);
@@ -240,8 +249,9 @@ static bool history_ok(History *h, nacre_status status) {
 }
 
 bool history_close(History *h) {
-    nacre_db *db = h->db;
-    h->db = NULL;
+    nacre_db *db = h->db, *reader = h->reader;
+    h->db = h->reader = NULL;
+    if (reader) CHECK_EQ(nacre_close(reader, NULL), NACRE_OK);
     return CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
 }
 
@@ -292,6 +302,40 @@ static bool history_transact(History *h) {
     return true;
 }
 
+static bool history_stream(History *h) {
+    Model next = h->states[h->count];
+    nacre_membrane *files = NULL;
+    nacre_schema schema = nacre_schema_kv(NACRE_TEXT, NACRE_BYTES);
+    if (!history_ok(h, nacre_membrane_open(h->db, "files", &schema, &files))) return false;
+    size_t before = sim_disk_operations(h->disk);
+    next.large = draw_version(&h->random);
+    if (!history_ok(h, model_stream(h->db, next.large))) return false;
+    history_loaded(h, &next, before);
+    h->streams++;
+    return true;
+}
+
+/* Someone who only reads comes, goes, or looks: it sees what was acknowledged. */
+static bool history_read(History *h) {
+    if (!h->reader) {
+        nacre_options options = history_options(h->disk, h->durability);
+        nacre_error error = {0};
+        options.mode = NACRE_READ;
+        if (nacre_open("db", &options, &h->reader, &error) == NACRE_OK) return true;
+        return check_that(__FILE__, __LINE__, error.text, false);
+    }
+    if (test_random(&h->random) % 4 == 0) {
+        nacre_db *reader = h->reader;
+        h->reader = NULL;
+        return CHECK_EQ(nacre_close(reader, NULL), NACRE_OK);
+    }
+    Model model;
+    sim_disk_set_clock(h->disk, h->clock += 2);
+    h->reads++;
+    return CHECK_EQ(nacre_refresh(h->reader), NACRE_OK) && CHECK(model_read(h->reader, NULL, &model)) &&
+           CHECK(memcmp(&model, &h->states[h->count], sizeof model) == 0);
+}
+
 bool history_go_on(History *h, unsigned rounds) {
     bool more;
     for (unsigned i = 0; i < rounds; i++) {
@@ -299,6 +343,8 @@ bool history_go_on(History *h, unsigned rounds) {
         sim_disk_set_clock(h->disk, h->clock += test_random(&h->random) % 60);
         if (!history_write(h)) return false;
         bool ok = i % 40 != 20 || history_transact(h);
+        if (ok && i % 16 == 9) ok = history_read(h);
+        if (ok && h->large && i % 60 == 30) ok = history_stream(h);
         if (!ok) return false;
         switch (test_random(&h->random) % (h->lazy ? 400 : 50)) {
         case 0: ok = history_ok(h, nacre_checkpoint(h->db)); break;

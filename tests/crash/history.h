@@ -1,11 +1,18 @@
-/* history.h - a recorded life of a database on the simulated disk: random batches, transactions,
- * bulk loads, drops, flushes, merges, reopenings, and beside it the model after each commit, so that of any
- * state found after a crash it can be told which prefix of commits it is. */
+/* history.h - a recorded life of a database on the simulated disk: random batches, some of whose rows
+ * expire, transactions, bulk loads, streamed values, drops, flushes, merges, reopenings, readers beside
+ * it, and the model after each commit, so that of any state found after a crash it can be told which
+ * prefix of commits it is. */
 #ifndef TESTS_CRASH_HISTORY_H
 #define TESTS_CRASH_HISTORY_H
 
 #include "lib/model.h"
 #include "lib/sim_disk.h"
+
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#define CRASH_SANITIZED /* several times slower: fewer states */
+#endif
+#endif
 
 /* From states[i] to states[i + 1]. Operations are counted on the disk. */
 typedef struct HistoryCommit {
@@ -25,15 +32,20 @@ typedef struct History {
     uint64_t random;
     nacre_db *db;    /* NULL between close and open */
     uint64_t clock;
+    nacre_db *reader; /* beside it, now and then */
     size_t transactions[2]; /* through the log, past it */
+    size_t streams, reads;
     bool lazy;       /* fewer checkpoints: tiers of runs are merged by themselves */
+    bool large;      /* a value of more than a MiB is streamed now and then */
 } History;
 
 enum { HISTORY_KEYS = 256 }; /* of each membrane */
 
-/* CRASH_STATES, or `usual` when it is not set. Millions mean: leave nothing out. */
+/* CRASH_STATES, or `usual` when it is not set. */
 uint64_t crash_states(uint64_t usual);
-bool crash_exhaustive(void);
+bool crash_exhaustive(void); /* CRASH_ALL is set: leave no fault and no bit out */
+/* States that a test has recovered: printed, and added up by `make crash-states`. */
+void crash_count(uint64_t states);
 
 /* Small limits, so that flushes, merges and resets happen all the time. */
 nacre_options history_options(SimDisk *disk, nacre_durability durability);
@@ -43,11 +55,12 @@ void history_init(History *history, uint64_t seed, nacre_durability durability);
 /* Opens when closed, then `rounds` random things; every call must succeed (CHECKed). */
 bool history_go_on(History *history, unsigned rounds);
 bool history_close(History *history);
-/* Finds out for each commit when it was durable. */
+/* Finds out for each commit when it was durable, and lets what expires expire. */
 void history_seal(History *history);
 void history_free(History *history);
 
-/* One random batch of 1 to 60 changes; *next is what the model is if it is committed. */
+/* One random batch of 1 to 60 changes; some rows live for a millisecond, so let one pass before
+ * reading. *next is what the model is if it is committed. */
 nacre_status history_batch(nacre_db *db, const Model *model, Model *next, uint64_t *random);
 
 /* One bulk load of some keys of one membrane, at least one. */

@@ -125,6 +125,7 @@ static void acknowledged_commits_survive_sigkill(void) {
         close(pipes[0]);
         if (!CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)) break;
 
+        nap(2000); /* rows that live for a millisecond are gone */
         nacre_options options = kill_options();
         nacre_db *db = NULL;
         nacre_error error = {0};

@@ -23,9 +23,11 @@ static size_t value_make(int membrane, uint32_t key, uint32_t version, uint8_t *
     size_t size = 4 + (size_t)(random % 90);
     if (membrane == 1 && random % 16 == 3) size = 1200 + (size_t)(random >> 8) % 9000;
     memcpy(out, &(uint8_t[4]){(uint8_t)version, (uint8_t)(version >> 8), (uint8_t)(version >> 16), (uint8_t)(version >> 24)}, 4);
-    for (size_t i = 4; i < size; i += 8 - i % 8) { /* one random number for each 8 bytes */
+    for (size_t i = 4; i < size;) { /* one random number for each 8 bytes */
         uint64_t bits = mix(random + i / 8) >> i % 8 * 8;
-        for (size_t b = i; b < size && b / 8 == i / 8; b++, bits >>= 8) out[b] = (uint8_t)bits;
+        size_t part = 8 - i % 8 < size - i ? 8 - i % 8 : size - i;
+        memcpy(out + i, &bits, part);
+        i += part;
     }
     return size;
 }
@@ -72,24 +74,34 @@ static void row_make(int membrane, uint32_t key, uint32_t version, MadeRow *row)
     vector_make(key, version, row->vector);
 }
 
+static nacre_put_options put_options(uint32_t version) {
+    nacre_put_options options = NACRE_PUT_INIT;
+    options.ttl_ms = version & MODEL_ENDS ? 1 : version & MODEL_LASTS ? UINT64_C(1) << 40 : 0;
+    return options;
+}
+
 nacre_status model_put(nacre_batch *batch, nacre_membrane *membranes[MODEL_MEMBRANES], int membrane, uint32_t key,
                        uint32_t version) {
     MadeRow row;
+    nacre_put_options options = put_options(version);
     row_make(membrane, key, version, &row);
-    return nacre_batch_put(batch, membranes[membrane], &row.key, membrane < 2 ? NULL : row.vector, row.fields);
+    return nacre_batch_put_with(batch, membranes[membrane], &row.key, membrane < 2 ? NULL : row.vector, row.fields, &options);
 }
 
 nacre_status model_bulk_put(nacre_bulk *bulk, int membrane, uint32_t key, uint32_t version) {
     MadeRow row;
+    nacre_put_options options = put_options(version);
     row_make(membrane, key, version, &row);
-    return nacre_bulk_put(bulk, &row.key, membrane < 2 ? NULL : row.vector, row.fields);
+    return nacre_bulk_put_with(bulk, &row.key, membrane < 2 ? NULL : row.vector, row.fields, &options);
 }
 
 nacre_status model_transaction_put(nacre_transaction *tx, nacre_membrane *membranes[MODEL_MEMBRANES], int membrane,
                                    uint32_t key, uint32_t version) {
     MadeRow row;
+    nacre_put_options options = put_options(version);
     row_make(membrane, key, version, &row);
-    return nacre_transaction_put(tx, membranes[membrane], &row.key, membrane < 2 ? NULL : row.vector, row.fields);
+    return nacre_transaction_put_with(tx, membranes[membrane], &row.key, membrane < 2 ? NULL : row.vector, row.fields,
+                                      &options);
 }
 
 nacre_status model_transaction_delete(nacre_transaction *tx, nacre_membrane *membranes[MODEL_MEMBRANES], int membrane,
@@ -115,12 +127,17 @@ nacre_status model_delete(nacre_batch *batch, nacre_membrane *membranes[MODEL_ME
     return nacre_batch_delete(batch, membranes[membrane], &name);
 }
 
+static bool expires_as_put(uint32_t version, const nacre_row *row) {
+    return (row->expires_ms != 0) == ((version & (MODEL_LASTS | MODEL_ENDS)) != 0);
+}
+
 uint32_t model_row_version(int membrane, uint32_t key, const nacre_row *row) {
     if (membrane < 2) {
         uint8_t bytes[VALUE_MAX];
         if (row->field_count != 1 || row->fields[0].bytes.size < 4) return 0;
         const uint8_t *got = row->fields[0].bytes.data;
         uint32_t version = (uint32_t)got[0] | (uint32_t)got[1] << 8 | (uint32_t)got[2] << 16 | (uint32_t)got[3] << 24;
+        if (!expires_as_put(version, row)) return 0;
         size_t size = value_make(membrane, key, version, bytes);
         return size == row->fields[0].bytes.size && memcmp(bytes, got, size) == 0 ? version : 0;
     }
@@ -129,8 +146,62 @@ uint32_t model_row_version(int membrane, uint32_t key, const nacre_row *row) {
     uint32_t version = (uint32_t)row->fields[0].integer;
     vector_make(key, version, vector);
     bool named = row->fields[1].type == NACRE_TEXT;
-    if (named != (version % 3 != 0)) return 0;
+    if (named != (version % 3 != 0) || !expires_as_put(version, row)) return 0;
     return memcmp(vector, row->vector, sizeof vector) == 0 ? version : 0;
+}
+
+/* ---- the large value ---- */
+
+enum { LARGE_SIZE = (1 << 20) + 70000, LARGE_PIECE = 16000 };
+
+/* A multiple of 8 bytes: version, and what follows from it and the place. */
+static void large_make(uint32_t version, size_t at, uint8_t *out, size_t size) {
+    uint64_t seed = mix(version);
+    for (size_t i = 0; i < size; i += 8) {
+        uint64_t word = at + i == 0 ? version : seed + (at + i) * 0x9e3779b97f4a7c15u;
+        memcpy(out + i, &word, 8);
+    }
+}
+
+nacre_status model_stream(nacre_db *db, uint32_t version) {
+    uint8_t piece[LARGE_PIECE];
+    nacre_schema schema = nacre_schema_kv(NACRE_TEXT, NACRE_BYTES);
+    nacre_membrane *files = NULL;
+    nacre_value_writer *writer = NULL;
+    nacre_value key = nacre_text("large");
+    nacre_status status = nacre_membrane_open(db, "files", &schema, &files);
+    if (status == NACRE_OK) status = nacre_value_begin(files, &key, NULL, &writer);
+    for (size_t at = 0; at < LARGE_SIZE && status == NACRE_OK; at += LARGE_PIECE) {
+        size_t part = LARGE_SIZE - at < LARGE_PIECE ? LARGE_SIZE - at : LARGE_PIECE;
+        large_make(version, at, piece, part);
+        status = nacre_value_append(writer, piece, part);
+    }
+    if (status == NACRE_OK) return nacre_value_finish(writer);
+    nacre_value_abort(writer);
+    return status;
+}
+
+/* NACRE_NOT_FOUND: there is none; NACRE_CORRUPT: not what was ever streamed. */
+static nacre_status large_read(nacre_db *db, const nacre_snapshot *snapshot, uint32_t *version) {
+    uint8_t piece[LARGE_PIECE], want[LARGE_PIECE];
+    nacre_membrane *files = NULL;
+    nacre_value_reader *reader = NULL;
+    nacre_value key = nacre_text("large");
+    uint64_t word = 0;
+    nacre_status status = nacre_membrane_open(db, "files", NULL, &files);
+    if (status == NACRE_OK) status = nacre_value_open(files, snapshot, &key, &reader);
+    if (status != NACRE_OK) return status;
+    if (nacre_value_size(reader) != LARGE_SIZE) status = NACRE_CORRUPT;
+    for (size_t at = 0; at < LARGE_SIZE && status == NACRE_OK; at += LARGE_PIECE) {
+        size_t part = LARGE_SIZE - at < LARGE_PIECE ? LARGE_SIZE - at : LARGE_PIECE;
+        if ((status = nacre_value_read(reader, at, piece, part)) != NACRE_OK) break;
+        if (at == 0) memcpy(&word, piece, 8);
+        large_make((uint32_t)word, at, want, part);
+        if (memcmp(piece, want, part) != 0) status = NACRE_CORRUPT;
+    }
+    nacre_value_close(reader);
+    if (status == NACRE_OK) *version = (uint32_t)word;
+    return status;
 }
 
 /* Where to look for the number of an integer key: its low bits, then onwards. */
@@ -185,7 +256,7 @@ bool model_read(nacre_db *db, const nacre_snapshot *snapshot, Model *model) {
         while ((status = nacre_cursor_next(cursor, &row)) == NACRE_OK) {
             uint32_t key = key_number(m, row.key);
             uint32_t version = key < MODEL_KEYS ? model_row_version(m, key, &row) : 0;
-            if (version == 0 || model->version[m][key]) {
+            if (version == 0 || (version & MODEL_ENDS) || model->version[m][key]) {
                 nacre_cursor_close(cursor);
                 return complain(db, m, key, "a row that was never put") == 0;
             }
@@ -194,12 +265,18 @@ bool model_read(nacre_db *db, const nacre_snapshot *snapshot, Model *model) {
         nacre_cursor_close(cursor);
         if (status != NACRE_NOT_FOUND) return complain(db, m, 0, "scan") == 0;
     }
-    return true;
+    nacre_status status = large_read(db, snapshot, &model->large);
+    return status == NACRE_OK || status == NACRE_NOT_FOUND || complain(db, MODEL_MEMBRANES, 0, "the large value") == 0;
 }
 
 static bool replay_one(ModelPast past, Model *model, const nacre_change *change) {
     static const char *const names[MODEL_MEMBRANES] = {"texts", "numbers", "vectors"};
     int m = 0;
+    if (strcmp(change->name, "files") == 0) { /* made, or its value was streamed */
+        const Model *after = past.at && change->kind == NACRE_CHANGE_LOAD ? past.at(past.self, change->sequence) : NULL;
+        if (after) model->large = after->large;
+        return after || change->kind == NACRE_CHANGE_CREATE;
+    }
     while (m < MODEL_MEMBRANES && strcmp(names[m], change->name) != 0) m++;
     if (m == MODEL_MEMBRANES) return false;
     if (change->kind == NACRE_CHANGE_DROP) memset(model->version[m], 0, sizeof model->version[m]);
@@ -213,7 +290,7 @@ static bool replay_one(ModelPast past, Model *model, const nacre_change *change)
     uint32_t key = key_number(m, change->row.key), version = 0;
     if (key == MODEL_KEYS) return false;
     if (change->kind == NACRE_CHANGE_PUT && (version = model_row_version(m, key, &change->row)) == 0) return false;
-    model->version[m][key] = version;
+    model->version[m][key] = version & MODEL_ENDS ? 0 : version;
     return true;
 }
 

@@ -8,8 +8,13 @@
 
 enum { MODEL_KEYS = 512, MODEL_MEMBRANES = 3, MODEL_DIMENSIONS = 8 };
 
+/* Versions with one of these have a time to live: so long that it never ends, or a
+ * millisecond, so that the row is as good as absent: 0 in a Model. */
+enum { MODEL_LASTS = 1 << 29, MODEL_ENDS = 1 << 30 };
+
 typedef struct Model {
     uint32_t version[MODEL_MEMBRANES][MODEL_KEYS]; /* 0: absent */
+    uint32_t large;                                /* the value of model_stream; 0: absent */
 } Model;
 
 /* Opens the model's membranes: 0 text keys and bytes values, 1 integer keys and bytes
@@ -27,6 +32,9 @@ nacre_status model_delete(nacre_batch *batch, nacre_membrane *membranes[MODEL_ME
  * put into the order of the membrane's. */
 nacre_status model_bulk_put(nacre_bulk *bulk, int membrane, uint32_t key, uint32_t version);
 void model_sort(int membrane, uint32_t *keys, size_t count);
+
+/* Streams the one large value, of more than a MiB, into a membrane of its own. */
+nacre_status model_stream(nacre_db *db, uint32_t version);
 
 /* The same inside a transaction; deleting what is not there is NACRE_NOT_FOUND. */
 nacre_status model_transaction_put(nacre_transaction *tx, nacre_membrane *membranes[MODEL_MEMBRANES], int membrane,

@@ -3,18 +3,33 @@
  * lists of unsynced changes and their copies. */
 #include "lib/sim_disk.h"
 
+#include "base/checksum.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { SIM_PAGE = 4096 };
 
 typedef struct SimBytes {
     size_t references;
     uint8_t data[];
 } SimBytes;
 
+/* A page of an image, shared by all images that have the same; NULL among the pages: zeros. */
+typedef struct SimPage {
+    size_t references;
+    uint64_t hash; /* of the bytes; 0: not known */
+    uint8_t data[SIM_PAGE];
+} SimPage;
+
+/* What lies behind `size` within the last page is zero. */
 typedef struct SimImage {
-    uint8_t *data;
-    size_t size, capacity;
+    SimPage **pages;
+    size_t size, capacity; /* capacity: pages there is room for; those in use come first */
+    uint8_t *flat;         /* all bytes one behind the other, for who wants to look */
+    size_t flat_capacity;
+    bool flat_right;
 } SimImage;
 
 /* A change that no sync covers yet. `order` runs through all files. */
@@ -124,31 +139,99 @@ static uint64_t sim_random(uint64_t *state) { /* splitmix64 */
 
 /* ---- Images ---- */
 
-static void sim_image_resize(SimImage *image, uint64_t size) {
-    if (size > image->capacity) {
-        size_t capacity = image->capacity * 2 > size ? image->capacity * 2 : (size_t)size;
-        image->data = sim_realloc(image->data, capacity);
-        image->capacity = capacity;
+static size_t sim_pages_in(uint64_t size) { return (size_t)((size + SIM_PAGE - 1) / SIM_PAGE); }
+
+static void sim_page_drop(SimPage *page) {
+    if (page && --page->references == 0) free(page);
+}
+
+/* A page that only this image has, to be written to. */
+static SimPage *sim_page_own(SimImage *image, size_t index) {
+    SimPage *page = image->pages[index];
+    if (page && page->references == 1) {
+        page->hash = 0;
+        return page;
     }
-    if (size > image->size) memset(image->data + image->size, 0, (size_t)size - image->size);
+    SimPage *own = sim_realloc(NULL, sizeof *own);
+    if (page) memcpy(own->data, page->data, SIM_PAGE);
+    else memset(own->data, 0, SIM_PAGE);
+    own->references = 1;
+    own->hash = 0;
+    sim_page_drop(page);
+    return image->pages[index] = own;
+}
+
+static void sim_image_touch(SimImage *image) { image->flat_right = false; }
+
+static void sim_image_reserve(SimImage *image, size_t pages) {
+    if (pages <= image->capacity) return;
+    image->capacity = image->capacity * 2 > pages ? image->capacity * 2 : pages;
+    image->pages = sim_realloc(image->pages, image->capacity * sizeof *image->pages);
+}
+
+static void sim_image_resize(SimImage *image, uint64_t size) {
+    size_t had = sim_pages_in(image->size), has = sim_pages_in(size);
+    sim_image_touch(image);
+    for (size_t i = has; i < had; i++) sim_page_drop(image->pages[i]);
+    sim_image_reserve(image, has);
+    for (size_t i = had; i < has; i++) image->pages[i] = NULL;
+    if (size < image->size && size % SIM_PAGE && image->pages[has - 1])
+        memset(sim_page_own(image, has - 1)->data + size % SIM_PAGE, 0, SIM_PAGE - size % SIM_PAGE);
     image->size = (size_t)size;
 }
 
+/* `from` NULL: zeros. */
 static void sim_image_write(SimImage *image, uint64_t offset, const void *from, uint64_t size) {
     if (size == 0) return;
     if (offset + size > image->size) sim_image_resize(image, offset + size);
-    memcpy(image->data + offset, from, (size_t)size);
+    sim_image_touch(image);
+    for (uint64_t at = 0; at < size;) {
+        size_t in = (size_t)((offset + at) % SIM_PAGE);
+        size_t part = size - at < SIM_PAGE - in ? (size_t)(size - at) : SIM_PAGE - in;
+        SimPage *page = sim_page_own(image, (size_t)((offset + at) / SIM_PAGE));
+        if (from) memcpy(page->data + in, (const uint8_t *)from + at, part);
+        else memset(page->data + in, 0, part);
+        at += part;
+    }
+}
+
+static void sim_image_read(const SimImage *image, uint64_t offset, void *into, size_t size) {
+    for (size_t at = 0; at < size;) {
+        size_t in = (size_t)((offset + at) % SIM_PAGE);
+        size_t part = size - at < SIM_PAGE - in ? size - at : SIM_PAGE - in;
+        const SimPage *page = image->pages[(offset + at) / SIM_PAGE];
+        if (page) memcpy((uint8_t *)into + at, page->data + in, part);
+        else memset((uint8_t *)into + at, 0, part);
+        at += part;
+    }
 }
 
 static void sim_image_copy(const SimImage *from, SimImage *into) {
-    into->size = 0;
-    if (from->size > into->capacity) {
-        free(into->data);
-        into->data = sim_realloc(NULL, from->size);
-        into->capacity = from->size;
-    }
-    if (from->size) memcpy(into->data, from->data, from->size);
+    size_t pages = sim_pages_in(from->size), had = sim_pages_in(into->size);
+    sim_image_touch(into);
+    for (size_t i = 0; i < pages; i++)
+        if (from->pages[i]) from->pages[i]->references++;
+    for (size_t i = 0; i < had; i++) sim_page_drop(into->pages[i]);
+    sim_image_reserve(into, pages);
+    if (pages) memcpy(into->pages, from->pages, pages * sizeof *into->pages);
     into->size = from->size;
+}
+
+static void sim_image_free(SimImage *image) {
+    sim_image_resize(image, 0);
+    free(image->pages);
+    free(image->flat);
+}
+
+static uint64_t sim_image_hash(const SimImage *image) {
+    uint64_t hash = image->size;
+    for (size_t i = 0; i < sim_pages_in(image->size); i++) {
+        SimPage *page = image->pages[i];
+        if (page && !page->hash) page->hash = checksum64(1, page->data, SIM_PAGE) | 1;
+        uint64_t pair[2] = {hash, page ? page->hash : 0};
+        hash = checksum64(i, pair, sizeof pair);
+    }
+    return hash;
 }
 
 /* ---- Files ---- */
@@ -210,7 +293,7 @@ static void sim_change(SimDisk *disk, size_t index, int kind, uint64_t offset, u
     disk->used -= file->image.size;
     if (kind == SIM_CREATE) {
         file->there = true;
-        file->image.size = 0;
+        sim_image_resize(&file->image, 0);
     }
     sim_image_apply(&file->image, change);
     disk->used += file->image.size;
@@ -222,7 +305,7 @@ static void sim_make_durable(SimDisk *disk, size_t index) {
     for (size_t i = 0; i < file->change_count; i++) {
         if (file->changes[i].kind == SIM_CREATE) {
             file->durable_there = true;
-            file->durable.size = 0;
+            sim_image_resize(&file->durable, 0);
         }
         sim_image_apply(&file->durable, &file->changes[i]);
     }
@@ -349,7 +432,7 @@ static nacre_status sim_read(VfsFile *file, uint64_t offset, void *into, size_t 
                  size, (unsigned long long)offset);
         return NACRE_IO;
     }
-    if (size) memcpy(into, f->image.data + offset, size);
+    sim_image_read(&f->image, offset, into, size);
     return NACRE_OK;
 }
 
@@ -589,8 +672,8 @@ void sim_disk_free(SimDisk *disk) {
         SimFile *file = &disk->files[i];
         sim_forget_changes(file);
         free(file->changes);
-        free(file->image.data);
-        free(file->durable.data);
+        sim_image_free(&file->image);
+        sim_image_free(&file->durable);
         free(file->name);
     }
     free(disk->files);
@@ -620,7 +703,8 @@ static void sim_file_copy(const SimFile *from, SimFile *into) {
 static void sim_file_clear(SimFile *file) {
     sim_forget_changes(file);
     file->there = file->durable_there = false;
-    file->image.size = file->durable.size = 0;
+    sim_image_resize(&file->image, 0);
+    sim_image_resize(&file->durable, 0);
 }
 
 /* Log, counters, faults and power as on a new disk. */
@@ -769,8 +853,10 @@ static void sim_arrive_junk(SimDisk *disk, const SimArrival *arrival, uint64_t f
                             uint64_t *random) {
     SimFile *file = &disk->files[arrival->file];
     if (!file->durable_there) return;
-    if (to > file->durable.size) sim_image_resize(&file->durable, to);
-    for (uint64_t i = from; i < to; i++) file->durable.data[i] = (uint8_t)sim_random(random);
+    for (uint64_t i = from; i < to; i++) {
+        uint8_t junk = (uint8_t)sim_random(random);
+        sim_image_write(&file->durable, i, &junk, 1);
+    }
 }
 
 /* Some pieces of a write; what stays out keeps what was there, or becomes junk. */
@@ -855,7 +941,7 @@ void sim_disk_crash(SimDisk *disk, SimCrash policy, uint64_t seed) {
     for (size_t i = 0; i < disk->file_count; i++) {
         SimFile *file = &disk->files[i];
         sim_forget_changes(file);
-        if (!file->durable_there) file->durable.size = 0;
+        if (!file->durable_there) sim_image_resize(&file->durable, 0);
         file->there = file->durable_there;
         sim_image_copy(&file->durable, &file->image);
         disk->used += file->image.size;
@@ -911,22 +997,61 @@ void sim_disk_fault(SimDisk *disk, SimFault fault) {
 uint64_t sim_disk_fault_hits(const SimDisk *disk) { return disk->fault_hits; }
 void sim_disk_capacity(SimDisk *disk, uint64_t bytes) { disk->capacity = bytes; }
 void sim_disk_set_clock(SimDisk *disk, uint64_t now_ms) { disk->clock = now_ms; }
+void sim_disk_wait(SimDisk *disk, uint64_t ms) { disk->clock += ms; }
 void sim_disk_seed(SimDisk *disk, uint64_t seed) { disk->random = seed; }
 
 const uint8_t *sim_disk_bytes(const SimDisk *disk, const char *file, uint64_t *size) {
     static const uint8_t nothing[1] = {0};
     size_t index = sim_find(disk, file);
     if (index == SIZE_MAX || !disk->files[index].there) return NULL;
-    const SimImage *image = &disk->files[index].image;
+    SimImage *image = &disk->files[index].image;
     if (size) *size = image->size;
-    return image->size ? image->data : nothing;
+    if (!image->size) return nothing;
+    if (!image->flat_right) {
+        if (image->size > image->flat_capacity) {
+            image->flat = sim_realloc(image->flat, image->size);
+            image->flat_capacity = image->size;
+        }
+        sim_image_read(image, 0, image->flat, image->size);
+        image->flat_right = true;
+    }
+    return image->flat;
+}
+
+uint64_t sim_disk_hash(const SimDisk *disk) {
+    uint64_t hash = 0;
+    for (size_t i = 0; i < disk->file_count; i++)
+        if (disk->files[i].there) /* the order of the files does not count */
+            hash += checksum64(sim_image_hash(&disk->files[i].image), disk->files[i].name, strlen(disk->files[i].name));
+    return hash;
+}
+
+static void sim_image_flip(SimImage *image, uint64_t bit) {
+    uint8_t byte;
+    if (bit / 8 >= image->size) return;
+    sim_image_read(image, bit / 8, &byte, 1);
+    byte ^= (uint8_t)(1u << bit % 8);
+    sim_image_write(image, bit / 8, &byte, 1);
 }
 
 void sim_disk_flip(SimDisk *disk, const char *file, uint64_t bit) {
     SimFile *f = sim_existing(disk, file);
-    uint8_t mask = (uint8_t)(1u << bit % 8);
-    if (bit / 8 < f->image.size) f->image.data[bit / 8] ^= mask;
-    if (bit / 8 < f->durable.size) f->durable.data[bit / 8] ^= mask;
+    sim_image_flip(&f->image, bit);
+    sim_image_flip(&f->durable, bit);
+}
+
+void sim_disk_poke(SimDisk *disk, const char *file, uint64_t offset, const void *bytes, size_t size) {
+    SimFile *f = sim_existing(disk, file);
+    disk->used -= f->image.size;
+    sim_image_write(&f->image, offset, bytes, size);
+    sim_image_write(&f->durable, offset, bytes, size);
+    disk->used += f->image.size;
+}
+
+void sim_disk_peek(const SimDisk *disk, const char *file, uint64_t offset, void *bytes, size_t size) {
+    const SimImage *image = &sim_existing(disk, file)->image;
+    if (offset > image->size || size > image->size - offset) abort();
+    sim_image_read(image, offset, bytes, size);
 }
 
 void sim_disk_resize(SimDisk *disk, const char *file, uint64_t size) {
@@ -943,7 +1068,8 @@ void sim_disk_put(SimDisk *disk, const char *file, const void *bytes, size_t siz
     disk->used -= f->image.size;
     sim_forget_changes(f);
     f->there = f->durable_there = true;
-    f->image.size = f->durable.size = 0;
+    sim_image_resize(&f->image, 0);
+    sim_image_resize(&f->durable, 0);
     sim_image_write(&f->image, 0, bytes, size);
     sim_image_write(&f->durable, 0, bytes, size);
     disk->used += f->image.size;

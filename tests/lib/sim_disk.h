@@ -141,12 +141,18 @@ void sim_disk_capacity(SimDisk *disk, uint64_t bytes);
 /* ---- Clock, random, bytes ---- */
 
 void sim_disk_set_clock(SimDisk *disk, uint64_t now_ms); /* stands still until set again */
+void sim_disk_wait(SimDisk *disk, uint64_t ms);
 void sim_disk_seed(SimDisk *disk, uint64_t seed);
 
 /* What reads see. NULL: no such file. Borrowed until the file is written. */
 const uint8_t *sim_disk_bytes(const SimDisk *disk, const char *file, uint64_t *size);
+/* A part of it, which must be there. */
+void sim_disk_peek(const SimDisk *disk, const char *file, uint64_t offset, void *bytes, size_t size);
+/* Of names, sizes and bytes of all files, as reads see them. */
+uint64_t sim_disk_hash(const SimDisk *disk);
 /* These change both images, behind everyone's back. The file must exist (not for put). */
 void sim_disk_flip(SimDisk *disk, const char *file, uint64_t bit); /* bit % 8 of byte bit / 8 */
+void sim_disk_poke(SimDisk *disk, const char *file, uint64_t offset, const void *bytes, size_t size); /* NULL: zeros */
 void sim_disk_resize(SimDisk *disk, const char *file, uint64_t size);
 void sim_disk_put(SimDisk *disk, const char *file, const void *bytes, size_t size); /* whole file */
 void sim_disk_remove(SimDisk *disk, const char *file); /* no handle of it may be open */
