@@ -1,3 +1,5 @@
+import { fillRandom } from "./random.ts";
+
 /**
  * What the engine asks of the place that it runs in: answers to the calls of
  * wasi_snapshot_preview1 that the module imports. A call without an answer here gets
@@ -61,9 +63,7 @@ export function commonCalls(memory: HostMemory): WasiCalls {
     },
     random_get: (into: number, size: number) => {
       memory.fresh();
-      for (let at = into; at < into + size; at += 65536) {
-        crypto.getRandomValues(memory.u8.subarray(at, Math.min(at + 65536, into + size)) as Uint8Array<ArrayBuffer>);
-      }
+      fillRandom(memory.u8.subarray(into, into + size));
       return ERRNO.SUCCESS;
     },
     sched_yield: () => ERRNO.SUCCESS,

@@ -1,6 +1,7 @@
 import { LOCK_FILE } from "./abi.gen.ts";
 import { NacreError } from "./errors.ts";
 import { builtin } from "./node.ts";
+import { fillRandom } from "./random.ts";
 
 /**
  * The writer's lock NAME-lock, as core/host/lock_format.h describes it to the letter; the
@@ -107,10 +108,10 @@ function ourselves(): Holder {
     const text = builtin("node:fs").readFileSync("/proc/sys/kernel/random/boot_id", "latin1").replace(/\n$/, "");
     if (/^[0-9a-f-]{1,64}$/.test(text)) boot = text;
   } catch { /* not Linux */ }
+  const random = new Uint8Array(LOCK_FILE.TOKEN_DIGITS / 2);
+  fillRandom(random);
   let token = "";
-  for (const byte of crypto.getRandomValues(new Uint8Array(LOCK_FILE.TOKEN_DIGITS / 2))) {
-    token += byte.toString(16).padStart(2, "0");
-  }
+  for (const byte of random) token += byte.toString(16).padStart(2, "0");
   return { state: "whole", pid: process.pid, start: fields?.pid === process.pid ? fields.start : 0, boot, token, host: "node" };
 }
 

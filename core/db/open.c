@@ -245,6 +245,8 @@ static nacre_status close_sync(Db *db) {
     env_clear(&db->env); /* work that was not kept is done again */
     TRY(log_sync(db));
     db->loose = false;
+    if (!db->in_memory && db->logs[0].end + db->logs[1].end > CLOSE_LOG && db_checkpoint(db) != NACRE_OK)
+        env_clear(&db->env); /* for the next opening's sake only: the rows are in the log */
     const Superblock *now = &db->durable[0].superblock;
     if (db->last_lsn == now->synced_lsn && !(now->flags & SUPERBLOCK_LOOSE)) return NACRE_OK;
     nacre_status status = commit_again(db);

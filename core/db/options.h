@@ -12,6 +12,7 @@ enum {
     MERGE_INPUT_MEMORY = 64 << 10, /* bytes of memory that one input is given in the budget */
     SEGMENT_MEMORY_SHARE = 16,  /* a segment being written takes at most this part of the budget */
     BATCH_SPARE_SHARE = 64,     /* a batch leaves at most this part of the budget to the next one */
+    CLOSE_LOG = 1 << 20,        /* bytes of log that closing leaves to be replayed at most */
     CHECKPOINT_SLICE = 64 << 10, /* bytes that each write flushes at least while a checkpoint by time goes on */
     STEP_CREDIT_MIN = 16 << 10, /* bytes of work below which a step is not worth its call */
     SYNC_BYTES = 2 << 20,       /* unsynced bytes of segments after which a write pays a sync */

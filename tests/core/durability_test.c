@@ -319,6 +319,36 @@ static void b18_opening_reads_the_tail_of_the_log_and_not_the_database(void) {
     CHECK(read[2] > 2 * read[0] && read[2] < 4 * read[0]);
 }
 
+/* B18: a clean end leaves little to replay; where there is no room for segments the rows stay in
+ * the log, and closing does not fail for that. */
+static void b18_closing_leaves_little_to_replay(void) {
+    for (int full = 0; full < 2; full++) {
+        SimDisk *disk = sim_disk_new(9);
+        nacre_options options = NACRE_OPTIONS_INIT;
+        nacre_db *db = NULL;
+        uint64_t logs = 0, size = 0, count = 0;
+        options.vfs = sim_disk_vfs(disk);
+        options.memory = 64 << 20;
+        REQUIRE(nacre_open("db", &options, &db, NULL) == NACRE_OK);
+        nacre_membrane *kv = open_kv(db);
+        for (int64_t i = 0; i < 60000; i++) CHECK_EQ(put(kv, i), NACRE_OK);
+        for (size_t i = 0; full && i < sim_disk_file_count(disk); i++) {
+            (void)sim_disk_bytes(disk, sim_disk_file_name(disk, i), &size);
+            logs += size;
+        }
+        if (full) sim_disk_capacity(disk, logs);
+        CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+        (void)sim_disk_bytes(disk, "db-wal0", &logs);
+        (void)sim_disk_bytes(disk, "db-wal1", &size);
+        CHECK(full ? logs + size > 2 * CLOSE_LOG : logs + size <= CLOSE_LOG);
+        REQUIRE(nacre_open("db", &options, &db, NULL) == NACRE_OK);
+        CHECK_EQ(nacre_count(open_kv(db), NULL, NULL, &count), NACRE_OK);
+        CHECK_EQ(count, 60000);
+        CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+        sim_disk_free(disk);
+    }
+}
+
 /* ---- batches of one tick (B04) ---- */
 
 static size_t encode_batch(uint8_t *at, nacre_membrane *kv, int64_t i) {
@@ -515,6 +545,7 @@ void durability_test(void) {
     RUN(b17_a_checkpoint_by_time_is_made_by_the_following_writes);
     RUN(b17_a_checkpoint_by_time_is_made_by_steps);
     RUN(b18_opening_reads_the_tail_of_the_log_and_not_the_database);
+    RUN(b18_closing_leaves_little_to_replay);
     RUN(a_strict_put_costs_one_write_and_one_sync);
     RUN(a_strict_batch_costs_one_sync);
     RUN(relaxed_writes_are_synced_in_time);
