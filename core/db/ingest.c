@@ -206,6 +206,7 @@ static nacre_status run_interleave(Env *env, Run *into, const Run *run) {
 static nacre_status ingest_place_last(Ingest *ingest, Version *next, bool *placed) {
     const Run *run = &ingest->version->runs[0];
     Run *last = NULL;
+    size_t lasts = 0;
     bool bounded = false;
     *placed = false;
     if (ingest->version->count != 1) return NACRE_OK;
@@ -215,10 +216,13 @@ static nacre_status ingest_place_last(Ingest *ingest, Version *next, bool *place
         Run *other = &next->runs[i];
         if (runs_overlap(run, other)) return NACRE_OK;
         bounded |= other->above_size > 0;
+        lasts += other->tier == TIER_LAST;
         if (other->tier == TIER_LAST && !maintain_busy(ingest->db, other->id)) last = other;
     }
-    *placed = true;
-    if (last && !bounded) return run_interleave(next->env, last, run);
+    bool joins = last && !bounded;
+    *placed = joins || lasts < TIER_RUNS; /* more would only be merged with all that is older */
+    if (!*placed) return NACRE_OK;
+    if (joins) return run_interleave(next->env, last, run);
     TRY(version_insert_run(next, next->count, run->id, TIER_LAST));
     return run_interleave(next->env, &next->runs[next->count - 1], run);
 }
@@ -250,14 +254,12 @@ static nacre_status ingest_place(Ingest *ingest, Version *next) {
 }
 
 /* The older superblock, too, must know the rows before the next frame is logged, which
- * follows their LSN. Where that fails the rows are there all the same, and the next write
- * tries again. */
-void ingest_cover(Db *db) {
+ * follows their LSN: a fallback would not connect. */
+nacre_status ingest_cover(Db *db) {
     nacre_status status = commit_again(db);
     if (status == NACRE_QUOTA && !db->poisoned) status = commit_in_place(db);
     db->half_covered = status != NACRE_OK;
-    if (status != NACRE_OK) db->maintenance_error = db->env.error;
-    env_clear(&db->env);
+    return status;
 }
 
 static void ingest_count(const Ingest *ingest) {
@@ -303,7 +305,9 @@ nacre_status ingest_publish(Ingest *ingest) {
     archives_loaded(db, lsn, ingest->version);
     version_release(ingest->version);
     ingest->version = NULL;
-    ingest_cover(db);
+    /* Where that fails the rows are there all the same; the next write tries again, first. */
+    if (ingest_cover(db) != NACRE_OK) db->maintenance_error = db->env.error;
+    env_clear(&db->env);
     /* Merges that are due begin, and are paid for as by a memtable of rows. */
     maintain_after_write(db, ingest->bytes < db->options.memtable_size ? ingest->bytes : db->options.memtable_size);
     feed_acknowledged(db);

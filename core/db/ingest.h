@@ -55,10 +55,10 @@ NACRE_CHECKED nacre_status ingest_publish(Ingest *ingest);
 /* Gives back memory and, of what was not published, extents. NULL is fine. */
 void ingest_free(Ingest *ingest);
 
-/* Between the files of db/: what commit_recount asks, what maintenance tries again while
- * db->half_covered, and closing. */
+/* Between the files of db/: what commit_recount asks, what db_reserve and
+ * db_step try again while db->half_covered, and closing. */
 void ingests_mark(Db *db);
-void ingest_cover(Db *db);
+NACRE_CHECKED nacre_status ingest_cover(Db *db);
 void ingests_free(Db *db);
 
 #endif

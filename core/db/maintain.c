@@ -518,7 +518,6 @@ static nacre_status checkpoint_end(Db *db) {
 static nacre_status maintain_slices(Db *db, uint64_t bytes) {
     nacre_status first = NACRE_OK;
     uint64_t commits = db->counters.commits;
-    if (db->half_covered) ingest_cover(db);
     TRY(checkpoint_begin(db));
     if (db->frozen) first = flush_start(db);
     if (db->checkpointing) db->jobs[0].credit += (double)CHECKPOINT_SLICE;
@@ -561,6 +560,7 @@ void maintain_after_write(Db *db, uint64_t bytes) {
 
 nacre_status maintain_step(Db *db, uint64_t bytes, bool *more) {
     db->maintenance_error.code = NACRE_OK;
+    if (db->half_covered) TRY(ingest_cover(db));
     TRY(checkpoint_begin(db));
     if (db->frozen) TRY(flush_start(db));
     TRY(merge_schedule(db));

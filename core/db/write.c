@@ -4,6 +4,7 @@
 #include "db/keycode.h"
 #include "db/row.h"
 #include "db/feed.h"
+#include "db/ingest.h"
 
 nacre_status state_writable(Db *db) {
     if (db->readonly) return env_fail(&db->env, NACRE_READONLY, "%s: opened for reading only", db->name);
@@ -51,6 +52,7 @@ static bool write_full(const Db *db, uint64_t bytes) {
 
 nacre_status db_reserve(Db *db, uint64_t bytes, uint64_t records, uint8_t **at) {
     TRY(state_writable(db));
+    if (db->half_covered) TRY(ingest_cover(db));
     uint64_t total = FRAME_HEAD + round_up(bytes, 4);
     if (bytes > UINT32_MAX - FRAME_HEAD - 4 || records > UINT32_MAX)
         return env_fail(&db->env, NACRE_RESOURCE_EXHAUSTED, "batch: %llu bytes in %llu records are too many",

@@ -379,9 +379,40 @@ nacre_status manifest_parse(SegmentIo *io, Span bytes, uint64_t limit, Version *
     return NACRE_OK;
 }
 
+/* Adds an id to a table of 2^bits places, at most half of them taken; false: it is there, or cannot be. */
+static bool manifest_add_id(uint64_t *table, unsigned bits, uint64_t id, uint64_t next) {
+    size_t at = (size_t)(id * 0x9e3779b97f4a7c15u >> (64 - bits)), mask = ((size_t)1 << bits) - 1;
+    if (id == 0 || id >= next) return false;
+    while (table[at] && table[at] != id) at = (at + 1) & mask;
+    if (table[at]) return false;
+    table[at] = id;
+    return true;
+}
+
+/* Rule 5 of manifest_format.h. The cache knows segments by their ids: two of one would be mixed up. */
+static nacre_status manifest_check_ids(SegmentIo *io, const Version *version, ManifestIds ids) {
+    size_t count = manifest_run_count(version);
+    bool right = true;
+    for (size_t i = 0; i < manifest_run_count(version); i++) count += version_run_at(version, i)->count;
+    unsigned bits = 1;
+    while ((size_t)1 << bits < 2 * count) bits++;
+    size_t size = ((size_t)2 << bits) * sizeof(uint64_t);
+    uint64_t *segments = env_alloc_zeroed(io->env, size), *runs = segments ? segments + ((size_t)1 << bits) : NULL;
+    if (!segments) return NACRE_RESOURCE_EXHAUSTED;
+    for (size_t i = 0; i < manifest_run_count(version) && right; i++) {
+        const Run *run = version_run_at(version, i);
+        right = manifest_add_id(runs, bits, run->id, ids.next_run);
+        for (size_t s = 0; s < run->count && right; s++)
+            right = manifest_add_id(segments, bits, run->segments[s]->id, ids.next_segment);
+    }
+    env_free(io->env, segments, size);
+    return right ? NACRE_OK : manifest_corrupt(io, "ids that are used twice, or were never given");
+}
+
 nacre_status manifest_decode(SegmentIo *io, Span bytes, uint64_t limit, Version *version, ManifestIds *ids) {
     ManifestTail tail;
     size_t size = 0;
     TRY(manifest_parse(io, bytes, limit, version, ids, &tail, &size));
-    return size == bytes.size ? NACRE_OK : manifest_corrupt(io, "cut short, or too long");
+    if (size != bytes.size) return manifest_corrupt(io, "cut short, or too long");
+    return manifest_check_ids(io, version, *ids);
 }

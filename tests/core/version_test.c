@@ -112,6 +112,33 @@ static void trimming_drops_what_is_wholly_below(void) {
     lab_close(&lab);
 }
 
+/* Rule 5: of each id there is one, and it is below the next. */
+static void b20_ids_that_repeat_or_were_never_given_are_refused(void) {
+    Lab lab;
+    Version *all = NULL;
+    lab_open(&lab, 4096, 10, 1 << 20);
+    Version *version = make_version(&lab, &all);
+    uint64_t *run = &version->runs[2].id, *segment = &version->runs[2].segments[1]->id;
+    const struct { uint64_t *id, wrong; } rows[6] = {{run, version->runs[0].id}, {segment, version->runs[0].segments[0]->id},
+                                                     {run, 0}, {segment, 0}, {run, 88}, {segment, 77}};
+    for (int i = 0; i < 6; i++) {
+        Version *back = NULL;
+        ManifestIds ids;
+        size_t size;
+        uint64_t right = *rows[i].id;
+        *rows[i].id = rows[i].wrong;
+        uint8_t *bytes = encode(version, &size);
+        CHECK_EQ(version_alloc(&lab.env, &all, &back), NACRE_OK);
+        CHECK_EQ(manifest_decode(&lab.io, span_of(bytes, size), lab.map.count, back, &ids), NACRE_CORRUPT);
+        *rows[i].id = right;
+        version_release(back);
+        env_clear(&lab.env);
+        free(bytes);
+    }
+    version_release(version);
+    lab_close(&lab);
+}
+
 /* B20, B21: cut short anywhere, or edited anywhere: CORRUPT or VERSION, or a version whose
  * extents all lie in the file. */
 static void a_manifest_that_lies_is_refused_or_harmless(void) {
@@ -409,6 +436,7 @@ static void a_key_without_a_membrane_is_refused(void) {
 void version_test(void) {
     RUN(a_manifest_comes_back_as_it_was);
     RUN(trimming_drops_what_is_wholly_below);
+    RUN(b20_ids_that_repeat_or_were_never_given_are_refused);
     RUN(a_manifest_that_lies_is_refused_or_harmless);
     RUN(hostile_manifests_are_opened_or_refused);
     RUN(runs_of_nothing_are_opened_or_refused);

@@ -3,9 +3,11 @@
  * a typed error, nothing acknowledged is missing, nothing refused is there, nothing leaks, and
  * the handle works, or after a failed sync answers NACRE_IO until reopened. */
 #include "base/checksum.h"
+#include "base/codec.h"
 #include "crash/history.h"
 #include "lib/check.h"
 #include "lib/failing_allocator.h"
+#include "store/superblock_format.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -382,6 +384,80 @@ static void a_replaced_writer_may_not_commit(void) {
     sim_disk_free(disk);
 }
 
+/* What opening finds when the newest superblock of what is on the disk is damaged. */
+static nacre_status open_damaged(SimDisk *disk, Model *model, char text[NACRE_ERROR_TEXT_SIZE]) {
+    nacre_options options = history_options(disk, NACRE_STRICT);
+    nacre_db *db = NULL;
+    nacre_error error = {0};
+    uint8_t generations[2][8];
+    for (int slot = 0; slot < 2; slot++) sim_disk_peek(disk, "db", (uint64_t)slot * SUPERBLOCK_SLOT + 32, generations[slot], 8);
+    int newest = get_u64(generations[1]) > get_u64(generations[0]);
+    sim_disk_flip(disk, "db", ((uint64_t)newest * SUPERBLOCK_SLOT + 100) * 8);
+    nacre_status status = nacre_open("db", &options, &db, &error);
+    snprintf(text, NACRE_ERROR_TEXT_SIZE, "%s", error.text);
+    if (status == NACRE_OK && !model_read(db, NULL, model)) status = NACRE_INTERNAL;
+    (void)nacre_close(db, NULL);
+    return status;
+}
+
+/* B08: a load that only one superblock knows, for the other could not be written, is made known
+ * to both before a row is logged behind it: at no moment is the older one no fallback. */
+static void b08_a_load_known_to_one_superblock_is_made_known_before_rows_follow(void) {
+    SimDisk *disk = sim_disk_new(1), *at = sim_disk_new(0), *after = sim_disk_new(0);
+    nacre_options options = history_options(disk, NACRE_STRICT);
+    nacre_db *db = NULL;
+    Model states[4] = {0}, found;
+    uint64_t random = test_seed();
+    char text[NACRE_ERROR_TEXT_SIZE];
+    size_t begun, written = 0, looked = 0;
+    REQUIRE(nacre_open("db", &options, &db, NULL) == NACRE_OK);
+    CHECK_EQ(history_batch(db, &states[0], &states[1], &random), NACRE_OK);
+    CHECK_EQ(nacre_checkpoint(db), NACRE_OK);
+    /* The same load on a copy of the disk tells which write comes after its superblock. */
+    SimDisk *copy = sim_disk_clone(disk);
+    nacre_options copy_options = history_options(copy, NACRE_STRICT);
+    nacre_db *other = NULL;
+    uint64_t again = random, nth = 0;
+    copy_options.lock = NACRE_LOCK_BREAK;
+    sim_disk_crash(copy, SIM_CRASH_PREFIX, UINT64_MAX);
+    REQUIRE(nacre_open("db", &copy_options, &other, NULL) == NACRE_OK);
+    begun = sim_disk_operations(copy);
+    CHECK_EQ(history_load(other, &states[1], &states[2], &again), NACRE_OK);
+    for (size_t i = begun; i < sim_disk_operations(copy) && !written; i++) {
+        SimOperation op = sim_disk_operation(copy, i);
+        if (op.kind != SIM_WRITE) continue;
+        nth++;
+        if (strcmp(op.file, "db") == 0 && op.offset < 65536) written = i;
+    }
+    CHECK_EQ(nacre_close(other, NULL), NACRE_OK);
+    sim_disk_free(copy);
+    REQUIRE(written > 0);
+
+    sim_disk_fault(disk, (SimFault){.kinds = SIM_WRITE, .nth = nth + 1, .forever = true, .status = NACRE_IO});
+    CHECK_EQ(history_load(db, &states[1], &states[2], &random), NACRE_OK);
+    CHECK(sim_disk_fault_hits(disk) > 0);
+    sim_disk_fault(disk, (SimFault){.nth = 0});
+    begun = sim_disk_operations(disk);
+    CHECK_EQ(history_batch(db, &states[2], &states[3], &random), NACRE_OK);
+    size_t done = sim_disk_operations(disk);
+    CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+    sim_disk_wait(disk, 10);
+    for (size_t k = begun; k <= sim_disk_operations(disk); k++) {
+        sim_disk_replay(disk, k, at);
+        sim_disk_copy(at, after);
+        sim_disk_crash(after, SIM_CRASH_PREFIX, sim_disk_crash_states(after, SIM_CRASH_PREFIX) - 1);
+        if (!CHECK_EQ(open_damaged(after, &found, text), NACRE_OK)) printf("# after %zu operations: %s\n", k - begun, text);
+        bool right = false;
+        for (int s = k >= done ? 3 : 1; s < 4; s++) right |= memcmp(&found, &states[s], sizeof found) == 0;
+        CHECK(right);
+        looked++;
+    }
+    CHECK(looked > 5);
+    sim_disk_free(at);
+    sim_disk_free(after);
+    sim_disk_free(disk);
+}
+
 /* ---- memory ---- */
 
 static void each_allocation_fails(bool forever) {
@@ -493,6 +569,7 @@ void fault_test(void) {
     RUN(a_full_disk_refuses_writes_until_there_is_room);
     RUN(a_limited_database_refuses_rows_and_stays_whole);
     RUN(a_replaced_writer_may_not_commit);
+    RUN(b08_a_load_known_to_one_superblock_is_made_known_before_rows_follow);
     RUN(a_failed_allocation_is_an_error_and_nothing_more);
     RUN(without_memory_every_call_fails_and_nothing_is_lost);
     RUN(c08_a_transaction_that_spills_is_whole_or_not_there);

@@ -198,6 +198,39 @@ static void a_full_database_can_be_emptied_and_filled_again(void) {
     sim_disk_free(disk);
 }
 
+/* Loads that overlap nothing stand in the last level, but beside a merge of all of it only a few:
+ * nothing else would ever merge them. */
+static void many_loads_beside_a_merge_keep_the_runs_few(void) {
+    SimDisk *disk = sim_disk_new(1);
+    nacre_options options = sessions_options(disk);
+    options.segment_size = 64 << 10;
+    nacre_membrane *kv = NULL;
+    nacre_db *db = sessions_open(&options, &kv);
+    uint64_t most = 0, rows = 0;
+    REQUIRE(db);
+    for (int i = 0; i < 3000; i++) CHECK_EQ(sessions_put(kv, i, 400), NACRE_OK);
+    CHECK_EQ(nacre_compact(db, NULL), NACRE_OK);
+    for (int i = 0; i < 8 * 330; i++) { /* eight runs: they and the last level are due to be merged */
+        CHECK_EQ(sessions_put(kv, i * 7 % 3000, 400), NACRE_OK);
+        if (i % 330 == 329) CHECK_EQ(nacre_checkpoint(db), NACRE_OK);
+    }
+    for (int64_t i = 0; i < 200; i++) {
+        nacre_bulk *bulk = NULL;
+        nacre_value key = nacre_integer(100000 + i), value = nacre_bytes("loaded", 6);
+        CHECK_EQ(nacre_bulk_begin(kv, &bulk), NACRE_OK);
+        CHECK_EQ(nacre_bulk_put(bulk, &key, NULL, &value), NACRE_OK);
+        CHECK_EQ(nacre_bulk_commit(bulk, NULL), NACRE_OK);
+        uint64_t now = sessions_number(db, "\"runs\":");
+        if (now > most) most = now;
+    }
+    printf("# %d runs at most\n", (int)most);
+    CHECK(most > 10 && most < 64);
+    CHECK_EQ(nacre_count(kv, NULL, NULL, &rows), NACRE_OK);
+    CHECK_EQ(rows, 3200);
+    CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+    sim_disk_free(disk);
+}
+
 /* A12: the least budget holds any number of small rows, and a log longer than a memtable. */
 static void the_least_budget_is_enough(void) {
     SimDisk *disk = sim_disk_new(1);
@@ -223,5 +256,6 @@ void sessions_test(void) {
     RUN(a_log_that_only_has_a_cut_is_not_forgotten);
     RUN(short_sessions_keep_the_file_small);
     RUN(a_full_database_can_be_emptied_and_filled_again);
+    RUN(many_loads_beside_a_merge_keep_the_runs_few);
     RUN(the_least_budget_is_enough);
 }
