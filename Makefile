@@ -53,13 +53,16 @@ CFLAGS_ALL := -std=c11 -Wall -Wextra -Wconversion -Wshadow -Werror -ffp-contract
 WASI_FLAGS := --target=wasm32-wasi -Wno-deprecated $(if $(WASI_SYSROOT),--sysroot=$(WASI_SYSROOT))
 WASI_LINK  := --no-wasm-opt -Wl,-z,stack-size=262144 -Wl,--stack-first
 
-LANES := release native gcc arm64 wasm wasm-scalar
+LANES := release native gcc arm64 wasm wasm-scalar fuzz
 
 CC_release      := $(CC)
 CFLAGS_release  := -O2
 CC_native       := $(CLANG)
 CFLAGS_native   := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 LDFLAGS_native  := -fsanitize=address,undefined
+CC_fuzz         := $(CLANG)
+CFLAGS_fuzz     := $(CFLAGS_native) -fsanitize=fuzzer-no-link
+LDFLAGS_fuzz    := $(LDFLAGS_native) -fsanitize=fuzzer
 CC_gcc          := $(GCC)
 CFLAGS_gcc      := -O2
 CC_arm64        := $(ARM64_CC)
@@ -72,6 +75,7 @@ CFLAGS_wasm-scalar  := -O2
 LDFLAGS_wasm-scalar := $(WASI_LINK)
 
 SETUP_native := setup-test
+SETUP_fuzz   := setup-test
 SETUP_gcc    := setup-test
 SETUP_arm64  := setup-test
 
@@ -222,6 +226,12 @@ $(B)/gen/%_tests.c: FORCE
 	   echo '    {0},'; echo '};'; } > $@.tmp
 	@if cmp -s $@.tmp $@; then rm $@.tmp; else mv $@.tmp $@; fi
 
+# Every function of nacre.h as a table, for the tests of bad arguments.
+$(B)/gen/api_functions.c: core/nacre.h tests/lib/functions.awk
+	@mkdir -p $(@D)
+	@awk -f tests/lib/functions.awk $< > $@
+GEN_core := api_functions
+
 TEST_LANES := native gcc arm64 wasm wasm-scalar
 SUFFIX_wasm        := .wasm
 SUFFIX_wasm-scalar := .wasm
@@ -231,7 +241,7 @@ LIBS_arm64  := -lm
 programs = $(foreach k,$(KINDS),$(B)/$1/$k-tests$(SUFFIX_$1))
 
 define test_program # LANE, KIND
-$(B)/$1/$2-tests$(SUFFIX_$1): $(call objects,$1,$(sort $(wildcard tests/$2/*.c)) $(TEST_LIB_SRC) $(LIB_SRC)) $(B)/obj/$1/gen/$2_tests.o
+$(B)/$1/$2-tests$(SUFFIX_$1): $(call objects,$1,$(sort $(wildcard tests/$2/*.c)) $(TEST_LIB_SRC) $(LIB_SRC)) $(B)/obj/$1/gen/$2_tests.o $(foreach g,$(GEN_$2),$(B)/obj/$1/gen/$g.o)
 	@mkdir -p $$(@D)
 	$$(call link,$1) $$^ $$(LIBS_$1) -o $$@
 endef
@@ -253,7 +263,7 @@ define run_wasm
 	    test ! -e $(B)/printed/$1-$3.failed
 endef
 
-LANE_TESTS := test-native test-gcc test-arm64 test-wasm-node test-wasm-scalar-node test-wasmtime
+LANE_TESTS := test-fuzz test-native test-gcc test-arm64 test-wasm-node test-wasm-scalar-node test-wasmtime
 .PHONY: $(LANE_TESTS)
 test-native: $(call programs,native) ## C tests under ASan and UBSan
 	$(call run_native,native,ASAN_SYMBOLIZER_PATH=$(SYMBOLIZER) UBSAN_OPTIONS=print_stacktrace=1)
@@ -288,6 +298,49 @@ READER_TOOL := $(B)/readers/beside
 $(READER_TOOL): $(call objects,release,tests/readers/beside.c) $(B)/libnacre.a
 	@mkdir -p $(@D)
 	$(call link,release) $^ -lm -o $@
+
+# --- Fuzzing (tests/fuzz/README.md) -----------------------------------------
+
+FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+FUZZ_LIB_SRC := $(filter-out tests/fuzz/fuzz_%.c,$(sort $(wildcard tests/fuzz/*.c)))
+# Coverage of the harness, of checksums and of distances would only cost time.
+FUZZ_BLIND   := $(FUZZ_LIB_SRC) tests/lib/model.c tests/lib/sim_disk.c core/base/checksum.c \
+                $(filter core/vector/%,$(LIB_SRC))
+FUZZ_OBJ     := $(call objects,native,$(FUZZ_BLIND)) $(call objects,fuzz,$(filter-out $(FUZZ_BLIND),$(LIB_SRC)) \
+                $(addprefix core/cli/,import.c files.c values.c print.c))
+FUZZ_ENV     := ASAN_SYMBOLIZER_PATH=$(SYMBOLIZER) ASAN_OPTIONS=allocator_may_return_null=1 \
+                UBSAN_OPTIONS=print_stacktrace=1
+FUZZ_FLAGS   := -timeout=300 -rss_limit_mb=3000 -max_len=3000 -len_control=0
+# Executions in make test: about five seconds of each, the same ones every time.
+FUZZ_RUNS          ?= 20000
+FUZZ_RUNS_api      ?= 300
+FUZZ_RUNS_catalog  ?= 3000
+FUZZ_RUNS_database ?= 600
+FUZZ_RUNS_import   ?= 2500
+FUZZ_RUNS_log      ?= 800
+
+.SECONDARY: $(foreach t,$(FUZZ_TARGETS),$(B)/obj/fuzz/tests/fuzz/fuzz_$t.o)
+$(B)/fuzz/lib.a: $(FUZZ_OBJ)
+	@mkdir -p $(@D)
+	@rm -f $@
+	@$(AR) rcs $@ $^
+$(B)/fuzz/%: $(B)/obj/fuzz/tests/fuzz/fuzz_%.o $(B)/fuzz/lib.a
+	$(call link,fuzz) $^ -lm -o $@
+
+.PHONY: fuzz fuzz-programs test-fuzz
+fuzz-programs: $(addprefix $(B)/fuzz/,$(FUZZ_TARGETS))
+# What is new goes into build/fuzz/corpus; an input that fails is left in build/fuzz.
+fuzz: $(B)/fuzz/$(TARGET) ## TARGET=where TIME=600: fuzzes one of tests/fuzz for so many seconds
+	@mkdir -p $(B)/fuzz/corpus/$(TARGET)
+	@$(FUZZ_ENV) $< $(FUZZ_FLAGS) -max_total_time=$(or $(TIME),600) -print_final_stats=1 \
+	    -artifact_prefix=$(B)/fuzz/ $(B)/fuzz/corpus/$(TARGET) tests/fuzz/corpus/$(TARGET)
+
+test-fuzz: fuzz-programs ## replays tests/fuzz/corpus, and a fixed number of new inputs of each target
+	@status=0; $(foreach t,$(FUZZ_TARGETS),d=$$(mktemp -d); \
+	    if $(FUZZ_ENV) $(B)/fuzz/$t $(FUZZ_FLAGS) -runs=$(or $(FUZZ_RUNS_$t),$(FUZZ_RUNS)) -seed=1 \
+	        -artifact_prefix=$(B)/fuzz/ $$d tests/fuzz/corpus/$t > $(B)/fuzz/$t.out 2>&1; \
+	    then echo "fuzz $t: $$(tail -n 1 $(B)/fuzz/$t.out)"; \
+	    else tail -n 60 $(B)/fuzz/$t.out; echo "fuzz $t: failed, see above"; status=1; fi; rm -rf $$d;) exit $$status
 
 .PHONY: golden
 golden: command $(FORMAT_TOOLS) | setup-npm ## writes tests/formats/golden/v2 anew: for a meant change of format
@@ -335,7 +388,7 @@ mutants: | setup ## breaks the code on purpose and expects the tests to notice
 test: ## everything
 	@$(SUB) setup
 	@$(SUB) checks
-	@$(SUB) $(JOBS) -k -Otarget test-programs all js
+	@$(SUB) $(JOBS) -k -Otarget test-programs fuzz-programs all js
 	@$(SUB) $(JOBS) -k -Otarget $(LANE_TESTS)
 	@$(if $(FILTER),,$(SUB) crash-states)
 	@$(SUB) test-all-js

@@ -244,7 +244,8 @@ nacre_status db_clear(Membrane *membrane, KeyRange range, Span filter, bool sync
     while (status == NACRE_OK && (status = cursor_next(cursor, &row)) == NACRE_OK) {
         void *grown = records;
         size_t record = (size_t)record_size(row.key.size + 4, 0);
-        status = env_grow(&db->env, &grown, &capacity, size + record, 1);
+        status = write_check_read_key(membrane, row.key);
+        if (status == NACRE_OK) status = env_grow(&db->env, &grown, &capacity, size + record, 1);
         if (status != NACRE_OK) break;
         records = grown;
         memset(records + size, 0, record);

@@ -306,6 +306,9 @@ NACRE_CHECKED nacre_status log_release(Db *db);
  * is the last one found, or NULL; *size becomes the record's. A lifetime in it becomes a time. */
 NACRE_CHECKED nacre_status write_check_record(Db *db, uint8_t *at, size_t left, Membrane **membrane,
                                               size_t *size);
+/* Of a row that was read: NACRE_CORRUPT where its key is none of the membrane's, so that what is
+ * written about it does not look like the caller's mistake. */
+NACRE_CHECKED nacre_status write_check_read_key(const Membrane *membrane, Span key);
 /* held.c: states besides `durable` whose extents stay. */
 /* Opens db->readers; where that cannot be, there are no other readers. */
 void held_open(Db *db);

@@ -178,7 +178,8 @@ nacre_status transaction_clear(Transaction *tx, Membrane *membrane, KeyRange ran
         status = cursor_filter(cursor, filter);
     }
     while (status == NACRE_OK && (status = cursor_next(cursor, &row)) == NACRE_OK) {
-        status = deletions_add(&db->env, &deletions, membrane->id, row.key);
+        status = write_check_read_key(membrane, row.key);
+        if (status == NACRE_OK) status = deletions_add(&db->env, &deletions, membrane->id, row.key);
         count++;
         if (status == NACRE_OK && deletions.size >= CLEAR_BYTES) status = deletions_write(tx, &deletions);
     }

@@ -126,6 +126,11 @@ nacre_status write_check_record(Db *db, uint8_t *at, size_t left, Membrane **mem
     return NACRE_OK;
 }
 
+nacre_status write_check_read_key(const Membrane *membrane, Span key) {
+    if (key_check(&membrane->schema, key)) return NACRE_OK;
+    return env_fail(&membrane->db->env, NACRE_CORRUPT, "%s: a malformed key", membrane->name);
+}
+
 nacre_status write_check_batches(Db *db, uint8_t *bytes, size_t size, uint64_t *lsn, uint64_t *records, bool *puts) {
     Membrane *membrane = NULL;
     *records = 0;
