@@ -313,9 +313,9 @@ FUZZ_ENV     := ASAN_SYMBOLIZER_PATH=$(SYMBOLIZER) ASAN_OPTIONS=allocator_may_re
 FUZZ_FLAGS   := -timeout=300 -rss_limit_mb=3000 -max_len=3000 -len_control=0
 # Executions in make test: about five seconds of each, the same ones every time.
 FUZZ_RUNS          ?= 20000
-FUZZ_RUNS_api      ?= 300
+FUZZ_RUNS_api      ?= 200
 FUZZ_RUNS_catalog  ?= 3000
-FUZZ_RUNS_database ?= 600
+FUZZ_RUNS_database ?= 400
 FUZZ_RUNS_import   ?= 2500
 FUZZ_RUNS_log      ?= 800
 

@@ -182,7 +182,7 @@ static void open_undo(Db *db) {
 static nacre_status open_any(const char *path, const nacre_options *given, bool restoring, Db **out,
                              nacre_error *error) {
     Env env;
-    env_init(&env, NULL, given ? &given->allocator : NULL, UINT64_MAX);
+    env_init(&env, NULL, options_allocator(given), UINT64_MAX);
     nacre_options options;
     nacre_status status = options_resolve(&env, given, &options);
     if (status == NACRE_OK && (!path || !path[0]))

@@ -73,6 +73,11 @@ nacre_status options_resolve(Env *env, const nacre_options *given, nacre_options
     return NACRE_OK;
 }
 
+const nacre_allocator *options_allocator(const nacre_options *given) {
+    bool known = given && given->struct_size == sizeof *given;
+    return known && given->allocator.alloc && given->allocator.free ? &given->allocator : NULL;
+}
+
 nacre_limits nacre_limits_get(void) {
     return (nacre_limits){LIMIT_KEY_SIZE, LIMIT_VALUE_SIZE, LIMIT_NAME_SIZE,      LIMIT_DIMENSIONS,
                           LIMIT_FIELDS,   LIMIT_KEY_PARTS,  LIMIT_K, LIMIT_MEMBRANES};

@@ -37,4 +37,7 @@ enum {
  * names the option that is out of range. */
 NACRE_CHECKED nacre_status options_resolve(Env *env, const nacre_options *given, nacre_options *options);
 
+/* That of options of which nothing is known yet; NULL: they have none, or are no options. */
+const nacre_allocator *options_allocator(const nacre_options *given);
+
 #endif

@@ -517,7 +517,10 @@ static nacre_status restore_open(Restore *r, const char *path, const nacre_optio
 nacre_status restore_begin(const char *path, const nacre_options *options, const nacre_restore_options *until,
                            Restore **out, nacre_error *error) {
     Env env;
-    env_init(&env, NULL, options ? &options->allocator : NULL, UINT64_MAX);
+    nacre_options resolved;
+    env_init(&env, NULL, options_allocator(options), UINT64_MAX);
+    if (options_resolve(&env, options, &resolved) != NACRE_OK)
+        return restore_refuse(error, env.error.code, env.error.text);
     if (until && until->struct_size != sizeof *until)
         return restore_refuse(error, NACRE_INVALID_ARGUMENT, "restore: struct_size of the options");
     if (until && until->sequence && until->time_ms)

@@ -35,10 +35,14 @@ typedef struct World {
     nacre_value_reader *reader;
     nacre_view *view;
     nacre_changes *changes;
+    nacre_backup *backup;
+    nacre_archive *archive;
+    nacre_restore *restore; /* that checks, and makes nothing */
     uint64_t serial;
     nacre_value kv_key, kv_value, key[KEYS], row[FIELDS];
     float vector[DIMENSIONS];
     uint8_t out[OUT_SIZE];
+    nacre_error error;
     bool collection; /* the good arguments are of `rows`, else of `kv` */
 } World;
 
@@ -95,6 +99,13 @@ static bool world_open(World *w) {
     if (status == NACRE_OK && !w->reader) status = nacre_value_open(w->kv, NULL, &w->kv_key, &w->reader);
     if (status == NACRE_OK && !w->view) status = nacre_get_pinned(w->kv, NULL, &w->kv_key, &w->view);
     if (status == NACRE_OK && !w->changes) status = nacre_changes_open(w->db, NACRE_CHANGES_NOW, &w->changes);
+    if (status == NACRE_OK && !w->backup) status = nacre_backup_begin(w->db, NULL, &w->backup);
+    if (status == NACRE_OK && !w->archive) {
+        uint64_t oldest = 0, newest = 0;
+        status = nacre_changes_bounds(w->db, &oldest, &newest);
+        if (status == NACRE_OK) status = nacre_archive_open(w->db, newest, &w->archive);
+    }
+    if (status == NACRE_OK && !w->restore) status = nacre_restore_begin(NULL, NULL, NULL, &w->restore, NULL);
     if (status == NACRE_OK && !w->tx) {
         status = nacre_begin(w->db, &w->tx);
         if (status == NACRE_OK) status = nacre_savepoint(w->tx, &w->serial);
@@ -104,6 +115,7 @@ static bool world_open(World *w) {
 
 /* Everything goes with its database. */
 static void world_close(World *w) {
+    nacre_restore_abort(w->restore); /* but for this */
     CHECK_EQ(nacre_close(w->db, NULL), NACRE_OK);
     CHECK_EQ(nacre_close(w->other, NULL), NACRE_OK);
 }
@@ -133,6 +145,7 @@ static void no_problem(void *self, const char *where, uint64_t offset, const cha
 static const nacre_range all_rows = NACRE_RANGE_INIT;
 static const nacre_put_options plain_put = NACRE_PUT_INIT;
 static const nacre_search_options plain_search = NACRE_SEARCH_INIT;
+static const nacre_restore_options plain_restore = NACRE_RESTORE_INIT;
 static nacre_options plain_options;
 static nacre_schema plain_schema;
 
@@ -140,7 +153,7 @@ static bool is_out(const char *type) {
     size_t size = strlen(type);
     return (size > 2 && is(type + size - 2, "**")) || is(type, "uint64_t *") || is(type, "bool *") || is(type, "float *") ||
            is(type, "nacre_row *") || is(type, "nacre_change *") || is(type, "nacre_compact_report *") || is(type, "nacre_error *") ||
-           is(type, "void *");
+           is(type, "void *") || is(type, "size_t *") || is(type, "nacre_backup_info *");
 }
 
 /* By type, and by name where one type means several things; false: it is not known here. */
@@ -169,6 +182,12 @@ static bool good_argument(World *w, const ApiFunction *f, int index, ApiArgument
         {"nacre_view *", w->view},
         {"const nacre_view *", w->view},
         {"nacre_changes *", w->changes},
+        {"nacre_backup *", w->backup},
+        {"nacre_archive *", w->archive},
+        {"nacre_restore *", w->restore},
+        {"const nacre_restore *", w->restore},
+        {"const nacre_restore_options *", &plain_restore},
+        {"const nacre_span *", NULL}, /* a full backup */
         {"const nacre_range *", &all_rows},
         {"const nacre_put_options *", &plain_put},
         {"const nacre_search_options *", &plain_search},
@@ -185,11 +204,12 @@ static bool good_argument(World *w, const ApiFunction *f, int index, ApiArgument
         return true;
     }
     if (is(type, "const char *")) {
-        a->pointer = is(name, "path") ? ":memory:" : is(name, "text") ? "1" : is(name, "to") ? "renamed" : "kv";
+        a->pointer = is(f->name, "nacre_restore_begin") ? NULL : is(name, "path") ? ":memory:" : is(name, "text") ? "1" : is(name, "to") ? "renamed" : "kv";
         return true;
     }
     for (size_t i = 0; i < sizeof pointers / sizeof *pointers; i++)
         if (is(type, pointers[i].type)) return a->pointer = pointers[i].good, true;
+    if (is(type, "nacre_error *")) return a->pointer = &w->error, true;
     if (is_out(type)) return a->pointer = w->out, true;
     if (is(type, "nacre_each_row *")) return a->function = (void (*)(void))each_nothing, true;
     if (is(type, "nacre_commit_hook *")) return a->function = (void (*)(void))on_nothing, true;
@@ -199,6 +219,11 @@ static bool good_argument(World *w, const ApiFunction *f, int index, ApiArgument
     if (begins(type, "nacre_") && !strchr(type, '*')) return a->number = 1, true; /* an enum */
     if (is(name, "size") || is(name, "count") || is(name, "dimensions")) return a->number = 1, true;
     if (is(name, "serial")) return a->number = w->serial, true;
+    if (is(name, "since") && is(f->name, "nacre_archive_open")) {
+        uint64_t oldest = 0, newest = 0;
+        CHECK_EQ(nacre_changes_bounds(w->db, &oldest, &newest), NACRE_OK);
+        return a->number = newest, true;
+    }
     if (is(name, "since")) return a->number = NACRE_CHANGES_NOW, true;
     return is(type, "uint64_t") || is(type, "uint32_t") || is(type, "int64_t") || is(type, "size_t") || is(type, "bool");
 }
@@ -234,7 +259,11 @@ static void settle(World *w, const ApiFunction *f, const ApiArgument *a, nacre_s
                   {"nacre_rollback", offsetof(World, tx)},
                   {"nacre_hits_free", offsetof(World, hits)},
                   {"nacre_view_release", offsetof(World, view)},
-                  {"nacre_changes_close", offsetof(World, changes)}};
+                  {"nacre_changes_close", offsetof(World, changes)},
+                  {"nacre_backup_end", offsetof(World, backup)},
+                  {"nacre_archive_close", offsetof(World, archive)},
+                  {"nacre_restore_finish", offsetof(World, restore)},
+                  {"nacre_restore_abort", offsetof(World, restore)}};
     void *made = NULL;
     memcpy(&made, w->out, sizeof made);
     for (size_t i = 0; i < sizeof takers / sizeof *takers; i++)
@@ -244,8 +273,10 @@ static void settle(World *w, const ApiFunction *f, const ApiArgument *a, nacre_s
         nacre_membrane *foreign = w->foreign;
         nacre_snapshot *foreign_snapshot = w->foreign_snapshot;
         bool collection = w->collection;
+        nacre_restore *restore = w->restore;
         memset(w, 0, sizeof *w);
         w->other = other, w->foreign = foreign, w->foreign_snapshot = foreign_snapshot, w->collection = collection;
+        w->restore = restore;
     }
     if (is(f->name, "nacre_savepoint_release") || is(f->name, "nacre_rollback_to") || begins(f->name, "nacre_transaction_") ||
         begins(f->name, "nacre_bulk_put") || is(f->name, "nacre_value_append") || is(f->name, "nacre_membrane_drop") ||
@@ -268,6 +299,9 @@ static void settle(World *w, const ApiFunction *f, const ApiArgument *a, nacre_s
     else if (is(f->name, "nacre_search")) nacre_hits_free(made);
     else if (is(f->name, "nacre_get_pinned")) nacre_view_release(made);
     else if (is(f->name, "nacre_changes_open")) nacre_changes_close(made);
+    else if (is(f->name, "nacre_backup_begin") || is(f->name, "nacre_archive_begin")) nacre_backup_end(made);
+    else if (is(f->name, "nacre_archive_open")) nacre_archive_close(made);
+    else if (is(f->name, "nacre_restore_begin")) nacre_restore_abort(made);
 }
 
 /* ---- bad ones ---- */
@@ -298,6 +332,12 @@ static const struct {
 } exceptions[] = {
     {"nacre_close", "db", NACRE_OK},
     {"nacre_open", "options", NACRE_OK},
+    {"nacre_backup_begin", "base", NACRE_OK},
+    {"nacre_restore_begin", "path", NACRE_OK},
+    {"nacre_restore_begin", "options", NACRE_OK},
+    {"nacre_restore_begin", "until", NACRE_OK},
+    {"nacre_restore_finish", "db", ANY_FAILURE}, /* nothing was given to it */
+    {"nacre_restore_finish", "error", ANY_FAILURE},
     {"nacre_membrane_open", "schema", NACRE_OK}, /* "kv" is there */
     {"nacre_put_with", "options", NACRE_OK},
     {"nacre_batch_put_with", "options", NACRE_OK},
@@ -405,6 +445,14 @@ static void bad_vectors(World *w, Bads *bads) {
 }
 
 static const size_t wrong_sizes[] = {0, 1, sizeof(size_t), SIZE_MAX};
+/* A struct that says how small it is: nothing behind may be looked at. */
+static size_t *tiny;
+
+static void bad_tiny(Bads *bads) {
+    if (!tiny) tiny = malloc(sizeof *tiny);
+    if (tiny) *tiny = sizeof *tiny;
+    bad_pointer(bads, "a struct that is too small", tiny, NACRE_INVALID_ARGUMENT);
+}
 
 static void bad_ranges(World *w, Bads *bads, const ApiFunction *f) {
     static nacre_range ranges[16];
@@ -477,9 +525,11 @@ static void bad_options(Bads *bads) {
     WITH(relaxed_ms = UINT32_MAX);
     WITH(checkpoint_ms = UINT32_MAX);
     WITH(changes_size = UINT64_MAX);
+    WITH(mapped = true), options[n - 1].mode = NACRE_READ;
     WITH(allocator.alloc = one_alloc); /* without a free */
 #undef WITH
-    for (int i = 0; i < n; i++) bad_pointer(bads, "options that cannot be", &options[i], NACRE_INVALID_ARGUMENT);
+    for (int i = 0; i < n; i++)
+        bad_pointer(bads, "options that cannot be", &options[i], options[i].mapped ? NACRE_UNSUPPORTED : NACRE_INVALID_ARGUMENT);
 }
 
 static void bad_schemas(Bads *bads) {
@@ -536,6 +586,19 @@ static void bad_schemas(Bads *bads) {
     for (int i = 0; i < n; i++) bad_pointer(bads, "a schema that cannot be", &schemas[i], i == unsupported ? NACRE_UNSUPPORTED : NACRE_INVALID_ARGUMENT);
 }
 
+static void bad_restore_options(Bads *bads) {
+    static nacre_restore_options options[4];
+    for (size_t i = 0; i < 4; i++) {
+        options[i] = plain_restore, options[i].struct_size = wrong_sizes[i];
+        bad_pointer(bads, "options of a restore that cannot be", &options[i], NACRE_INVALID_ARGUMENT);
+    }
+}
+
+static void bad_tokens(Bads *bads) {
+    static const nacre_span tokens[] = {{NULL, 0}, {NULL, 9}, {"no token", 8}, {zeros, sizeof zeros}};
+    for (size_t i = 0; i < 4; i++) bad_pointer(bads, "no token of a backup", &tokens[i], NACRE_INVALID_ARGUMENT);
+}
+
 /* Everything that is bad in the place of one parameter. */
 static void bad_arguments(World *w, const ApiFunction *f, int index, int round, Bads *bads) {
     const char *type = f->parameters[index].type, *name = f->parameters[index].name;
@@ -553,11 +616,14 @@ static void bad_arguments(World *w, const ApiFunction *f, int index, int round, 
     if (round > 0) return;
     if (is(type, "const char *")) bad_names(bads, f, name);
     if (is(type, "const float *")) bad_vectors(w, bads);
+    if (is(type, "const nacre_range *") || strstr(type, "_options *") || is(type, "const nacre_schema *")) bad_tiny(bads);
     if (is(type, "const nacre_range *")) bad_ranges(w, bads, f);
     if (is(type, "const nacre_put_options *")) bad_put_options(bads);
     if (is(type, "const nacre_search_options *")) bad_search_options(bads);
     if (is(type, "const nacre_options *")) bad_options(bads);
     if (is(type, "const nacre_schema *")) bad_schemas(bads);
+    if (is(type, "const nacre_restore_options *")) bad_restore_options(bads);
+    if (is(type, "const nacre_span *")) bad_tokens(bads);
     if (is(type, "const nacre_snapshot *")) bad_pointer(bads, "another database's snapshot", w->foreign_snapshot, NACRE_MISUSE);
     if (is(type, "nacre_membrane *") && index > 0) bad_pointer(bads, "another database's membrane", w->foreign, NACRE_MISUSE);
     if (is(name, "index")) bad_number(bads, "an index past the end", UINT32_MAX, NACRE_NOT_FOUND);
@@ -595,7 +661,8 @@ static void c29_every_function_takes_good_arguments(void) {
             if (is(f->name, "nacre_begin")) nacre_rollback(w.tx), w.tx = NULL;
             if (!good_arguments(&w, f, a)) continue;
             nacre_status status = f->call(a);
-            bool fine = status == NACRE_OK || (is(f->name, "nacre_cursor_prev") && status == NACRE_NOT_FOUND);
+            bool fine = status == NACRE_OK || (is(f->name, "nacre_cursor_prev") && status == NACRE_NOT_FOUND) ||
+                        (begins(f->name, "nacre_restore_") && status == NACRE_CORRUPT); /* that is no backup */
             if (!CHECK(fine)) printf("    %s: %s: %s\n", f->name, nacre_status_name(status), w.db ? nacre_message(w.db) : "");
             settle(&w, f, a, status);
         }
@@ -621,8 +688,8 @@ static int try_bad(World *w, const ApiFunction *f, int index, const Bad *bad) {
     if (!CHECK(right))
         printf("    %s, %s: %s: %s (%s)\n", f->name, f->parameters[index].name, bad->what, nacre_status_name(status), nacre_message(w->db));
     if (status != NACRE_OK && status != NACRE_NOT_FOUND) {
-        if (!CHECK(all_untouched(w) || is(f->name, "nacre_open"))) printf("    %s, %s: %s: an out pointer was written to\n", f->name, f->parameters[index].name, bad->what);
-        bool known = a[0].pointer && !is(f->name, "nacre_open") && w->db; /* which database it concerns */
+        if (!CHECK(all_untouched(w))) printf("    %s, %s: %s: an out pointer was written to\n", f->name, f->parameters[index].name, bad->what);
+        bool known = a[0].pointer && !is(f->name, "nacre_open") && w->db && !begins(f->name, "nacre_restore_"); /* which database it concerns */
         if (known && !CHECK(nacre_message(w->db)[0])) printf("    %s, %s: %s: no message\n", f->name, f->parameters[index].name, bad->what);
     }
     settle(w, f, a, status);
@@ -655,6 +722,8 @@ static void c29_every_bad_argument_is_told_and_harms_nothing(void) {
     bad_arguments_of(true, &calls);
     CHECK(calls > 1000);
     printf("  %d calls with a bad argument\n", calls);
+    free(tiny);
+    tiny = NULL;
 }
 
 void arguments_test(void) {

@@ -35,11 +35,16 @@ static void world_close(World *w) {
     fuzz_disk_clear(&w->disk);
 }
 
-static Version *decode(World *w, Span bytes, uint64_t limit, Version **all, ManifestIds *ids) {
+/* `parsed`: as repair reads it, of bytes that may go on behind. */
+static Version *decode(World *w, Span bytes, uint64_t limit, bool parsed, Version **all, ManifestIds *ids, ManifestTail *tail) {
     Version *version = NULL;
+    size_t size = 0;
     MUST(version_alloc(&w->env, all, &version) == NACRE_OK);
-    nacre_status status = manifest_decode(&w->io, bytes, limit, version, ids);
+    env_clear(&w->env);
+    nacre_status status = parsed ? manifest_parse(&w->io, bytes, limit, version, ids, tail, &size)
+                                 : manifest_decode(&w->io, bytes, limit, version, ids);
     MUST(status == NACRE_OK || status == NACRE_CORRUPT || status == NACRE_VERSION || status == NACRE_RESOURCE_EXHAUSTED);
+    MUST(size <= bytes.size);
     if (status == NACRE_OK) return version;
     MUST(w->env.error.text[0]);
     version_release(version);
@@ -49,17 +54,29 @@ static Version *decode(World *w, Span bytes, uint64_t limit, Version **all, Mani
 static void manifest_round_trip(World *w, Input *in) {
     Version *all = NULL;
     ManifestIds ids = {0}, ids_again = {0};
+    ManifestTail tail = {0}, tail_again = {0};
     uint64_t limit = br_u16(in);
-    Span bytes = input_rest(in);
-    Version *version = decode(w, bytes, limit, &all, &ids);
-    if (!version) return;
-    size_t size = manifest_size(version);
+    Span given = input_rest(in);
+    uint8_t *sealed = malloc(given.size + 1);
+    MUST(sealed);
+    bytes_copy(sealed, given.data, given.size);
+    Span bytes = span_of(sealed, given.size);
+    if (bytes.size > MANIFEST_SEAL_SIZE && memcmp(sealed + bytes.size - MANIFEST_SEAL_SIZE, MANIFEST_MAGIC, 8) == 0)
+        put_u64(sealed + bytes.size - 8, checksum64(0, sealed, bytes.size - 8));
+    Version *version = decode(w, bytes, limit, false, &all, &ids, &tail);
+    version_release(version);
+    version = decode(w, bytes, limit, true, &all, &ids, &tail);
+    if (!version) {
+        free(sealed);
+        return;
+    }
+    size_t size = manifest_size(version, tail.catalog.size);
     uint8_t *encoded = malloc(size), *twice = malloc(size);
     MUST(encoded && twice);
-    manifest_encode(version, ids, encoded, size);
-    Version *again = decode(w, span_of(encoded, size), limit, &all, &ids_again);
-    MUST(again && manifest_size(again) == size);
-    manifest_encode(again, ids_again, twice, size);
+    manifest_encode(version, ids, &tail, encoded, size);
+    Version *again = decode(w, span_of(encoded, size), limit, true, &all, &ids_again, &tail_again);
+    MUST(again && manifest_size(again, tail_again.catalog.size) == size && tail_again.sealed);
+    manifest_encode(again, ids_again, &tail_again, twice, size);
     MUST(memcmp(encoded, twice, size) == 0);
     MUST(version_bytes(version) == version_bytes(again) && version_segments(version) == version_segments(again));
     for (size_t i = 0; i < version->count; i++) {
@@ -74,7 +91,7 @@ static void manifest_round_trip(World *w, Input *in) {
             free(above);
         }
     }
-    free(encoded), free(twice);
+    free(encoded), free(twice), free(sealed);
     version_release(version), version_release(again);
 }
 

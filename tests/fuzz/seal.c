@@ -158,7 +158,8 @@ static void walk_meta(const Walk *walk, const SealSegment *s, uint8_t *meta, siz
 }
 
 static uint64_t walk_segment(const Walk *walk, const SealSegment *s) {
-    uint64_t checksum = 0;
+    uint64_t checksum = 0, spare = round_up(s->meta_offset + s->meta_size, s->page_size ? s->page_size : 1);
+    const SealStream *rows = &s->streams[STREAM_ROWS];
     if (s->meta_size > (4 << 20)) return 0;
     if (walk->visit) {
         stream_tell(walk, &s->streams[STREAM_ROWS], PIECE_META, s->meta_offset, s->meta_size);
@@ -173,6 +174,16 @@ static uint64_t walk_segment(const Walk *walk, const SealSegment *s) {
         checksum = checksum64(place_seed(s->id, 255, 0), meta, (size_t)s->meta_size);
     }
     free(meta);
+    if (!walk->visit && spare < rows->size && rows->size - spare <= (4 << 20)) {
+        size_t size = (size_t)(rows->size - spare);
+        uint8_t *bytes = malloc(size);
+        MUST(bytes);
+        if (size > SPARE_HEAD && stream_copy(rows, spare, bytes, size, false)) {
+            put_u64(bytes, checksum64(place_seed(s->id, 255, 1), bytes + 8, size - 8));
+            stream_copy(rows, spare, bytes, size, true);
+        }
+        free(bytes);
+    }
     return checksum;
 }
 
@@ -232,6 +243,9 @@ static void walk_slot(const Walk *walk, uint8_t *slot) {
             if (walk->visit) stream_tell(walk, &stream, PIECE_MANIFEST, 0, size);
             walk_manifest(walk, manifest, (size_t)size);
             if (!walk->visit) {
+                uint8_t *seal = manifest + size - MANIFEST_SEAL_SIZE;
+                if (size > MANIFEST_SEAL_SIZE && memcmp(seal, MANIFEST_MAGIC, 8) == 0)
+                    put_u64(manifest + size - 8, checksum64(0, manifest, (size_t)size - 8));
                 stream_copy(&stream, 0, manifest, (size_t)size, true);
                 put_u64(slot + 72, checksum64(generation, manifest, (size_t)size));
             }
