@@ -88,6 +88,12 @@ export const CHANGE = {
   RENAME: 6,
 } as const;
 
+export const BACKUP = {
+  FULL: 1,
+  INCREMENTAL: 2,
+  LOG: 3,
+} as const;
+
 export const INDEX = {
   AUTO: 0,
   FLAT: 1,
@@ -266,6 +272,18 @@ export interface Exports {
   abi_value_open(host: number, membrane: number, snapshot: number, keySize: number): number;
   abi_value_read(host: number, reader: number, offset: number, size: number): number;
   abi_value_close(host: number, reader: number): void;
+  abi_backup_begin(host: number, baseSize: number): number;
+  abi_backup_read(host: number, backup: number, size: number): number;
+  abi_backup_describe(host: number, backup: number): number;
+  abi_backup_end(host: number, backup: number): void;
+  abi_archive_open(host: number, since: number): number;
+  abi_archive_begin(host: number, archive: number): number;
+  abi_archive_close(host: number, archive: number): void;
+  abi_restore_begin(host: number, pathSize: number, durability: number, lock: number, memory: number, changes: number, checkpointMs: number, sequence: number, timeMs: number): number;
+  abi_restore_write(host: number, size: number): number;
+  abi_restore_describe(host: number): number;
+  abi_restore_finish(host: number): number;
+  abi_restore_abort(host: number): void;
   abi_checkpoint(host: number): number;
   abi_refresh(host: number): number;
   abi_step(host: number, bytes: number): number;

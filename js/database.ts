@@ -1,3 +1,5 @@
+import { Archive, backup, exportStream } from "./backup.ts";
+import type { ArchiveOptions, BackupOptions, BackupReport, BackupTarget } from "./backup.ts";
 import { Batch } from "./batch.ts";
 import { changes, onCommit } from "./changes.ts";
 import type { Change, ChangesOptions, Commit } from "./changes.ts";
@@ -96,6 +98,27 @@ export class Database {
    */
   onCommit(listener: (commit: Commit) => void): () => void {
     return onCommit(this.#session, listener);
+  }
+
+  /**
+   * The database as one file: the state of this call, checked as it is read, whatever is written
+   * meanwhile. `open(name, { from })` makes a database of it, anywhere.
+   */
+  export(): ReadableStream<Uint8Array> {
+    return exportStream(this.#session);
+  }
+
+  /**
+   * Writes a backup, the state of this call: full, or with `base` what is new since an earlier
+   * one, to be given to `restore` behind it. A stream is not closed.
+   */
+  async backup(target: BackupTarget, options?: BackupOptions): Promise<BackupReport> {
+    return backup(this.#session, target, options);
+  }
+
+  /** What is committed after a backup, to be able to go back to each commit. */
+  async archive(options: ArchiveOptions): Promise<Archive> {
+    return new Archive(this.#session, options);
   }
 
   /** Everything acknowledged is synced. */

@@ -130,6 +130,15 @@ export interface EngineOptions {
   checkpointMs: number;
 }
 
+/** `kind` is a number of nacre.h. */
+export interface RawBackup {
+  kind: number;
+  sequence: number;
+  base: number;
+  bytes: number;
+  token: Uint8Array;
+}
+
 export interface RawMembrane {
   pointer: number;
   id: number;
@@ -305,6 +314,76 @@ export class Engine {
       exports.abi_open(self, bytes.length, options.mode, options.durability, options.lock, options.memory, options.changes, options.checkpointMs));
     // The path may have moved the input buffer.
     this.input = this.#ask((exports, self) => exports.abi_input(self, this.#inputSize)) >>> 0;
+  }
+
+  // ---- Backups ----
+
+  /** The backup, and the sequence that it is of; without a base a full one. */
+  backupBegin(base: Uint8Array | undefined): number {
+    this.#put(base ?? new Uint8Array(0));
+    this.#call((exports, self) => exports.abi_backup_begin(self, base?.length ?? 0));
+    return this.answerPointer;
+  }
+
+  /** A copy of the next bytes; none: it is whole. */
+  backupRead(backup: number, size: number): Uint8Array {
+    this.#call((exports, self) => exports.abi_backup_read(self, backup, size));
+    return this.answerCopy();
+  }
+
+  backupDescribe(backup: number): RawBackup {
+    this.#call((exports, self) => exports.abi_backup_describe(self, backup));
+    return this.#backup();
+  }
+
+  #backup(): RawBackup {
+    return {
+      kind: this.answerCount, sequence: this.#number(ANSWER.NUMBER), base: this.#number(ANSWER.SECOND),
+      bytes: this.#number(ANSWER.THIRD), token: this.answerCopy(),
+    };
+  }
+
+  backupEnd(backup: number): void {
+    this.#ask((exports, self) => (exports.abi_backup_end(self, backup), OK));
+  }
+
+  archiveOpen(since: number): number {
+    this.#call((exports, self) => exports.abi_archive_open(self, since));
+    return this.answerPointer;
+  }
+
+  /** A backup of what was committed since the last one that was taken whole. */
+  archiveBegin(archive: number): number {
+    this.#call((exports, self) => exports.abi_archive_begin(self, archive));
+    return this.answerPointer;
+  }
+
+  archiveClose(archive: number): void {
+    this.#ask((exports, self) => (exports.abi_archive_close(self, archive), OK));
+  }
+
+  /** In place of `open`; without a path nothing is made, and backups are only checked. */
+  restoreBegin(path: string, options: EngineOptions, sequence: number, timeMs: number): void {
+    const bytes = new TextEncoder().encode(path);
+    this.#put(bytes);
+    this.#call((exports, self) => exports.abi_restore_begin(self, bytes.length, options.durability, options.lock,
+      options.memory, options.changes, options.checkpointMs, sequence, timeMs));
+    this.input = this.#ask((exports, self) => exports.abi_input(self, this.#inputSize)) >>> 0;
+  }
+
+  restoreWrite(bytes: Uint8Array): void {
+    this.#put(bytes);
+    this.#call((exports, self) => exports.abi_restore_write(self, bytes.length));
+  }
+
+  restoreDescribe(): RawBackup {
+    this.#call((exports, self) => exports.abi_restore_describe(self));
+    return this.#backup();
+  }
+
+  /** The database is open now, if one was to be made. */
+  restoreFinish(): void {
+    this.#call((exports, self) => exports.abi_restore_finish(self));
   }
 
   /** Closes the database and gives back what the host holds, whatever happens. */

@@ -1,3 +1,7 @@
+export { Archive, ArchiveSync } from "./backup.ts";
+export type {
+  ArchiveOptions, BackupOptions, BackupReport, BackupSource, BackupSourceSync, BackupSyncOptions, BackupTarget,
+} from "./backup.ts";
 export { Batch, BatchSync } from "./batch.ts";
 export type { Target } from "./batch.ts";
 export type { Change, ChangesOptions, ChangesSyncOptions, Commit } from "./changes.ts";
@@ -12,8 +16,10 @@ export { NacreError } from "./errors.ts";
 export type { ErrorCode } from "./errors.ts";
 export type { Key, KeyPart, KeyRange, KeySchema, KeyType, Range } from "./keys.ts";
 export { Kv, KvSync } from "./kv.ts";
-export { open, openSync } from "./open.ts";
-export type { Mode, OpenOptions } from "./open.ts";
+export { open, openSync, restore, restoreSync, verifyBackup, verifyBackupSync } from "./open.ts";
+export type {
+  Mode, OpenOptions, OpenSyncOptions, RestoreOptions, RestoreSyncOptions, Until, VerifyBackupOptions,
+} from "./open.ts";
 export type { CompactReport, MembraneInfo, Problem, Stats, VerifyReport } from "./report.ts";
 export type { PutOptions } from "./expiry.ts";
 export type { CollectionSchema, Compression, FieldType, KvSchema, Metric, StorageSchema, ValueType, VectorSchema } from "./schema.ts";

@@ -1,4 +1,8 @@
 import { LOCK, MODE } from "./abi.gen.ts";
+import { checkUntil, feed, feedSync, report, sources } from "./backup.ts";
+import type { BackupReport, BackupSource, BackupSourceSync } from "./backup.ts";
+import { longCall } from "./cutoff.ts";
+import type { LongCall } from "./cutoff.ts";
 import { Database } from "./database.ts";
 import { checkWasmSource, Engine, loadModule, loadModuleSync } from "./engine.ts";
 import type { EngineOptions, WasmModule, WasmSource } from "./engine.ts";
@@ -30,6 +34,11 @@ export interface OpenOptions {
    * the log stays short; by size only when absent.
    */
   checkpointMs?: number | undefined;
+  /**
+   * A backup, or what `export()` gave: the content of a database that does not exist yet (EXISTS
+   * when it does).
+   */
+  from?: BackupSource | undefined;
   /** In a browser: where the files are. Only ":memory:" databases are supported there yet. */
   storage?: "auto" | undefined;
   /** Engines: 1 is the only number supported yet. */
@@ -37,6 +46,21 @@ export interface OpenOptions {
   /** Where the WebAssembly module comes from; beside this package when absent. */
   wasm?: WasmSource | undefined;
 }
+
+export interface OpenSyncOptions extends Omit<OpenOptions, "from"> {
+  from?: BackupSourceSync | undefined;
+}
+
+/** How far a restore goes: all of what is given when neither is. */
+export interface Until {
+  /** Up to this commit. */
+  sequence?: bigint | undefined;
+  /** Up to this time. */
+  time?: Date | number | undefined;
+}
+
+export interface RestoreSyncOptions extends Omit<OpenOptions, "from" | "mode">, Until {}
+export interface RestoreOptions extends RestoreSyncOptions, LongCall {}
 
 const MODES: Readonly<Record<Mode, number>> = {
   readwrite: MODE.READWRITE, existing: MODE.EXISTING, create: MODE.CREATE, readonly: MODE.READ,
@@ -68,8 +92,8 @@ function checkRetain(changes: unknown): number | undefined {
   return retain;
 }
 
-function check(options: unknown): Checked {
-  const given = checkOptions(options, "open", OPTIONS);
+function check(options: unknown, known: readonly string[] = OPTIONS): Checked {
+  const given = checkOptions(options, "open", known);
   const { memory, checkpointMs, shards } = given;
   if (memory !== undefined && !(typeof memory === "number" && Number.isSafeInteger(memory) && memory > 0)) {
     throw invalid(`open: memory must be a number of bytes, not ${shown(memory)}`);
@@ -96,9 +120,14 @@ function check(options: unknown): Checked {
   if (storage !== undefined && storage !== "auto") throw notYet("storage", storage);
   if (marker === "storage") throw notYet("marker", marker);
   if (shards !== undefined && shards !== 1) throw notYet("shards", shards);
-  for (const option of ["from", "signal", "timeoutMs"]) if (given[option] !== undefined) throw notYet(option, undefined);
+  if (known === OPTIONS) for (const option of ["signal", "timeoutMs"]) if (given[option] !== undefined) throw notYet(option, undefined);
+  if (given.from !== undefined && (checked.mode === "existing" || checked.mode === "readonly")) {
+    throw invalid(`open: from makes a database, and mode ${checked.mode} does not`);
+  }
   return checked;
 }
+
+const RESTORE_OPTIONS = [...OPTIONS.filter((option) => option !== "from" && option !== "mode"), "sequence", "time"];
 
 function engineOptions(options: Checked): EngineOptions {
   return {
@@ -120,6 +149,10 @@ function begin(engine: Engine, path: string, name: string, options: Checked, onC
     engine.close();
     throw error;
   }
+  return storeOf(engine, name, options, onClose);
+}
+
+function storeOf(engine: Engine, name: string, options: Checked, onClose: () => void): Store {
   const { durability = "strict", memory = MEMORY_DEFAULT, changes = 0, checkpointMs, mode } = options;
   return new Store(engine, name, { durability, memory, changes, checkpointMs, readonly: mode === "readonly" }, onClose);
 }
@@ -189,17 +222,17 @@ function again(at: Place, options: Checked): Store | undefined {
   return store.retain();
 }
 
-function openFile(at: Place, options: Checked, module: WasmModule): Store {
-  const existing = again(at, options);
-  if (existing !== undefined) return existing;
-  const path = builtin("node:path"), fs = builtin("node:fs");
-  const there = fs.existsSync(at.path);
-  if (options.mode === "create" && there) throw new NacreError("EXISTS", `${at.path} exists already`);
-  if ((options.mode === "existing" || options.mode === "readonly") && !there && !fs.existsSync(`${at.path}-wal0`)) {
-    throw new NacreError("NOT_FOUND", `${at.path} does not exist: there is no such database`);
-  }
+/** An engine for a file, the file's name there, and what ends both. */
+interface FileEngine {
+  engine: Engine;
+  file: string;
+  release(): void;
+}
+
+function fileEngine(at: Place, locks: boolean, module: WasmModule): FileEngine {
+  const path = builtin("node:path");
   const lockName = `${at.path}-lock`;
-  const lock = options.mode === "readonly" ? undefined : NodeLock.take(lockName);
+  const lock = locks ? NodeLock.take(lockName) : undefined;
   try {
     const folder = path.dirname(at.path);
     const guest = folder.replaceAll("\\", "/").replace(/^(?!\/)/, "/");
@@ -207,18 +240,168 @@ function openFile(at: Place, options: Checked, module: WasmModule): Store {
       environment: { NACRE_PROCESS: processLines() },
       beforeListing: () => removeDeadPins(lockName),
     }));
-    const file = `${guest.replace(/\/$/, "")}/${path.basename(at.path)}`;
-    const store = begin(engine, file, at.name, options, () => {
-      opened.delete(at.key);
-      lock?.release();
-    });
-    opened.set(at.key, store);
-    return store;
+    return { engine, file: `${guest.replace(/\/$/, "")}/${path.basename(at.path)}`, release: () => lock?.release() };
   } catch (error) {
     lock?.release();
     throw error;
   }
 }
+
+function openFile(at: Place, options: Checked, module: WasmModule): Store {
+  const existing = again(at, options);
+  if (existing !== undefined) return existing;
+  const fs = builtin("node:fs");
+  const there = fs.existsSync(at.path);
+  if (options.mode === "create" && there) throw new NacreError("EXISTS", `${at.path} exists already`);
+  if ((options.mode === "existing" || options.mode === "readonly") && !there && !fs.existsSync(`${at.path}-wal0`)) {
+    throw new NacreError("NOT_FOUND", `${at.path} does not exist: there is no such database`);
+  }
+  const { engine, file, release } = fileEngine(at, options.mode !== "readonly", module);
+  try {
+    const store = begin(engine, file, at.name, options, () => {
+      opened.delete(at.key);
+      release();
+    });
+    opened.set(at.key, store);
+    return store;
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+// ---- Databases made of backups ----
+
+/** A database on its way: nobody can open it before `finish`. */
+class Making {
+  readonly engine: Engine;
+  readonly #name: string;
+  readonly #options: Checked;
+  readonly #at: Place | undefined;
+  readonly #release: () => void;
+
+  constructor(given: string | URL, options: Checked, until: { sequence: number; timeMs: number }, module: WasmModule) {
+    const at = given === MEMORY ? undefined : place(given);
+    if (at !== undefined && opened.has(at.key)) throw new NacreError("EXISTS", `${at.path} exists, and is open already`);
+    const made = at === undefined ? { engine: Engine.createSync(module, new MemoryHost()), file: MEMORY, release: nothing } : fileEngine(at, true, module);
+    this.engine = made.engine;
+    this.#name = at?.name ?? MEMORY;
+    this.#options = options;
+    this.#at = at;
+    this.#release = made.release;
+    try {
+      made.engine.restoreBegin(made.file, engineOptions(options), until.sequence, until.timeMs);
+    } catch (error) {
+      this.abort();
+      throw error;
+    }
+  }
+
+  finish(): Store {
+    this.engine.restoreFinish();
+    const at = this.#at;
+    const store = storeOf(this.engine, this.#name, this.#options, () => {
+      if (at !== undefined) opened.delete(at.key);
+      this.#release();
+    });
+    if (at !== undefined) opened.set(at.key, store);
+    return store;
+  }
+
+  /** Nothing stays of it. */
+  abort(): void {
+    try {
+      this.engine.close();
+    } finally {
+      this.#release();
+    }
+  }
+}
+
+const ALL = { sequence: 0, timeMs: 0 };
+
+async function make(given: string | URL, from: unknown, checked: Checked, until: { sequence: number; timeMs: number }, call: LongCall, what: string): Promise<Database> {
+  const source = sources(from, what);
+  const making = new Making(given, checked, until, await loadModule(checked.wasm));
+  try {
+    await feed(making.engine, source, call, what);
+    return new Database(making.finish(), given === MEMORY ? MEMORY : String(given), false);
+  } catch (error) {
+    making.abort();
+    throw error;
+  }
+}
+
+function makeSync(given: string | URL, from: unknown, checked: Checked, until: { sequence: number; timeMs: number }, what: string): DatabaseSync {
+  const making = new Making(given, checked, until, loadModuleSync(checked.wasm));
+  try {
+    feedSync(making.engine, from, what);
+    return new DatabaseSync(making.finish(), given === MEMORY ? MEMORY : String(given), false);
+  } catch (error) {
+    making.abort();
+    throw error;
+  }
+}
+
+/**
+ * Makes a database of a full backup, the incremental ones that follow it, and what archives
+ * wrote, in their order. There must be none yet: EXISTS. What is damaged or cut short is CORRUPT,
+ * streams that do not follow each other INVALID_ARGUMENT, a point that they do not reach
+ * NOT_FOUND; nothing is left behind then.
+ */
+export async function restore(name: string | URL, from: BackupSource | readonly BackupSource[], options?: RestoreOptions): Promise<Database> {
+  const given = checkName(name), checked = check(options, RESTORE_OPTIONS);
+  return make(given, from, checked, checkUntil({ ...options }, "restore"), longCall({ ...options }, "restore"), "restore");
+}
+
+/** `restore`, at once. */
+export function restoreSync(name: string | URL, from: BackupSourceSync | readonly BackupSourceSync[], options?: RestoreSyncOptions): DatabaseSync {
+  const given = checkName(name), checked = check(options, RESTORE_OPTIONS);
+  return makeSync(given, from, checked, checkUntil({ ...options }, "restore"), "restore");
+}
+
+function checking(module: WasmModule): Engine {
+  const engine = Engine.createSync(module, new MemoryHost());
+  engine.restoreBegin("", engineOptions(check(undefined)), 0, 0);
+  return engine;
+}
+
+function checked(engine: Engine): BackupReport {
+  const found = report(engine.restoreDescribe());
+  engine.restoreFinish();
+  return found;
+}
+
+export interface VerifyBackupOptions extends LongCall {
+  wasm?: WasmSource | undefined;
+}
+
+/** Reads backups, one or several that follow each other, and checks every byte: CORRUPT. */
+export async function verifyBackup(from: BackupSource | readonly BackupSource[], options?: VerifyBackupOptions): Promise<BackupReport> {
+  const given = checkOptions(options, "verifyBackup", ["wasm", "signal", "timeoutMs"]);
+  const source = sources(from, "verifyBackup"), call = longCall(given, "verifyBackup");
+  const engine = checking(await loadModule(checkWasmSource(given.wasm)));
+  try {
+    await feed(engine, source, call, "verifyBackup");
+    return checked(engine);
+  } finally {
+    engine.close();
+  }
+}
+
+/** `verifyBackup`, at once. */
+export function verifyBackupSync(from: BackupSourceSync | readonly BackupSourceSync[], options?: { wasm?: WasmSource | undefined }): BackupReport {
+  const { wasm } = checkOptions(options, "verifyBackup", ["wasm"]);
+  const engine = checking(loadModuleSync(checkWasmSource(wasm)));
+  try {
+    feedSync(engine, from, "verifyBackup");
+    return checked(engine);
+  } finally {
+    engine.close();
+  }
+}
+
+// ---- Opening ----
 
 /**
  * Opens a database, or creates it.
@@ -230,6 +413,7 @@ function openFile(at: Place, options: Checked, module: WasmModule): Store {
 export async function open(name: string | URL, options?: OpenOptions): Promise<Database> {
   const given = checkName(name);
   const checked = check(options);
+  if (options?.from !== undefined) return make(given, options.from, checked, ALL, {}, "open: from");
   if (given === MEMORY) {
     checkMemoryMode(checked);
     const module = await loadModule(checked.wasm);
@@ -242,9 +426,10 @@ export async function open(name: string | URL, options?: OpenOptions): Promise<D
 }
 
 /** `open`, at once: in Node, and inside a browser's worker. */
-export function openSync(name: string | URL, options?: OpenOptions): DatabaseSync {
+export function openSync(name: string | URL, options?: OpenSyncOptions): DatabaseSync {
   const given = checkName(name);
   const checked = check(options);
+  if (options?.from !== undefined) return makeSync(given, options.from, checked, ALL, "open: from");
   if (given === MEMORY) {
     checkMemoryMode(checked);
     const store = begin(Engine.createSync(loadModuleSync(checked.wasm), new MemoryHost()), MEMORY, MEMORY, checked, nothing);

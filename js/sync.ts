@@ -1,3 +1,5 @@
+import { ArchiveSync, backupSync, exportSync } from "./backup.ts";
+import type { ArchiveOptions, BackupReport, BackupSyncOptions } from "./backup.ts";
 import { BatchSync } from "./batch.ts";
 import { changesSync, onCommit } from "./changes.ts";
 import type { Change, ChangesSyncOptions, Commit } from "./changes.ts";
@@ -104,6 +106,21 @@ export class DatabaseSync {
   /** Calls `listener` after each commit. The function that it gives ends that. */
   onCommit(listener: (commit: Commit) => void): () => void {
     return onCommit(this.#session, listener);
+  }
+
+  /** The database as one file, in chunks: the state of this call, whatever is written meanwhile. */
+  export(): IterableIterator<Uint8Array> {
+    return exportSync(this.#session);
+  }
+
+  /** Writes a backup: full, or with `base` what is new since an earlier one. */
+  backup(target: { write(chunk: Uint8Array): unknown } | ((chunk: Uint8Array) => unknown), options?: BackupSyncOptions): BackupReport {
+    return backupSync(this.#session, target, options);
+  }
+
+  /** What is committed after a backup, to be able to go back to each commit. */
+  archive(options: ArchiveOptions): ArchiveSync {
+    return new ArchiveSync(this.#session, options);
   }
 
   /** Everything acknowledged is synced. */

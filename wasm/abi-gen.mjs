@@ -17,6 +17,7 @@ const GROUPS = [
   { name: "ELEMENT", of: "nacre_element", cut: "NACRE_" },
   { name: "COMPRESSION", of: "nacre_compression", cut: "NACRE_" },
   { name: "CHANGE", of: "nacre_change_kind", cut: "NACRE_CHANGE_" },
+  { name: "BACKUP", of: "nacre_backup_kind", cut: "NACRE_BACKUP_" },
   { name: "INDEX", of: "SchemaIndex", cut: "SCHEMA_" },
   { name: "ANSWER", prefix: "ANSWER_" },
   { name: "PAGE", prefix: "PAGE_" },

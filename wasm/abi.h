@@ -185,6 +185,33 @@ ABI(abi_value_read) uint32_t abi_value_read(AbiHost *host, uint32_t reader, doub
 ABI(abi_value_close) void abi_value_close(AbiHost *host, uint32_t reader);
 enum { ABI_PIECE = 256 << 10 }; /* reads that begin and end at multiples of it are the cheapest */
 
+/* Backups. Input: what ends with the token of an earlier one; base_size 0: a full backup.
+ * POINTER; NUMBER the sequence. */
+ABI(abi_backup_begin) uint32_t abi_backup_begin(AbiHost *host, uint32_t base_size);
+/* DATA: the next bytes, `size` at most; none: it is whole. */
+ABI(abi_backup_read) uint32_t abi_backup_read(AbiHost *host, uint32_t backup, uint32_t size);
+/* COUNT the kind (nacre.h), NUMBER the sequence, SECOND the base's, THIRD bytes, DATA the token. */
+ABI(abi_backup_describe) uint32_t abi_backup_describe(AbiHost *host, uint32_t backup);
+ABI(abi_backup_end) void abi_backup_end(AbiHost *host, uint32_t backup);
+/* POINTER the archive. */
+ABI(abi_archive_open) uint32_t abi_archive_open(AbiHost *host, double since);
+/* POINTER a backup. */
+ABI(abi_archive_begin) uint32_t abi_archive_begin(AbiHost *host, uint32_t archive);
+ABI(abi_archive_close) void abi_archive_close(AbiHost *host, uint32_t archive);
+/* Instead of abi_open: makes the database of backups. path_size 0: only checks them. `sequence`
+ * and `time_ms`: up to where; 0: all. */
+ABI(abi_restore_begin) uint32_t abi_restore_begin(AbiHost *host, uint32_t path_size, uint32_t durability, uint32_t lock,
+                                                  double memory, double changes, uint32_t checkpoint_ms,
+                                                  double sequence, double time_ms);
+/* Input: the next bytes. */
+ABI(abi_restore_write) uint32_t abi_restore_write(AbiHost *host, uint32_t size);
+/* As abi_backup_describe, of what was given so far. */
+ABI(abi_restore_describe) uint32_t abi_restore_describe(AbiHost *host);
+/* The database is open now, unless nothing was to be made. */
+ABI(abi_restore_finish) uint32_t abi_restore_finish(AbiHost *host);
+/* Nothing stays of it. */
+ABI(abi_restore_abort) void abi_restore_abort(AbiHost *host);
+
 ABI(abi_checkpoint) uint32_t abi_checkpoint(AbiHost *host);
 /* Opened for reading: moves to the newest committed state. MORE: membranes may have other
  * names now, or be gone; the pointers stay those of the same membranes. */

@@ -35,6 +35,7 @@ typedef struct Buffer {
 struct AbiHost {
     Answer answer; /* first: its offsets are those of abi.h */
     Db *db;
+    Restore *restore; /* before there is a database; NULL: none is under way */
     Buffer input, page;
     size_t page_used;
     _Alignas(8) uint8_t small[256]; /* a small value, copied */
@@ -204,26 +205,39 @@ uint32_t abi_input(AbiHost *host, uint32_t size) {
     return buffer_reserve(&host->input, size) ? address(host->input.data) : 0;
 }
 
-uint32_t abi_open(AbiHost *host, uint32_t path_size, uint32_t mode, uint32_t durability, uint32_t lock,
-                  double memory, double changes, uint32_t checkpoint_ms) {
+static nacre_options host_options(uint32_t durability, uint32_t lock, double memory, double changes,
+                                  uint32_t checkpoint_ms) {
     nacre_options options = NACRE_OPTIONS_INIT;
-    options.mode = (nacre_mode)mode;
     options.durability = (nacre_durability)durability;
     options.lock = (nacre_lock)lock;
     options.memory = (uint64_t)memory;
     options.changes_size = (uint64_t)changes;
     options.checkpoint_ms = checkpoint_ms;
     options.allocator = (nacre_allocator){NULL, host_alloc, host_free};
-    if (!buffer_reserve(&host->input, (size_t)path_size + 1))
-        return fail_text(host, NACRE_RESOURCE_EXHAUSTED, "memory: no room for the path");
+    return options;
+}
+
+/* The path in the input buffer, with a zero byte; NULL: no room. */
+static const char *input_path(AbiHost *host, uint32_t path_size) {
+    if (!buffer_reserve(&host->input, (size_t)path_size + 1)) return NULL;
     host->input.data[path_size] = '\0';
+    return (const char *)host->input.data;
+}
+
+uint32_t abi_open(AbiHost *host, uint32_t path_size, uint32_t mode, uint32_t durability, uint32_t lock,
+                  double memory, double changes, uint32_t checkpoint_ms) {
+    nacre_options options = host_options(durability, lock, memory, changes, checkpoint_ms);
+    options.mode = (nacre_mode)mode;
+    const char *path = input_path(host, path_size);
+    if (!path) return fail_text(host, NACRE_RESOURCE_EXHAUSTED, "memory: no room for the path");
     nacre_error error = {0};
-    nacre_status status = db_open((const char *)host->input.data, &options, &host->db, &error);
+    nacre_status status = db_open(path, &options, &host->db, &error);
     return status == NACRE_OK ? NACRE_OK : fail_text(host, status, error.text);
 }
 
 uint32_t abi_close(AbiHost *host) {
     nacre_error error = {0};
+    abi_restore_abort(host);
     nacre_status status = host->db ? db_close(host->db, &error) : NACRE_OK;
     host->db = NULL;
     buffer_free(&host->input);
@@ -727,6 +741,113 @@ uint32_t abi_acknowledged(AbiHost *host) {
     host->answer.second = (double)totals.puts;
     host->answer.third = (double)totals.deletes;
     return answer(host, status);
+}
+
+/* ---- Backups ---- */
+
+static Backup *backup_of(uint32_t p) { return (Backup *)(uintptr_t)p; }
+static Archive *archive_of(uint32_t p) { return (Archive *)(uintptr_t)p; }
+
+static void answer_info(AbiHost *host, const nacre_backup_info *info) {
+    host->answer.count = (uint32_t)info->kind;
+    host->answer.number = (double)info->sequence;
+    host->answer.second = (double)info->base_sequence;
+    host->answer.third = (double)info->bytes;
+    answer_data(host, span_of(info->token.data, info->token.size));
+}
+
+static uint32_t backup_begun(AbiHost *host, nacre_status status, Backup *backup) {
+    if (status != NACRE_OK) return fail(host, status);
+    nacre_backup_info info;
+    backup_describe(backup, &info);
+    host->answer.pointer = address(backup);
+    host->answer.number = (double)info.sequence;
+    return NACRE_OK;
+}
+
+uint32_t abi_backup_begin(AbiHost *host, uint32_t base_size) {
+    Backup *backup = NULL;
+    Db *db = begin(host);
+    nacre_status status = backup_begin(db, input(host, 0, base_size), &backup);
+    return backup_begun(host, status, backup);
+}
+
+uint32_t abi_backup_read(AbiHost *host, uint32_t backup, uint32_t size) {
+    size_t got = 0;
+    begin(host);
+    nacre_status status = page_room(host, size);
+    if (status == NACRE_OK) status = backup_read(backup_of(backup), host->page.data, size, &got);
+    answer_data(host, span_of(host->page.data, got));
+    return answer(host, status);
+}
+
+uint32_t abi_backup_describe(AbiHost *host, uint32_t backup) {
+    nacre_backup_info info;
+    begin(host);
+    backup_describe(backup_of(backup), &info);
+    answer_info(host, &info);
+    return NACRE_OK;
+}
+
+void abi_backup_end(AbiHost *host, uint32_t backup) {
+    begin(host);
+    backup_end(backup_of(backup));
+}
+
+uint32_t abi_archive_open(AbiHost *host, double since) {
+    Archive *archive = NULL;
+    nacre_status status = archive_open(begin(host), (uint64_t)since, &archive);
+    host->answer.pointer = address(archive);
+    return answer(host, status);
+}
+
+uint32_t abi_archive_begin(AbiHost *host, uint32_t archive) {
+    Backup *backup = NULL;
+    begin(host);
+    nacre_status status = archive_begin(archive_of(archive), &backup);
+    return backup_begun(host, status, backup);
+}
+
+void abi_archive_close(AbiHost *host, uint32_t archive) {
+    begin(host);
+    archive_close(archive_of(archive));
+}
+
+uint32_t abi_restore_begin(AbiHost *host, uint32_t path_size, uint32_t durability, uint32_t lock, double memory,
+                           double changes, uint32_t checkpoint_ms, double sequence, double time_ms) {
+    nacre_options options = host_options(durability, lock, memory, changes, checkpoint_ms);
+    nacre_restore_options until = NACRE_RESTORE_INIT;
+    nacre_error error = {0};
+    const char *path = input_path(host, path_size);
+    if (!path) return fail_text(host, NACRE_RESOURCE_EXHAUSTED, "memory: no room for the path");
+    until.sequence = (uint64_t)sequence;
+    until.time_ms = (uint64_t)time_ms;
+    nacre_status status = restore_begin(path_size ? path : NULL, &options, &until, &host->restore, &error);
+    return status == NACRE_OK ? NACRE_OK : fail_text(host, status, error.text);
+}
+
+uint32_t abi_restore_write(AbiHost *host, uint32_t size) {
+    nacre_status status = restore_write(host->restore, input(host, 0, size));
+    return status == NACRE_OK ? NACRE_OK : fail_text(host, status, restore_env(host->restore)->error.text);
+}
+
+uint32_t abi_restore_describe(AbiHost *host) {
+    nacre_backup_info info;
+    restore_describe(host->restore, &info);
+    answer_info(host, &info);
+    return NACRE_OK;
+}
+
+uint32_t abi_restore_finish(AbiHost *host) {
+    nacre_error error = {0};
+    nacre_status status = restore_finish(host->restore, &host->db, &error);
+    host->restore = NULL;
+    return status == NACRE_OK ? NACRE_OK : fail_text(host, status, error.text);
+}
+
+void abi_restore_abort(AbiHost *host) {
+    restore_abort(host->restore);
+    host->restore = NULL;
 }
 
 /* ---- Keeping house ---- */

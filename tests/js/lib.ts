@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after } from "node:test";
 import { open, openSync } from "../../build/js/index.js";
-import type { Database, DatabaseSync, ErrorCode, OpenOptions } from "../../build/js/index.js";
+import type { Database, DatabaseSync, ErrorCode, OpenOptions, OpenSyncOptions } from "../../build/js/index.js";
 
 export const BUILD = new URL("../../build/js/", import.meta.url);
 const scalar = new URL("nacre-scalar.wasm", BUILD);
@@ -24,7 +24,7 @@ export interface Face {
 const withScalar = (options?: OpenOptions | null): OpenOptions =>
   options === null ? options as never : { ...options, wasm: scalar };
 const sync = async (name: string, options?: OpenOptions): Promise<Database> =>
-  openSync(name, options) as DatabaseSync as unknown as Database;
+  openSync(name, options as OpenSyncOptions) as DatabaseSync as unknown as Database;
 
 export const faces: readonly Face[] = [
   { name: "async, SIMD", open },
