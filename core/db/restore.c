@@ -181,7 +181,8 @@ static nacre_status restore_run(Restore *r, ByteReader *b, Version *version, uin
     uint32_t tier = br_u32(b), count = br_u32(b);
     Span above = br_bytes(b, br_u32(b));
     bool feed = tier == TIER_FEED;
-    if (!br_ok(b) || count == 0 || version->feed.count || (feed && above.size) || id >= UINT64_MAX - 1)
+    bool twice = version_find_run(version, id) < version->count;
+    if (!br_ok(b) || count == 0 || version->feed.count || (feed && above.size) || id == 0 || id >= UINT64_MAX - 1 || twice)
         return restore_corrupt(r, "state: run");
     if (!feed) TRY(version_insert_run(version, index, id, tier));
     Run *run = feed ? &version->feed : &version->runs[index];
@@ -191,7 +192,7 @@ static nacre_status restore_run(Restore *r, ByteReader *b, Version *version, uin
     for (uint32_t i = 0; i < count; i++) {
         uint64_t segment = br_u64(b);
         size_t at = restore_place(r, segment);
-        if (at == r->known_count || r->known[at]->id != segment || segment >= UINT64_MAX - 1)
+        if (at == r->known_count || r->known[at]->id != segment || segment == 0 || segment >= UINT64_MAX - 1)
             return restore_corrupt(r, "state: a segment is missing");
         if (r->known[at]->references > 1) return restore_corrupt(r, "state: a segment stands twice");
         if (segment >= r->ids.next_segment) r->ids.next_segment = segment + 1;

@@ -13,7 +13,7 @@ enum { STRIDE = 5 };
 #else
 enum { STRIDE = 1 };
 #endif
-enum { STREAM_MAX = 8 << 20 };
+enum { STREAM_MAX = 8 << 20, EARLIER = 1000000, LATER = 2000000 /* milliseconds: rows that end have ended */ };
 
 typedef struct Stream {
     uint8_t *bytes;
@@ -55,6 +55,7 @@ static bool restore_sources(Stream streams[3], Model *full, Model *last) {
     Model next;
     bool spilled;
     options.changes_size = 16 << 20;
+    sim_disk_set_clock(disk, EARLIER);
     if (!CHECK_EQ(nacre_open("db", &options, &db, NULL), NACRE_OK)) return false;
     memset(full, 0, sizeof *full);
     for (int part = 0; part < 3; part++) {
@@ -91,6 +92,7 @@ static bool check_found(SimDisk *disk, const Model *model) {
     nacre_db *db = NULL;
     nacre_error error = {0};
     options.mode = NACRE_EXISTING;
+    sim_disk_set_clock(disk, LATER);
     nacre_status status = nacre_open("db", &options, &db, &error);
     if (status == NACRE_OK) {
         CHECK_EQ(model_differences(db, NULL, model), 0);

@@ -148,7 +148,7 @@ for (const face of faces) {
       [":memory:", { mode: "rw" }, "INVALID_ARGUMENT"], [":memory:", { durability: true }, "INVALID_ARGUMENT"], [":memory:", { memory: -1 }, "INVALID_ARGUMENT"],
       [":memory:", { memory: "1" }, "INVALID_ARGUMENT"], [":memory:", { memory: 1000 }, "INVALID_ARGUMENT"], [":memory:", { storage: "disk" }, "INVALID_ARGUMENT"],
       [":memory:", { shards: 0 }, "INVALID_ARGUMENT"], [":memory:", { shards: 2 }, "UNSUPPORTED"], [":memory:", { storage: "opfs" }, "UNSUPPORTED"],
-      [":memory:", { from: new Uint8Array(1) }, "UNSUPPORTED"], [":memory:", { timeoutMs: 5 }, "UNSUPPORTED"], [":memory:", { mode: "existing" }, "NOT_FOUND"],
+      [":memory:", { from: new Uint8Array(1) }, "CORRUPT"], [":memory:", { timeoutMs: 5 }, "UNSUPPORTED"], [":memory:", { mode: "existing" }, "NOT_FOUND"],
     ] as [unknown, unknown, ErrorCode][]) {
       test(`${String(name)} ${JSON.stringify(options)} is ${code}`, () => refuses(code, () => face.open(name as never, options as never)));
     }
