@@ -696,6 +696,67 @@ typedef void nacre_problem(void *self, const char *where, uint64_t offset, const
 NACRE_CHECKED nacre_status nacre_verify(nacre_db *db, bool deep, nacre_problem *problem, void *self,
                                         uint64_t *problems);
 
+/* The same of files that may be too damaged to be opened, or damaged in what opening does not
+ * look at. Nothing is written, and nobody may have the database open for writing. `problem`,
+ * `options` and `error` may be NULL. NACRE_NOT_FOUND: there is no such database. */
+NACRE_CHECKED nacre_status nacre_verify_files(const char *path, const nacre_options *options, bool deep,
+                                              nacre_problem *problem, void *self, uint64_t *problems,
+                                              nacre_error *error);
+
+/* ---- Repair ---- */
+
+typedef enum nacre_finding_kind {
+    NACRE_FOUND_DAMAGE = 1, /* what is damaged or missing; whether rows went with it is told apart */
+    NACRE_FOUND_LOSS = 2,   /* rows that are not in the new database */
+    NACRE_FOUND_DOUBT = 3,  /* rows that are in it, and may be older than they were, or deleted since */
+} nacre_finding_kind;
+
+typedef struct nacre_finding {
+    nacre_finding_kind kind;
+    const char *where;     /* file, or segment of it */
+    uint64_t offset;       /* bytes */
+    const char *what;
+    const char *membrane;  /* NULL: none, or several */
+    const char *from, *to; /* keys in words: some from here to there, both included. NULL: not known */
+} nacre_finding;
+
+/* Called for each finding; all of it is borrowed until it returns. */
+typedef void nacre_found(void *self, const nacre_finding *finding);
+
+typedef struct nacre_repair_report {
+    uint64_t membranes, rows; /* in the new database */
+    uint64_t frames;          /* of the logs, replayed */
+    uint64_t damages, losses, doubts;
+} nacre_repair_report;
+
+/* Makes the new database `to` from all that can be read in the files of `from`, which are not
+ * written to. Nobody may have `from` open for writing. A row is saved when the checksums of its
+ * own bytes are right, whatever else is damaged; a deletion that can be read holds. Rows have
+ * the times at which they expire; sequences begin anew.
+ *
+ * Memory is bounded, besides the logs. `found`, `report`, `options` and `error` may be NULL; of the
+ * options, allocator, memory and vfs count for both. NACRE_OK also when rows are lost: the
+ * findings say which. NACRE_NOT_FOUND: there is nothing at `from`; NACRE_EXISTS: there is
+ * something at `to`. After another failure `to` is unfinished: remove it. */
+NACRE_CHECKED nacre_status nacre_repair(const char *from, const char *to, const nacre_options *options,
+                                        nacre_found *found, void *self, nacre_repair_report *report,
+                                        nacre_error *error);
+
+/* ---- Looking into the files, damaged ones too ---- */
+
+typedef enum nacre_inspection {
+    NACRE_INSPECT_LOG = 1,      /* headers and frames of both logs, in the order of their use */
+    NACRE_INSPECT_MANIFEST = 2, /* both superblocks, and the runs of both manifests */
+    NACRE_INSPECT_SEGMENTS = 3, /* of the newest state that can be read */
+} nacre_inspection;
+
+/* One JSON object; borrowed until it returns. */
+typedef void nacre_line(void *self, const char *json);
+
+/* Reads only. What is damaged is in a line with a member "wrong". */
+NACRE_CHECKED nacre_status nacre_inspect(const char *path, const nacre_options *options, nacre_inspection what,
+                                         nacre_line *line, void *self, nacre_error *error);
+
 /* JSON text of everything that is counted; borrowed until the next call. */
 NACRE_CHECKED nacre_status nacre_stats_json(nacre_db *db, const char **json);
 

@@ -207,6 +207,31 @@ nacre_status nacre_verify(nacre_db *db, bool deep, nacre_problem *problem, void 
     return NACRE_OK;
 }
 
+/* ---- files that are not open ---- */
+
+nacre_status nacre_verify_files(const char *path, const nacre_options *options, bool deep, nacre_problem *problem,
+                                void *self, uint64_t *problems, nacre_error *error) {
+    uint64_t count = 0;
+    if (!path) return api_open_refuse(error, "path: NULL");
+    TRY(verify_files(path, options, deep, problem ? problem : api_no_problem, self, &count, error));
+    if (problems) *problems = count;
+    return NACRE_OK;
+}
+
+nacre_status nacre_repair(const char *from, const char *to, const nacre_options *options, nacre_found *found, void *self,
+                          nacre_repair_report *report, nacre_error *error) {
+    if (!from) return api_open_refuse(error, "from: NULL");
+    if (!to) return api_open_refuse(error, "to: NULL");
+    return repair_files(from, to, options, found, self, report, error);
+}
+
+nacre_status nacre_inspect(const char *path, const nacre_options *options, nacre_inspection what, nacre_line *line,
+                           void *self, nacre_error *error) {
+    if (!path) return api_open_refuse(error, "path: NULL");
+    if (!line) return api_open_refuse(error, "line: NULL");
+    return inspect_files(path, options, what, line, self, error);
+}
+
 nacre_status nacre_stats_json(nacre_db *db, const char **json) {
     Span text = {NULL, 0};
     if (!db) return NACRE_INVALID_ARGUMENT;

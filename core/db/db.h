@@ -268,6 +268,14 @@ NACRE_CHECKED nacre_status db_checkpoint(Db *db);
 NACRE_CHECKED nacre_status db_step(Db *db, uint64_t bytes, bool *more);
 NACRE_CHECKED nacre_status db_compact(Db *db, nacre_compact_report *report);
 NACRE_CHECKED nacre_status db_verify(Db *db, bool deep, nacre_problem *problem, void *self, uint64_t *problems);
+/* Of files that are not open; the failure is written into *error. */
+NACRE_CHECKED nacre_status verify_files(const char *path, const nacre_options *options, bool deep,
+                                        nacre_problem *problem, void *self, uint64_t *problems, nacre_error *error);
+NACRE_CHECKED nacre_status repair_files(const char *from, const char *to, const nacre_options *options,
+                                        nacre_found *found, void *self, nacre_repair_report *report,
+                                        nacre_error *error);
+NACRE_CHECKED nacre_status inspect_files(const char *path, const nacre_options *options, nacre_inspection what,
+                                         nacre_line *line, void *self, nacre_error *error);
 /* JSON text; borrowed until the next call. Names as in API.md's Stats, and more. */
 NACRE_CHECKED nacre_status db_stats(Db *db, Span *json);
 

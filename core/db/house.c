@@ -1,4 +1,4 @@
-/* house.c - checkpoint, compaction to the smallest file, verification. */
+/* house.c - checkpoint, and compaction to the smallest file. */
 #include "base/checksum.h"
 #include "db/feed.h"
 
@@ -159,98 +159,5 @@ nacre_status db_compact(Db *db, nacre_compact_report *report) {
     TRY(log_release(db));
     TRY(compact_measure(db, &done.after, &done.rows));
     if (report) *report = done;
-    return NACRE_OK;
-}
-
-/* ---- verification ---- */
-
-typedef struct Verify {
-    Db *db;
-    nacre_problem *problem;
-    void *self;
-    uint64_t *problems;
-} Verify;
-
-static void verify_report(Verify *v, const char *where, uint64_t offset, const char *what) {
-    ++*v->problems;
-    if (v->problem) v->problem(v->self, where, offset, what);
-}
-
-static nacre_status verify_status(Verify *v, nacre_status status, const char *where, uint64_t offset) {
-    if (status != NACRE_CORRUPT && status != NACRE_VERSION) return status;
-    verify_report(v, where, offset, v->db->env.error.text);
-    env_clear(&v->db->env);
-    return NACRE_OK;
-}
-
-static nacre_status verify_superblocks(Verify *v) {
-    Db *db = v->db;
-    for (int slot = 0; slot < 2; slot++) {
-        Superblock found;
-        SlotState state;
-        TRY(superblock_read(&db->data, slot, &found, &state));
-        uint64_t offset = slot ? SUPERBLOCK_SLOT : 0;
-        if (state != SLOT_VALID) {
-            verify_report(v, db->name, offset, "a superblock is damaged");
-            continue;
-        }
-        uint64_t room = (uint64_t)found.manifest.count * EXTENT_SIZE;
-        if (found.manifest_size > room) found.manifest_size = room; /* its checksum then tells */
-        uint8_t *bytes = env_alloc(&db->env, (size_t)found.manifest_size);
-        nacre_status status = bytes ? NACRE_OK : NACRE_RESOURCE_EXHAUSTED;
-        if (status == NACRE_OK)
-            status = data_read(&db->data, &found.manifest, 0, bytes, (size_t)found.manifest_size);
-        if (status == NACRE_OK && checksum64(found.generation, bytes, (size_t)found.manifest_size) != found.manifest_checksum)
-            status = env_fail(&db->env, NACRE_CORRUPT, "manifest of generation %llu: checksum",
-                              (unsigned long long)found.generation);
-        env_free(&db->env, bytes, (size_t)found.manifest_size);
-        uint64_t manifest_at = found.manifest.count ? (uint64_t)found.manifest.items[0] * EXTENT_SIZE : 0;
-        superblock_clear(&db->env, &found);
-        TRY(verify_status(v, status, db->name, manifest_at));
-    }
-    return NACRE_OK;
-}
-
-/* Reads a log's frames again from the disk. */
-static nacre_status verify_log(Verify *v, const Wal *log) {
-    Db *db = v->db;
-    uint64_t size = 0;
-    TRY(wal_size(log, &size));
-    if (size > SIZE_MAX) return NACRE_OK;
-    uint8_t *bytes = env_alloc(&db->env, (size_t)size);
-    if (!bytes) return NACRE_RESOURCE_EXHAUSTED;
-    nacre_status status = wal_read(log, bytes, (size_t)size);
-    WalReader reader = wal_reader(log, span_of(bytes, (size_t)size), log->header.base_lsn);
-    WalFrame frame;
-    while (status == NACRE_OK) status = wal_next(&reader, &frame);
-    if (status == NACRE_NOT_FOUND) {
-        status = NACRE_OK;
-        if (reader.at < log->end)
-            status = env_fail(&db->env, NACRE_CORRUPT, "a frame that was whole is damaged");
-    }
-    env_free(&db->env, bytes, (size_t)size);
-    return verify_status(v, status, log->name, WAL_HEAD + reader.at);
-}
-
-static nacre_status verify_segment_shallow(Verify *v, Segment *segment) {
-    CacheEntry *pin = NULL;
-    nacre_status status = segment_pin_meta(segment, &pin);
-    if (status == NACRE_OK) cache_unpin(&v->db->cache, pin);
-    return verify_status(v, status, v->db->name, segment->meta_offset);
-}
-
-nacre_status db_verify(Db *db, bool deep, nacre_problem *problem, void *self, uint64_t *problems) {
-    uint64_t found = 0;
-    Verify v = {db, problem, self, &found};
-    TRY(verify_superblocks(&v));
-    for (int i = 0; i < 2; i++) TRY(verify_log(&v, &db->logs[i]));
-    for (size_t i = 0; i < version_run_count(db->version); i++)
-        for (size_t s = 0; s < version_run_at(db->version, i)->count; s++) {
-            Segment *segment = version_run_at(db->version, i)->segments[s];
-            if (deep) TRY(segment_verify(segment, problem, self, &found));
-            else TRY(verify_segment_shallow(&v, segment));
-        }
-    if (deep) TRY(verify_status(&v, feed_verify(db), db->name, 0));
-    *problems = found;
     return NACRE_OK;
 }

@@ -246,15 +246,14 @@ nacre_status wal_check_tail(const WalReader *reader, uint64_t *torn, uint64_t *l
     return NACRE_OK;
 }
 
-uint64_t wal_cut_salt(uint64_t salt, uint64_t lsn) {
-    uint8_t bytes[8];
-    put_u64(bytes, lsn);
-    return checksum64(salt, bytes, sizeof bytes);
+uint64_t wal_cut_salt(uint64_t salt) {
+    static const uint8_t zeros[8];
+    return checksum64(salt, zeros, sizeof zeros);
 }
 
 nacre_status wal_cut(Wal *wal, const WalReader *reader, uint64_t lsn) {
     const Vfs *vfs = wal->env->vfs;
-    uint64_t salt = wal_cut_salt(reader->salt, lsn);
+    uint64_t salt = wal_cut_salt(reader->salt);
     uint8_t frame[FRAME_HEAD + 8];
     put_u64(frame + FRAME_HEAD, salt);
     wal->end = reader->at;

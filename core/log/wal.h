@@ -84,6 +84,6 @@ NACRE_CHECKED nacre_status wal_check_tail(const WalReader *reader, uint64_t *tor
 /* Ends the frames at reader->at for good (rule 5); the next batch follows `lsn`. */
 NACRE_CHECKED nacre_status wal_cut(Wal *wal, const WalReader *reader, uint64_t lsn);
 /* The salt behind a cut. */
-uint64_t wal_cut_salt(uint64_t salt, uint64_t lsn);
+uint64_t wal_cut_salt(uint64_t salt);
 
 #endif

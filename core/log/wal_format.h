@@ -28,9 +28,8 @@
  *    torn end of writes that were never synced, and is cut.
  * 5. A cut truncates the newer log behind its last whole frame, and appends there a
  *    frame of kind FRAME_CUT (body: new salt u64; its own checksum uses the old one).
- *    The new salt is the checksum of the cut's LSN (8 bytes), seeded with the old one: so
- *    that repair, where the cut is damaged, has it from what the next frame says is previous.
- *    Readers take what the body says. (Version 1: any number.) The frames after it use the new salt, and LSNs go on from the cut's own, which is
+ *    The new salt is the checksum of 8 zero bytes, seeded with the old one, so that repair
+ *    can go on where the cut is damaged. Readers take what the body says. (Version 1: any number.) The frames after it use the new salt, and LSNs go on from the cut's own, which is
  *    above every one seen, cut ones included. What an older log ends with stays until
  *    its reset.
  * 6. flags: LOG_CREATING while the database is being made; no frame is written

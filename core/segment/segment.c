@@ -3,6 +3,7 @@
 #include "segment/segment.h"
 
 #include "segment/filter_blocks.h"
+#include "segment/spare.h"
 
 #include <stdio.h>
 
@@ -73,9 +74,13 @@ uint64_t segment_bytes(const Segment *segment) {
 
 /* ---- meta ---- */
 
+static unsigned long long segment_place_shown(const Segment *segment, uint32_t stream, uint64_t offset) {
+    return (unsigned long long)segment_place(segment, stream, offset);
+}
+
 static nacre_status segment_corrupt(const Segment *segment, const char *what) {
-    return env_fail(segment->io->env, NACRE_CORRUPT, "%s: segment %llu: %s", segment->io->data->name,
-                    (unsigned long long)segment->id, what);
+    return env_fail(segment->io->env, NACRE_CORRUPT, "%s: offset %llu: segment %llu: %s", segment->io->data->name,
+                    segment_place_shown(segment, STREAM_ROWS, segment->meta_offset), (unsigned long long)segment->id, what);
 }
 
 /* What is left, if anything, is a model of the fences. */
@@ -196,8 +201,9 @@ static nacre_status segment_open_block(const Segment *segment, uint32_t index, c
     uint64_t seed = place_seed(segment->id, STREAM_ROWS, page);
     const char *wrong = plain ? block_unpack(block, bytes, size, seed, plain) : block_open(block, bytes, size, seed);
     if (!wrong) return NACRE_OK;
-    return env_fail(segment->io->env, NACRE_CORRUPT, "%s: segment %llu: block %u (page %u): %s",
-                    segment->io->data->name, (unsigned long long)segment->id, index, page, wrong);
+    return env_fail(segment->io->env, NACRE_CORRUPT, "%s: offset %llu: segment %llu: block %u (page %u): %s",
+                    segment->io->data->name, segment_place_shown(segment, STREAM_ROWS, (uint64_t)page * segment->page_size),
+                    (unsigned long long)segment->id, index, page, wrong);
 }
 
 enum { BLOCK_LINES = 5 }; /* of memory: an entry's head, and what a look-up reads of a block of 4 KiB first */
@@ -426,8 +432,9 @@ nacre_status segment_get(Segment *segment, Span key, uint64_t hash, Entry *entry
 /* ---- blobs and vectors ---- */
 
 static nacre_status segment_blob_corrupt(const Segment *segment, const BlobRef *blob, uint64_t at) {
-    return env_fail(segment->io->env, NACRE_CORRUPT, "%s: segment %llu: value of %llu bytes at %llu: checksum",
-                    segment->io->data->name, (unsigned long long)segment->id, (unsigned long long)blob->size,
+    return env_fail(segment->io->env, NACRE_CORRUPT, "%s: offset %llu: segment %llu: value of %llu bytes at %llu: checksum",
+                    segment->io->data->name, segment_place_shown(segment, STREAM_BLOBS, blob->offset + at),
+                    (unsigned long long)segment->id, (unsigned long long)blob->size,
                     (unsigned long long)(blob->offset + at));
 }
 
@@ -492,8 +499,10 @@ static nacre_status segment_read_units(Segment *segment, uint32_t first, uint8_t
         size_t part = size - at < VECTOR_UNIT ? size - at : VECTOR_UNIT;
         uint64_t expected = get_u64(segment->meta.unit_checksums + 8 * (size_t)unit);
         if (checksum64(place_seed(segment->id, STREAM_VECTORS, unit), into + at, part) != expected)
-            return env_fail(segment->io->env, NACRE_CORRUPT, "%s: segment %llu: vectors at %llu: checksum",
-                            segment->io->data->name, (unsigned long long)segment->id,
+            return env_fail(segment->io->env, NACRE_CORRUPT, "%s: offset %llu: segment %llu: vectors at %llu: checksum",
+                            segment->io->data->name,
+                            segment_place_shown(segment, STREAM_VECTORS, (uint64_t)unit * VECTOR_UNIT),
+                            (unsigned long long)segment->id,
                             (unsigned long long)unit * VECTOR_UNIT);
     }
     return NACRE_OK;
@@ -563,7 +572,8 @@ typedef struct SegmentCheck {
     nacre_problem *problem;
     void *self;
     uint64_t *problems;
-    uint64_t rows, deletes;
+    uint64_t rows, deletes, first_expiry;
+    uint32_t slots;
     uint8_t *last; /* last key seen */
     size_t last_size, last_capacity;
     BlocksAhead blocks;
@@ -636,7 +646,12 @@ static nacre_status segment_check_row(SegmentCheck *check, uint32_t index, const
         if (key.size < 4 || !segment_find_section(segment, get_u32_be(key.data), &section) ||
             entry.slot < section.first_slot || entry.slot - section.first_slot >= section.slot_count)
             segment_report(check, entry.slot, "a row refers to a vector that is not there");
+        if (entry.slot != check->slots++) segment_report(check, entry.slot, "a row refers to the vector of another");
     }
+    if (check->rows == 0 && !span_eq(key, segment_first_key(segment)))
+        segment_report(check, 0, "the manifest names another first key");
+    if ((entry.flags & ENTRY_EXPIRES) && (check->first_expiry == 0 || entry.expires < check->first_expiry))
+        check->first_expiry = entry.expires ? entry.expires : 1;
     check->rows++;
     check->deletes += (entry.flags & ENTRY_DELETE) != 0;
     void *last = check->last;
@@ -652,7 +667,7 @@ static nacre_status segment_check_all(SegmentCheck *check) {
     bool all_read = true;
     for (uint32_t i = 0; i < segment->meta.block_count; i++) {
         Block block;
-        uint64_t offset = (uint64_t)segment_page(segment, i) * segment->page_size;
+        uint64_t offset = segment_place(segment, STREAM_ROWS, (uint64_t)segment_page(segment, i) * segment->page_size);
         nacre_status status = segment_block_ahead(segment, i, 0, &check->blocks, &block);
         if (status != NACRE_OK) {
             all_read = false;
@@ -665,6 +680,8 @@ static nacre_status segment_check_all(SegmentCheck *check) {
     }
     if (all_read && (check->rows != segment->rows || check->deletes != segment->deletes))
         segment_report(check, 0, "the manifest counts other rows");
+    if (all_read && check->first_expiry != segment->first_expiry)
+        segment_report(check, 0, "the manifest names another first expiry");
     if (all_read && check->rows && !span_eq(span_of(check->last, check->last_size), segment_last_key(segment)))
         segment_report(check, 0, "the manifest names another last key");
     for (uint32_t unit = 0; unit < segment->meta.unit_count; unit++) {
@@ -673,7 +690,7 @@ static nacre_status segment_check_all(SegmentCheck *check) {
         check->pages = pages;
         uint64_t left = segment->streams[STREAM_VECTORS].size - (uint64_t)unit * VECTOR_UNIT;
         nacre_status status = segment_read_units(segment, unit, pages, left < VECTOR_UNIT ? (size_t)left : VECTOR_UNIT);
-        TRY(segment_check_status(check, status, (uint64_t)unit * VECTOR_UNIT));
+        TRY(segment_check_status(check, status, segment_place(segment, STREAM_VECTORS, (uint64_t)unit * VECTOR_UNIT)));
     }
     return NACRE_OK;
 }
@@ -683,7 +700,8 @@ nacre_status segment_verify(Segment *segment, nacre_problem *problem, void *self
     SegmentCheck check = {.segment = segment, .problem = problem, .self = self, .problems = problems};
     CacheEntry *meta_pin = NULL;
     nacre_status status = segment_pin_meta(segment, &meta_pin);
-    if (status != NACRE_OK) return segment_check_status(&check, status, segment->meta_offset);
+    if (status != NACRE_OK)
+        return segment_check_status(&check, status, segment_place(segment, STREAM_ROWS, segment->meta_offset));
     status = segment_check_all(&check);
     cache_unpin(segment->io->cache, meta_pin);
     env_free(env, check.buffer, check.capacity);

@@ -67,6 +67,10 @@ static nacre_status superblock_decode(Env *env, const uint8_t *bytes, uint64_t l
 }
 
 nacre_status superblock_read(DataFile *data, int slot, Superblock *superblock, SlotState *state) {
+    return superblock_read_below(data, slot, 0, superblock, state);
+}
+
+nacre_status superblock_read_below(DataFile *data, int slot, uint64_t limit, Superblock *superblock, SlotState *state) {
     const Vfs *vfs = data->env->vfs;
     uint8_t bytes[SUPERBLOCK_SIZE];
     uint64_t offset = slot ? SUPERBLOCK_SLOT : 0, size = 0;
@@ -84,7 +88,7 @@ nacre_status superblock_read(DataFile *data, int slot, Superblock *superblock, S
     }
     status = vfs->read(data->file, offset, bytes, sizeof bytes);
     if (status != NACRE_OK) return env_fail_vfs(data->env, status, "data file");
-    status = superblock_decode(data->env, bytes, extents_in(size), superblock, state);
+    status = superblock_decode(data->env, bytes, limit ? limit : extents_in(size), superblock, state);
     if (*state != SLOT_VALID) superblock_clear(data->env, superblock);
     return status;
 }

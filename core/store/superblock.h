@@ -24,6 +24,9 @@ typedef enum SlotState {
 
 /* Reads slot 0 or 1; only failures of the file are failures. */
 NACRE_CHECKED nacre_status superblock_read(DataFile *data, int slot, Superblock *superblock, SlotState *state);
+/* The same where the file may have been cut: the manifest may lie behind its end, below extent `limit`. */
+NACRE_CHECKED nacre_status superblock_read_below(DataFile *data, int slot, uint64_t limit, Superblock *superblock,
+                                                 SlotState *state);
 /* Writes into slot generation mod 2, without syncing. The manifest must lie in at
  * most SUPERBLOCK_RUNS_MAX runs of extents. */
 NACRE_CHECKED nacre_status superblock_write(DataFile *data, const Superblock *superblock);

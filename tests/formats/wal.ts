@@ -76,7 +76,7 @@ export function readLog(file: Uint8Array): Log {
     if (frame.kind === "cut") {
       expect(frame.body.length === 8, "log: a cut's body");
       const next = new Reader(frame.body).u64();
-      expect(header.version === 1 || next === xxh3(file.subarray(at + 16, at + 24), salt), "log: the salt behind a cut");
+      expect(header.version === 1 || next === xxh3(new Uint8Array(8), salt), "log: the salt behind a cut");
       salt = next;
     }
     log.frames.push(frame);
