@@ -238,18 +238,22 @@ static void house_problem(void *self, const char *where, uint64_t offset, const 
 
 int cli_verify(Cli *cli) {
     HouseVerify verify = {.json = cli->json};
+    bool deep = cli_option(cli, "deep") != NULL;
     uint64_t problems = 0;
     nacre_status status = cli_open_quietly(cli, NACRE_READ);
-    bool corrupt = status == NACRE_CORRUPT; /* too damaged to be opened: that is a finding, too */
-    if (status != NACRE_OK && !corrupt) return cli_open(cli, NACRE_READ); /* says why */
+    if (status != NACRE_OK && status != NACRE_CORRUPT && status != NACRE_VERSION)
+        return cli_open(cli, NACRE_READ); /* says why */
     if (cli->json) fputs("{\"problems\":[", stdout);
-    if (corrupt) {
-        house_problem(&verify, cli->arguments[0], 0, cli->open_error.text);
-        problems = 1;
-        status = NACRE_OK;
-    } else {
-        status = nacre_verify(cli->db, cli_option(cli, "deep") != NULL, house_problem, &verify,
-                              &problems);
+    if (cli->db) {
+        status = nacre_verify(cli->db, deep, house_problem, &verify, &problems);
+    } else { /* too damaged to be opened: why, and then all that the files show */
+        nacre_error why = cli->open_error;
+        status = nacre_verify_files(cli->arguments[0], NULL, deep, house_problem, &verify, &problems,
+                                    &cli->open_error);
+        if (status == NACRE_OK && problems == 0) { /* the files' parts are whole, but do not fit together */
+            house_problem(&verify, cli->arguments[0], 0, why.text);
+            problems = 1;
+        }
     }
     if (cli->json) printf("],\"ok\":%s}\n", status == NACRE_OK && problems == 0 ? "true" : "false");
     if (status != NACRE_OK) return cli_fail_status(cli, status, cli->arguments[0]);
@@ -257,7 +261,8 @@ int cli_verify(Cli *cli) {
         if (!cli->json) puts("ok");
         return CLI_DONE;
     }
-    return cli_fail(cli, CLI_REFUSED, "%s: damaged in %llu places, the first: %s; restore a copy",
+    return cli_fail(cli, CLI_REFUSED,
+                    "%s: damaged in %llu places, the first: %s; restore a copy, or see nacre help repair",
                     cli->arguments[0], (unsigned long long)problems, verify.first);
 }
 

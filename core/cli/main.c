@@ -32,7 +32,7 @@ static const char *cli_advice(nacre_status status) {
     switch (status) {
     case NACRE_BUSY:
         return "close the program that has it open; if you know that it is gone, say --break-lock";
-    case NACRE_CORRUPT: return "nacre verify names what is damaged; restore a copy";
+    case NACRE_CORRUPT: return "nacre verify names what is damaged; restore a copy, or see nacre help repair";
     case NACRE_VERSION: return "use the version of nacre that wrote it";
     case NACRE_PERMISSION: return "check the permissions of its files and folder";
     case NACRE_QUOTA: return "make room on the disk";

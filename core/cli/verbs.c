@@ -53,6 +53,10 @@ static const CliOption restore_options[] = {
     {"verify", NULL, "only read the files and check them; DB is not given"},
     {NULL, NULL, NULL},
 };
+static const CliOption repair_options[] = {
+    {"out", "NEW", "where the new database shall be"},
+    {NULL, NULL, NULL},
+};
 static const CliOption no_options[] = {{NULL, NULL, NULL}};
 
 #define KEY_HELP                                                                                   \
@@ -105,6 +109,21 @@ const CliVerb cli_verbs[] = {
     {"verify", "verify DB [--deep]", "looks for damage",
      "Checks the database and names each problem: where, offset, what. Damage: exit 1.",
      verify_options, 1, 1, cli_verify},
+    {"repair", "repair DB --out NEW", "saves what can be read of a damaged database",
+     "Makes the database NEW of every row of DB whose own bytes are whole, and names what is\n"
+     "damaged, lost (by ranges of keys) and in doubt: rows that may be older than they were,\n"
+     "or deleted since. DB is not written to; nobody may have it open for writing.",
+     repair_options, 1, 1, cli_repair},
+    {"wal", "wal DB", "prints the logs, frame by frame",
+     "Prints a line for each log and each of its frames, and what lies between them where it is\n"
+     "damaged.",
+     no_options, 1, 1, cli_wal},
+    {"manifest", "manifest DB", "prints superblocks and runs",
+     "Prints a line for each superblock, and for each run of its manifest.", no_options, 1, 1,
+     cli_manifest},
+    {"segments", "segments DB", "prints the segments of the newest state",
+     "Prints a line for each segment: where it lies, its rows, its first and last key as bytes.",
+     no_options, 1, 1, cli_segments},
     {"compact", "compact DB", "gives space back",
      "Rewrites what is live and gives the rest back to the file system.", no_options, 1, 1,
      cli_compact},

@@ -472,7 +472,7 @@ static nacre_status repair_row(Repair *r, Entry *entry, Ingest *ingest) {
     const RosterEntry *membrane = repair_membrane(r, entry->key);
     uint32_t id = membrane ? r->ids[membrane - r->roster.entries] : 0;
     Segment *segment = entry->segment;
-    if (entry->flags & ENTRY_DELETE) return NACRE_OK;
+    if (state_gone(r->db, entry)) return NACRE_OK;
     if (!membrane || id == 0) {
         const RosterEntry *known = roster_find(&r->roster, get_u32_be(entry->key.data));
         r->unknown += !r->copied && (!known || !known->dropped); /* the copy has all that lived */
@@ -605,7 +605,7 @@ static void repair_tell_unknown(Repair *r) {
     repair_tell(r, (nacre_finding){.kind = NACRE_FOUND_LOSS, .where = r->survey.name, .what = what});
 }
 
-static nacre_status repair_into(Repair *r, const char *to, const nacre_options *given) {
+static nacre_status repair_open(Repair *r, const char *to, const nacre_options *given) {
     nacre_options options = NACRE_OPTIONS_INIT;
     nacre_error error = {.code = NACRE_OK};
     if (given) {
@@ -617,14 +617,17 @@ static nacre_status repair_into(Repair *r, const char *to, const nacre_options *
     }
     options.mode = NACRE_CREATE;
     nacre_status status = db_open(to, &options, &r->db, &error);
-    if (status != NACRE_OK) return env_fail(r->env, status, "%s", error.text);
-    status = repair_make_membranes(r);
-    if (status == NACRE_OK) status = repair_rows(r);
-    if (status == NACRE_OK) repair_tell_unknown(r);
-    nacre_status closed = db_close(r->db, &error);
-    r->db = NULL;
-    if (status == NACRE_OK && closed != NACRE_OK) status = env_fail(r->env, closed, "%s", error.text);
-    return status;
+    return status == NACRE_OK ? NACRE_OK : env_fail(r->env, status, "%s", error.text);
+}
+
+static nacre_status repair_all(Repair *r) {
+    TRY(repair_choose(r));
+    TRY(repair_logs(r));
+    TRY(repair_catalog(r));
+    TRY(repair_make_membranes(r));
+    TRY(repair_rows(r));
+    repair_tell_unknown(r);
+    return NACRE_OK;
 }
 
 nacre_status repair_files(const char *from, const char *to, const nacre_options *options, nacre_found *found, void *self,
@@ -635,12 +638,15 @@ nacre_status repair_files(const char *from, const char *to, const nacre_options 
     nacre_status status = NACRE_OK;
     if (!to || !to[0] || strcmp(from, to) == 0)
         TRY_OUT(env_fail(r.env, NACRE_INVALID_ARGUMENT, "repair: the new database needs another name than \"%s\"", from));
-    TRY_OUT(repair_choose(&r));
-    TRY_OUT(repair_logs(&r));
-    TRY_OUT(repair_catalog(&r));
-    TRY_OUT(repair_into(&r, to, options));
-    if (report) *report = r.report;
+    TRY_OUT(repair_open(&r, to, options)); /* first: nothing is told where it cannot be made */
+    TRY_OUT(repair_all(&r));
 out:
+    if (r.db) {
+        nacre_error closing = {.code = NACRE_OK};
+        nacre_status closed = db_close(r.db, &closing);
+        if (status == NACRE_OK && closed != NACRE_OK) status = env_fail(r.env, closed, "%s", closing.text);
+    }
+    if (status == NACRE_OK && report) *report = r.report;
     if (error) *error = r.env->error;
     if (error && status == NACRE_OK) *error = (nacre_error){.code = NACRE_OK};
     for (int i = 0; i < 2; i++) memtable_release(r.tables[i]);

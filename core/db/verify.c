@@ -173,8 +173,6 @@ static void verify_header(Verify *v, const SurveyLog *log, const Superblock *sup
     if (log->wal.state != WAL_VALID) return;
     for (int copy = 0; copy < 2; copy++)
         if (!log->good[copy]) verify_report(v, log->wal.name, copy ? WAL_HEADER_COPY : 0, "a header is damaged");
-    if (log->good[0] && log->good[1] && log->wal.lone_header)
-        verify_report(v, log->wal.name, WAL_HEADER_COPY, "the headers differ");
     if (!superblock) return;
     if (memcmp(log->wal.header.database_id, superblock->database_id, sizeof superblock->database_id) != 0)
         verify_report(v, log->wal.name, 0, "the log of another database");

@@ -602,16 +602,17 @@ static nacre_status segment_check_status(SegmentCheck *check, nacre_status statu
 static nacre_status segment_check_value(SegmentCheck *check, const BlobRef *blob) {
     Segment *segment = check->segment;
     Env *env = segment->io->env;
-    if (segment_check_blob(segment, blob) != NACRE_OK) return segment_check_status(check, NACRE_CORRUPT, blob->offset);
+    uint64_t place = segment_place(segment, STREAM_BLOBS, blob->offset);
+    if (segment_check_blob(segment, blob) != NACRE_OK) return segment_check_status(check, NACRE_CORRUPT, place);
     size_t size = blob->pieces ? PIECE_SIZE : (size_t)blob->size, table_capacity = 0;
     uint8_t *bytes = env_alloc(env, size), *table = NULL;
     if (!bytes) return NACRE_RESOURCE_EXHAUSTED;
     nacre_status status = blob->pieces ? segment_blob_table(segment, blob, &table, &table_capacity)
                                        : segment_read_blob(segment, *blob, bytes);
-    status = segment_check_status(check, status, blob->offset);
+    status = segment_check_status(check, status, place);
     for (uint64_t i = 0; table_capacity && i < piece_count_of(blob->size) && status == NACRE_OK; i++)
         status = segment_check_status(check, segment_blob_piece(segment, blob, table, i, bytes),
-                                      blob->offset + i * PIECE_SIZE);
+                                      segment_place(segment, STREAM_BLOBS, blob->offset + i * PIECE_SIZE));
     env_free(env, bytes, size);
     env_free(env, table, table_capacity);
     return status;
@@ -674,6 +675,8 @@ static nacre_status segment_check_all(SegmentCheck *check) {
             TRY(segment_check_status(check, status, offset));
             continue;
         }
+        if (all_read && block.first_slot != check->slots) segment_report(check, offset, "the first slot of a block");
+        check->slots = block.first_slot;
         for (uint32_t row = 0; row < block.count && status == NACRE_OK; row++)
             status = segment_check_row(check, i, &block, row);
         TRY(status);

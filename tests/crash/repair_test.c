@@ -241,6 +241,7 @@ static bool past_init(Past *p, int kind) {
         }
         p->last = next;
     }
+    sim_disk_wait(p->disk, 1000); /* what expires has expired */
     p->work = sim_disk_new(0);
     p->before = sim_disk_new(0);
     if (right) past_place(p);
