@@ -229,6 +229,8 @@ nacre_status nacre_inspect(const char *path, const nacre_options *options, nacre
                            void *self, nacre_error *error) {
     if (!path) return api_open_refuse(error, "path: NULL");
     if (!line) return api_open_refuse(error, "line: NULL");
+    if (what < NACRE_INSPECT_LOG || what > NACRE_INSPECT_SEGMENTS)
+        return api_open_refuse(error, "what: none of the inspections");
     return inspect_files(path, options, what, line, self, error);
 }
 

@@ -229,7 +229,6 @@ nacre_status inspect_files(const char *path, const nacre_options *options, nacre
         break;
     case NACRE_INSPECT_MANIFEST: status = inspect_manifests(&i); break;
     case NACRE_INSPECT_SEGMENTS: status = inspect_segments(&i); break;
-    default: status = env_fail(s->env, NACRE_INVALID_ARGUMENT, "inspect: %d", (int)what);
     }
     if (error && status != NACRE_OK) *error = s->env->error;
     survey_close(s);

@@ -142,6 +142,9 @@ static void no_problem(void *self, const char *where, uint64_t offset, const cha
     (void)self, (void)where, (void)offset, (void)what;
 }
 
+static void found_nothing(void *self, const nacre_finding *finding) { (void)self, (void)finding; }
+static void no_line(void *self, const char *json) { (void)self, (void)json; }
+
 static const nacre_range all_rows = NACRE_RANGE_INIT;
 static const nacre_put_options plain_put = NACRE_PUT_INIT;
 static const nacre_search_options plain_search = NACRE_SEARCH_INIT;
@@ -153,7 +156,7 @@ static bool is_out(const char *type) {
     size_t size = strlen(type);
     return (size > 2 && is(type + size - 2, "**")) || is(type, "uint64_t *") || is(type, "bool *") || is(type, "float *") ||
            is(type, "nacre_row *") || is(type, "nacre_change *") || is(type, "nacre_compact_report *") || is(type, "nacre_error *") ||
-           is(type, "void *") || is(type, "size_t *") || is(type, "nacre_backup_info *");
+           is(type, "void *") || is(type, "size_t *") || is(type, "nacre_backup_info *") || is(type, "nacre_repair_report *");
 }
 
 /* By type, and by name where one type means several things; false: it is not known here. */
@@ -214,6 +217,8 @@ static bool good_argument(World *w, const ApiFunction *f, int index, ApiArgument
     if (is(type, "nacre_each_row *")) return a->function = (void (*)(void))each_nothing, true;
     if (is(type, "nacre_commit_hook *")) return a->function = (void (*)(void))on_nothing, true;
     if (is(type, "nacre_problem *")) return a->function = (void (*)(void))no_problem, true;
+    if (is(type, "nacre_found *")) return a->function = (void (*)(void))found_nothing, true;
+    if (is(type, "nacre_line *")) return a->function = (void (*)(void))no_line, true;
     if (is(type, "double")) return a->real = 1, true;
     if (is(type, "nacre_status")) return true;
     if (begins(type, "nacre_") && !strchr(type, '*')) return a->number = 1, true; /* an enum */
@@ -304,6 +309,11 @@ static void settle(World *w, const ApiFunction *f, const ApiArgument *a, nacre_s
     else if (is(f->name, "nacre_restore_begin")) nacre_restore_abort(made);
 }
 
+/* Of files that are not open: no database concerns them. */
+static bool of_files(const ApiFunction *f) {
+    return is(f->name, "nacre_verify_files") || is(f->name, "nacre_repair") || is(f->name, "nacre_inspect");
+}
+
 /* ---- bad ones ---- */
 
 typedef struct Bad {
@@ -361,6 +371,19 @@ static const struct {
     {"nacre_get_many", "self", NACRE_OK},
     {"nacre_on_commit", "self", NACRE_OK},
     {"nacre_verify", "self", NACRE_OK},
+    {"nacre_verify_files", "options", ANY_FAILURE}, /* there are no such files */
+    {"nacre_verify_files", "problem", ANY_FAILURE},
+    {"nacre_verify_files", "self", ANY_FAILURE},
+    {"nacre_verify_files", "problems", ANY_FAILURE},
+    {"nacre_verify_files", "error", ANY_FAILURE},
+    {"nacre_repair", "options", ANY_FAILURE},
+    {"nacre_repair", "found", ANY_FAILURE},
+    {"nacre_repair", "self", ANY_FAILURE},
+    {"nacre_repair", "report", ANY_FAILURE},
+    {"nacre_repair", "error", ANY_FAILURE},
+    {"nacre_inspect", "options", ANY_FAILURE},
+    {"nacre_inspect", "self", ANY_FAILURE},
+    {"nacre_inspect", "error", ANY_FAILURE},
 };
 
 static nacre_status want_of_null(const ApiFunction *f, int index) {
@@ -425,10 +448,11 @@ static void bad_names(Bads *bads, const ApiFunction *f, const char *name) {
     }
     memset(long_name, 'n', sizeof long_name - 1);
     memset(very_long, 'n', sizeof very_long - 1);
-    bad_pointer(bads, "a name too long", long_name, NACRE_INVALID_ARGUMENT);
-    bad_pointer(bads, "a name far too long", very_long, NACRE_INVALID_ARGUMENT);
+    nacre_status too_long = is(f->name, "nacre_repair") ? ANY_FAILURE : NACRE_INVALID_ARGUMENT; /* names of files */
+    bad_pointer(bads, "a name too long", long_name, too_long);
+    bad_pointer(bads, "a name far too long", very_long, too_long);
     /* To drop or rename what cannot be there, NOT_FOUND says as much. */
-    nacre_status want = is(f->name, "nacre_membrane_drop") || is(name, "from") ? ANY_FAILURE : NACRE_INVALID_ARGUMENT;
+    nacre_status want = is(f->name, "nacre_membrane_drop") || is(f->name, "nacre_repair") || is(name, "from") ? ANY_FAILURE : NACRE_INVALID_ARGUMENT;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) bad_pointer(bads, names[i], names[i], want);
 }
 
@@ -662,6 +686,7 @@ static void c29_every_function_takes_good_arguments(void) {
             if (!good_arguments(&w, f, a)) continue;
             nacre_status status = f->call(a);
             bool fine = status == NACRE_OK || (is(f->name, "nacre_cursor_prev") && status == NACRE_NOT_FOUND) ||
+                        (of_files(f) && status == NACRE_NOT_FOUND) ||
                         (begins(f->name, "nacre_restore_") && status == NACRE_CORRUPT); /* that is no backup */
             if (!CHECK(fine)) printf("    %s: %s: %s\n", f->name, nacre_status_name(status), w.db ? nacre_message(w.db) : "");
             settle(&w, f, a, status);
@@ -689,7 +714,7 @@ static int try_bad(World *w, const ApiFunction *f, int index, const Bad *bad) {
         printf("    %s, %s: %s: %s (%s)\n", f->name, f->parameters[index].name, bad->what, nacre_status_name(status), nacre_message(w->db));
     if (status != NACRE_OK && status != NACRE_NOT_FOUND) {
         if (!CHECK(all_untouched(w))) printf("    %s, %s: %s: an out pointer was written to\n", f->name, f->parameters[index].name, bad->what);
-        bool known = a[0].pointer && !is(f->name, "nacre_open") && w->db && !begins(f->name, "nacre_restore_"); /* which database it concerns */
+        bool known = a[0].pointer && !is(f->name, "nacre_open") && !of_files(f) && w->db && !begins(f->name, "nacre_restore_"); /* which database it concerns */
         if (known && !CHECK(nacre_message(w->db)[0])) printf("    %s, %s: %s: no message\n", f->name, f->parameters[index].name, bad->what);
     }
     settle(w, f, a, status);
