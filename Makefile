@@ -204,7 +204,7 @@ setup-test:
 
 # --- Tests ------------------------------------------------------------------
 
-.PHONY: test test-js test-browser test-all-js mutants crash-states crash-long faults-long memory-long keys-long checks lanes test-programs FORCE
+.PHONY: test test-js test-browser test-all-js mutants crash-states crash-long faults-long bits-long kill-long memory-long keys-long checks lanes test-programs FORCE
 
 # FILTER=text runs the tests whose name contains it; TEST_SEED=n changes the seed.
 TEST_ARGS = $(if $(TEST_SEED),--seed $(TEST_SEED)) $(FILTER)
@@ -277,6 +277,7 @@ test-wasm-scalar-node: $(call programs,wasm-scalar) | setup-npm
 	$(call run_wasm,wasm-scalar,$(NODE) --no-warnings tests/lib/wasm-run.mjs,Node)
 test-wasmtime: $(call programs,wasm) | setup-test ## C tests as WebAssembly in wasmtime
 	$(call run_wasm,wasm,build/venv/bin/python tests/lib/wasmtime-run.py,wasmtime)
+	@$(if $(FILTER),,build/venv/bin/python tests/crash/kill_wasmtime.py $(B)/wasm/crash-tests.wasm)
 
 # What the format tests run besides the command: make_golden natively and as WebAssembly.
 FORMAT_TOOLS := $(addprefix $(B)/formats/,make_golden make_golden.wasm xxh3_vectors key_vectors)
@@ -367,7 +368,18 @@ crash-long: $(B)/gcc/crash-tests ## ten million crash states, spread over cores,
 	@tests/crash/long.sh $< $(B)/crash-long $(or $(STATES),10000000)
 
 faults-long: $(B)/gcc/crash-tests ## each call and each allocation fails, none left out
-	@d=$$(mktemp -d); CRASH_ALL=1 $< --dir $$d $(if $(TEST_SEED),--seed $(TEST_SEED)) fault/; status=$$?; rm -rf $$d; exit $$status
+	@d=$$(mktemp -d); CRASH_ALL=1 $< --dir $$d $(if $(TEST_SEED),--seed $(TEST_SEED)) fault/ && \
+	    CRASH_ALL=1 $< --dir $$d $(if $(TEST_SEED),--seed $(TEST_SEED)) lies/; status=$$?; rm -rf $$d; exit $$status
+
+bits-long: $(B)/gcc/crash-tests ## each bit of a database and its logs flips, each block is zeroed, many are swapped
+	@d=$$(mktemp -d); CRASH_ALL=1 $< --dir $$d $(if $(TEST_SEED),--seed $(TEST_SEED)) bits/ && \
+	    CRASH_ALL=1 $< --dir $$d $(if $(TEST_SEED),--seed $(TEST_SEED)) damage/; status=$$?; rm -rf $$d; exit $$status
+
+# ROUNDS is another number.
+kill-long: $(B)/gcc/crash-tests $(B)/wasm/crash-tests.wasm js | setup-npm setup-test ## a thousand real SIGKILLs natively, in Node and in wasmtime
+	@d=$$(mktemp -d); KILL_ROUNDS=$(or $(ROUNDS),1000) $< --dir $$d kill/; status=$$?; rm -rf $$d; \
+	    KILL_ROUNDS=$(or $(ROUNDS),1000) $(NODE) --test --no-warnings tests/js/kill.test.ts && \
+	    build/venv/bin/python tests/crash/kill_wasmtime.py $(B)/wasm/crash-tests.wasm $(or $(ROUNDS),1000) && exit $$status
 
 # MEMORY_MIB and DATA_MIB are others' sizes.
 memory-long: $(B)/gcc/core-tests $(B)/wasm/core-tests.wasm | setup-npm ## 1 GiB of data in a budget of 64 MiB, natively and as WebAssembly

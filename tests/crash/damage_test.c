@@ -4,7 +4,7 @@
  * of a log may cost the last commits, for it cannot be told from a torn write; then stats report
  * what was cut. Wrong rows, and an empty database in the place of a damaged one: never. */
 #include "base/checksum.h"
-#include "crash/history.h"
+#include "crash/past.h"
 #include "lib/check.h"
 #include "log/wal_format.h"
 #include "store/superblock_format.h"
@@ -15,202 +15,26 @@
 #include <string.h>
 
 #if defined __wasm__ || defined __aarch64__ /* often emulated */
-enum { SAMPLES = 150, ROUNDS = 60 };
+enum { SAMPLES = 150, FLIPS = 150, ROUNDS = 60 };
 #else
-enum { SAMPLES = 2500, ROUNDS = 70 };
+enum { SAMPLES = 2500, FLIPS = 800, ROUNDS = 70 };
 #endif
 enum { EXTENT = 65536 };
-
-static const char *const files[3] = {"db", "db-wal0", "db-wal1"};
-
-/* Two pasts: one ended in close, one in a power failure that took nothing away. */
-typedef struct Past {
-    History history;
-    SimDisk *disk, *work, *before;
-    bool closed;
-    uint64_t last_frame[2]; /* offset of the last frame of each log; UINT64_MAX: there is none */
-    uint64_t end[2];
-    int active;             /* the log that was used last */
-} Past;
-
-static void past_clear(Past *p) {
-    sim_disk_free(p->disk);
-    sim_disk_free(p->work);
-    sim_disk_free(p->before);
-    history_free(&p->history);
-}
-
-static uint64_t past_size(const Past *p, const char *file) {
-    uint64_t size = 0;
-    (void)sim_disk_bytes(p->disk, file, &size);
-    return size;
-}
-
-/* Where the last whole frame begins, by the sizes in their heads. */
-static void past_find_frames(Past *p) {
-    uint64_t sequence[2] = {0, 0};
-    for (int i = 0; i < 2; i++) {
-        uint64_t size = 0;
-        const uint8_t *bytes = sim_disk_bytes(p->disk, files[1 + i], &size);
-        p->last_frame[i] = UINT64_MAX;
-        sequence[i] = get_u64(bytes + 32);
-        uint64_t at = WAL_HEAD;
-        while (at + FRAME_HEAD <= size && get_u32(bytes + at + 12) >= FRAME_HEAD && get_u32(bytes + at + 12) <= size - at) {
-            p->last_frame[i] = at;
-            at += get_u32(bytes + at + 12);
-        }
-        p->end[i] = at;
-    }
-    p->active = sequence[1] > sequence[0];
-    if (p->last_frame[p->active] == UINT64_MAX) p->active = 1 - p->active; /* reset in advance, not used yet */
-}
-
-static bool past_init(Past *p, bool closed) {
-    *p = (Past){.closed = closed};
-    /* Most rows in segments of many blocks, the newest ones in both logs. */
-    History *h = &p->history;
-    history_init(h, test_seed() & ~UINT64_C(1), NACRE_STRICT);
-    bool right = history_go_on(h, ROUNDS) && (h->db || history_go_on(h, 1)) &&
-                 CHECK_EQ(nacre_compact(h->db, NULL), NACRE_OK) && history_go_on(h, ROUNDS / 2);
-    while (right && (!h->db || h->count % 4)) right = history_go_on(h, 1);
-    if (closed) right = right && history_close(h);
-    sim_disk_wait(h->disk, 1000);
-    p->disk = sim_disk_clone(p->history.disk);
-    sim_disk_crash(p->disk, SIM_CRASH_PREFIX, sim_disk_crash_states(p->disk, SIM_CRASH_PREFIX) - 1);
-    p->work = sim_disk_new(0);
-    p->before = sim_disk_new(0);
-    past_find_frames(p);
-    return right;
-}
-
-static SimDisk *past_copy(Past *p) {
-    sim_disk_copy(p->disk, p->work);
-    return p->work;
-}
-
-static bool same_files(const SimDisk *a, const SimDisk *b) { return sim_disk_hash(a) == sim_disk_hash(b); }
-
-typedef enum Answer { ANSWER_FULL, ANSWER_PREFIX, ANSWER_ERROR, ANSWER_WRONG } Answer;
-
-typedef struct Verdicts {
-    uint64_t full, prefix, errors, wrong;
-} Verdicts;
-
-static Answer wrong(const char *damage, const char *law, const char *text) {
-    printf("# %s: %s (%s)\n", damage, law, text);
-    check_that(CHECK_HERE, law, false);
-    return ANSWER_WRONG;
-}
-
-/* Reads all rows: NACRE_OK, or the failure, which must be one. *model has what was read. */
-static nacre_status read_all(nacre_db *db, Model *model, bool *right) {
-    static const char *const names[MODEL_MEMBRANES] = {"texts", "numbers", "vectors"};
-    *right = true;
-    memset(model, 0, sizeof *model);
-    for (int m = 0; m < MODEL_MEMBRANES; m++) {
-        nacre_membrane *membrane = NULL;
-        nacre_status status = nacre_membrane_open(db, names[m], NULL, &membrane);
-        if (status == NACRE_NOT_FOUND) continue;
-        if (status != NACRE_OK) return status;
-        for (uint32_t key = 0; key < HISTORY_KEYS; key++) {
-            char room[48];
-            nacre_value name = model_key(m, key, room);
-            nacre_row row;
-            status = nacre_get(membrane, NULL, &name, &row);
-            if (status == NACRE_NOT_FOUND) continue;
-            if (status != NACRE_OK) return status;
-            if (!(model->version[m][key] = model_row_version(m, key, &row))) *right = false;
-        }
-        nacre_cursor *cursor = NULL;
-        nacre_row row;
-        if ((status = nacre_cursor_open(membrane, NULL, NULL, &cursor)) != NACRE_OK) return status;
-        uint64_t seen = 0, count = 0;
-        while ((status = nacre_cursor_next(cursor, &row)) == NACRE_OK) seen++;
-        nacre_cursor_close(cursor);
-        if (status != NACRE_NOT_FOUND) return status;
-        for (uint32_t key = 0; key < HISTORY_KEYS; key++) count += model->version[m][key] != 0;
-        if (seen != count) *right = false;
-    }
-    return NACRE_OK;
-}
-
-/* What is the answer to the damaged p->work? Is it allowed to be a shorter prefix; need that be
- * reported as torn? Compares the files with how they were when it is refused. */
-static Answer ask(Past *p, const char *damage, bool may_be_shorter, bool torn) {
-    nacre_options options = history_options(p->work, NACRE_STRICT);
-    nacre_db *db = NULL;
-    nacre_error error = {0};
-    const History *h = &p->history;
-    sim_disk_copy(p->work, p->before);
-    nacre_status status = nacre_open("db", &options, &db, &error);
-    if (status != NACRE_OK) {
-        if (status != NACRE_CORRUPT && status != NACRE_VERSION) return wrong(damage, "damage is CORRUPT or VERSION", error.text);
-        if (!strstr(error.text, "db")) return wrong(damage, "the file is named", error.text);
-        if (!same_files(p->work, p->before)) return wrong(damage, "a refused database is not touched", error.text);
-        return ANSWER_ERROR;
-    }
-    Model model;
-    bool right = false;
-    Answer answer = ANSWER_WRONG;
-    status = read_all(db, &model, &right);
-    if (status == NACRE_CORRUPT || status == NACRE_VERSION) {
-        uint64_t problems = 0;
-        char text[NACRE_ERROR_TEXT_SIZE];
-        snprintf(text, sizeof text, "%s", nacre_message(db));
-        answer = strstr(text, "db") ? ANSWER_ERROR : wrong(damage, "the file is named", text);
-        if (nacre_verify(db, true, NULL, NULL, &problems) != NACRE_OK || problems == 0)
-            answer = wrong(damage, "verify finds what a read finds", text);
-    } else if (status != NACRE_OK) {
-        answer = wrong(damage, "damage is CORRUPT or VERSION", nacre_message(db));
-    } else if (!right) {
-        answer = wrong(damage, "no row is wrong", "");
-    } else {
-        size_t found = history_find(h, &model, 0, h->count);
-        const char *json = "";
-        (void)!nacre_stats_json(db, &json);
-        if (found == SIZE_MAX) answer = wrong(damage, "the content is that after some commit", "");
-        else if (found == h->count) answer = ANSWER_FULL;
-        else if (!may_be_shorter) answer = wrong(damage, "no commit is missing", "");
-        else if (torn && strstr(json, "\"tornBytes\":0")) answer = wrong(damage, "what was cut is reported", json);
-        else answer = ANSWER_PREFIX;
-    }
-    (void)nacre_close(db, NULL);
-    return answer;
-}
-
-static bool count_answer(Verdicts *v, Answer answer) {
-    v->full += answer == ANSWER_FULL;
-    v->prefix += answer == ANSWER_PREFIX;
-    v->errors += answer == ANSWER_ERROR;
-    v->wrong += answer == ANSWER_WRONG;
-    return v->wrong < 3;
-}
-
-static void print_verdicts(const char *what, const Verdicts *v) {
-    printf("# %s: %" PRIu64 " right, %" PRIu64 " a prefix, %" PRIu64 " refused, %" PRIu64 " wrong\n", what, v->full,
-           v->prefix, v->errors, v->wrong);
-}
-
-/* Is this byte of the file at or behind the last frame of the log that was used last? */
-static bool at_the_end(const Past *p, int file, uint64_t offset) {
-    return file == 1 + p->active && !p->closed && offset >= p->last_frame[p->active];
-}
 
 /* ---- bits ---- */
 
 static bool flip(Past *p, Verdicts *v, int file, uint64_t offset) {
     char damage[100];
     uint64_t bit = offset * 8 + (offset * 5 + offset / 8) % 8;
-    snprintf(damage, sizeof damage, "%s: bit %" PRIu64 " of %s flipped", p->closed ? "closed" : "crashed", bit, files[file]);
-    sim_disk_flip(past_copy(p), files[file], bit);
-    return count_answer(v, ask(p, damage, at_the_end(p, file, offset), true));
+    snprintf(damage, sizeof damage, "%s: bit %" PRIu64 " of %s flipped", p->closed ? "closed" : "crashed", bit, past_files[file]);
+    sim_disk_flip(past_copy(p), past_files[file], bit);
+    return verdict_count(v, past_ask(p, damage, past_at_the_end(p, file, offset), true));
 }
 
 static void flip_range(Past *p, Verdicts *v, int file, uint64_t from, uint64_t to, uint64_t most) {
-    uint64_t size = past_size(p, files[file]);
+    uint64_t size = past_size(p, past_files[file]);
     if (to > size) to = size;
     uint64_t step = to > from ? 1 + (to - from) / (most ? most : 1) : 1;
-    if (crash_exhaustive()) step = 1;
     for (uint64_t at = from; at < to && flip(p, v, file, at); at += step) {}
 }
 
@@ -221,26 +45,26 @@ static void flip_all(bool closed) {
     REQUIRE(past_init(&p, closed));
     for (int slot = 0; slot < 2; slot++) {
         uint64_t at = slot ? SUPERBLOCK_SLOT : 0, size;
-        flip_range(&p, &v, 0, at, at + 200, SAMPLES);
-        flip_range(&p, &v, 0, at + 200, at + SUPERBLOCK_SIZE - 8, SAMPLES / 20);
-        flip_range(&p, &v, 0, at + SUPERBLOCK_SIZE - 8, at + SUPERBLOCK_SIZE, SAMPLES);
+        flip_range(&p, &v, 0, at, at + 200, FLIPS);
+        flip_range(&p, &v, 0, at + 200, at + SUPERBLOCK_SIZE - 8, FLIPS / 20);
+        flip_range(&p, &v, 0, at + SUPERBLOCK_SIZE - 8, at + SUPERBLOCK_SIZE, FLIPS);
         const uint8_t *sb = sim_disk_bytes(p.disk, "db", &size) + at;
         uint64_t manifest = (uint64_t)get_u32(sb + 84) * EXTENT, manifest_size = get_u64(sb + 64);
         CHECK(manifest > 0 && manifest < size && manifest_size > 0 && manifest_size < EXTENT);
-        flip_range(&p, &v, 0, manifest, manifest + manifest_size, SAMPLES / 4);
+        flip_range(&p, &v, 0, manifest, manifest + manifest_size, FLIPS / 4);
     }
     uint64_t end = past_size(&p, "db");
-    flip_range(&p, &v, 0, EXTENT, end, SAMPLES);
+    flip_range(&p, &v, 0, EXTENT, end, FLIPS);
     for (int log = 0; log < 2; log++) {
-        flip_range(&p, &v, 1 + log, 0, WAL_HEADER_SIZE, SAMPLES);
-        flip_range(&p, &v, 1 + log, WAL_HEADER_COPY, WAL_HEADER_COPY + WAL_HEADER_SIZE, SAMPLES);
-        flip_range(&p, &v, 1 + log, WAL_HEAD, p.end[log], SAMPLES);
+        flip_range(&p, &v, 1 + log, 0, WAL_HEADER_SIZE, FLIPS);
+        flip_range(&p, &v, 1 + log, WAL_HEADER_COPY, WAL_HEADER_COPY + WAL_HEADER_SIZE, FLIPS);
+        flip_range(&p, &v, 1 + log, WAL_HEAD, p.end[log], FLIPS);
         uint64_t size;
-        for (uint64_t at = WAL_HEAD; at < p.end[log]; at += get_u32(sim_disk_bytes(p.disk, files[1 + log], &size) + at + 12))
+        for (uint64_t at = WAL_HEAD; at < p.end[log]; at += get_u32(sim_disk_bytes(p.disk, past_files[1 + log], &size) + at + 12))
             flip_range(&p, &v, 1 + log, at, at + FRAME_HEAD, 8);
-        if (p.last_frame[log] != UINT64_MAX) flip_range(&p, &v, 1 + log, p.last_frame[log], p.end[log], SAMPLES / 4);
+        if (p.last_frame[log] != UINT64_MAX) flip_range(&p, &v, 1 + log, p.last_frame[log], p.end[log], FLIPS / 4);
     }
-    print_verdicts("flipped bits", &v);
+    verdict_print("flipped bits", &v);
     CHECK(v.full > 0 && v.errors > 0);
     past_clear(&p);
 }
@@ -256,38 +80,38 @@ static void cut_files_are_a_prefix_or_refused(void) {
         Verdicts v = {0};
         REQUIRE(past_init(&p, closed));
         for (int file = 0; file < 3; file++) {
-            uint64_t size = past_size(&p, files[file]), step = 512 * (1 + size / 512 / SAMPLES);
+            uint64_t size = past_size(&p, past_files[file]), step = 512 * (1 + size / 512 / SAMPLES);
             uint64_t dense = file && p.last_frame[file - 1] != UINT64_MAX ? p.last_frame[file - 1] : size;
             for (uint64_t to = 0; to < size && v.wrong < 3; to += to + step <= dense ? step : to < dense ? dense - to : 1 + (size - dense) / 800) {
                 char damage[100];
-                snprintf(damage, sizeof damage, "%s cut to %" PRIu64 " of %" PRIu64 " bytes", files[file], to, size);
-                sim_disk_resize(past_copy(&p), files[file], to);
+                snprintf(damage, sizeof damage, "%s cut to %" PRIu64 " of %" PRIu64 " bytes", past_files[file], to, size);
+                sim_disk_resize(past_copy(&p), past_files[file], to);
                 bool log_end = file == 1 + p.active && !closed && to >= WAL_HEAD;
-                count_answer(&v, ask(&p, damage, log_end, false));
+                verdict_count(&v, past_ask(&p, damage, log_end, false));
             }
         }
-        print_verdicts(closed ? "cut after a close" : "cut after a crash", &v);
+        verdict_print(closed ? "cut after a close" : "cut after a crash", &v);
         CHECK(v.errors > 0);
         past_clear(&p);
     }
 }
 
 static void zero_or_swap(Past *p, int file, uint64_t a, uint64_t b, size_t unit, bool swap, Verdicts *v) {
-    uint64_t size = past_size(p, files[file]);
+    uint64_t size = past_size(p, past_files[file]);
     SimDisk *work = past_copy(p);
     if (a + unit > size || b + unit > size) return;
     static uint8_t at_a[EXTENT], at_b[EXTENT];
-    sim_disk_peek(work, files[file], a, at_a, unit);
-    sim_disk_peek(work, files[file], b, at_b, unit);
-    sim_disk_poke(work, files[file], a, swap ? at_b : NULL, unit);
-    if (swap) sim_disk_poke(work, files[file], b, at_a, unit);
+    sim_disk_peek(work, past_files[file], a, at_a, unit);
+    sim_disk_peek(work, past_files[file], b, at_b, unit);
+    sim_disk_poke(work, past_files[file], a, swap ? at_b : NULL, unit);
+    if (swap) sim_disk_poke(work, past_files[file], b, at_a, unit);
     char damage[120];
-    snprintf(damage, sizeof damage, "%s: %zu bytes at %" PRIu64 " %s %" PRIu64, files[file], unit, a,
+    snprintf(damage, sizeof damage, "%s: %zu bytes at %" PRIu64 " %s %" PRIu64, past_files[file], unit, a,
              swap ? "swapped with those at" : "zeroed", b);
     /* Pieces longer than a frame may take several from the end. */
     uint64_t far = swap && b > a ? b : a;
     bool end = file == 1 + p->active && !p->closed && far + unit > p->last_frame[p->active];
-    count_answer(v, ask(p, damage, end, true));
+    verdict_count(v, past_ask(p, damage, end, true));
 }
 
 static void lost_and_misdirected_blocks_are_noticed(void) {
@@ -297,10 +121,10 @@ static void lost_and_misdirected_blocks_are_noticed(void) {
         uint64_t random = test_seed();
         REQUIRE(past_init(&p, closed));
         for (int file = 0; file < 3; file++) {
-            uint64_t size = past_size(&p, files[file]), step = 512 * (1 + size / 512 / (SAMPLES / 2));
+            uint64_t size = past_size(&p, past_files[file]), step = 512 * (crash_exhaustive() ? 1 : 1 + size / 512 / (SAMPLES / 2));
             for (uint64_t at = 0; at + 512 <= size && zeroed.wrong < 3; at += step)
                 zero_or_swap(&p, file, at, at, 512, false, &zeroed);
-            for (int i = 0; i < SAMPLES / 8 && swapped.wrong < 3; i++) {
+            for (int i = 0; i < (crash_exhaustive() ? 20 : 1) * SAMPLES / 8 && swapped.wrong < 3; i++) {
                 size_t unit = i % 3 == 0 ? 512 : i % 3 == 1 ? 4096 : EXTENT;
                 if (size < unit) continue;
                 uint64_t a = test_random(&random) % (size / unit) * unit, b = test_random(&random) % (size / unit) * unit;
@@ -314,8 +138,8 @@ static void lost_and_misdirected_blocks_are_noticed(void) {
         for (uint64_t a = 1; a < pages / beside && swapped.wrong < 3; a++)
             for (uint64_t b = a + 1; b < pages / beside && swapped.wrong < 3; b++)
                 zero_or_swap(&p, 0, a * EXTENT + 4096, b * EXTENT + 4096, 4096, true, &swapped);
-        print_verdicts("zeroed", &zeroed);
-        print_verdicts("swapped", &swapped);
+        verdict_print("zeroed", &zeroed);
+        verdict_print("swapped", &swapped);
         past_clear(&p);
     }
 }
@@ -335,7 +159,7 @@ static void expect(Past *p, const char *damage, nacre_status want) {
             printf("# %s, mode %d: %s\n", damage, (int)mode, error.text);
             CHECK_STR(nacre_status_name(status), nacre_status_name(want));
         }
-        if (status != NACRE_OK) CHECK(same_files(p->work, p->before));
+        if (status != NACRE_OK) CHECK(past_same_files(p->work, p->before));
         (void)nacre_close(db, NULL);
     }
 }
@@ -350,11 +174,11 @@ static void missing_files_are_named(void) {
             snprintf(damage, sizeof damage, "files of set %d missing", set);
             SimDisk *work = past_copy(&p);
             for (int file = 0; file < 3; file++)
-                if (set >> file & 1) sim_disk_remove(work, files[file]);
+                if (set >> file & 1) sim_disk_remove(work, past_files[file]);
             expect(&p, damage, NACRE_CORRUPT);
         }
         for (int file = 0; file < 3; file++) {
-            sim_disk_put(past_copy(&p), files[file], "", 0);
+            sim_disk_put(past_copy(&p), past_files[file], "", 0);
             expect(&p, "an emptied file", NACRE_CORRUPT);
         }
         past_clear(&p);
@@ -382,18 +206,18 @@ static void foreign_files_are_refused(void) {
         size_t begin = strlen(rows[i].begin);
         memcpy(bytes, rows[i].begin, begin < rows[i].size ? begin : rows[i].size);
         for (int file = 0; file < 3; file++) { /* among ours; then alone */
-            sim_disk_put(past_copy(&p), files[file], bytes, rows[i].size);
+            sim_disk_put(past_copy(&p), past_files[file], bytes, rows[i].size);
             expect(&p, rows[i].name, file == 0 ? rows[i].want : NACRE_CORRUPT);
         }
         SimDisk *work = past_copy(&p);
-        for (int file = 1; file < 3; file++) sim_disk_remove(work, files[file]);
+        for (int file = 1; file < 3; file++) sim_disk_remove(work, past_files[file]);
         sim_disk_put(work, "db", bytes, rows[i].size);
         expect(&p, rows[i].name, rows[i].want);
         free(bytes);
     }
     for (int file = 1; file < 3; file++) { /* a log of another database: it has another id */
         uint64_t size = 0;
-        const uint8_t *bytes = sim_disk_bytes(p.disk, files[file], &size);
+        const uint8_t *bytes = sim_disk_bytes(p.disk, past_files[file], &size);
         uint8_t *copy = malloc((size_t)size);
         if (!copy) abort();
         memcpy(copy, bytes, (size_t)size);
@@ -402,7 +226,7 @@ static void foreign_files_are_refused(void) {
             header[16] ^= 1;
             put_u64(header + WAL_HEADER_SIZE - 8, checksum64(0, header, WAL_HEADER_SIZE - 8));
         }
-        sim_disk_put(past_copy(&p), files[file], copy, (size_t)size);
+        sim_disk_put(past_copy(&p), past_files[file], copy, (size_t)size);
         expect(&p, "a log of another database", NACRE_CORRUPT);
         free(copy);
     }
@@ -417,7 +241,7 @@ static void later_versions_are_refused_untouched(void) {
         SimDisk *work = past_copy(&p);
         for (int file = 0; file < 3; file++) {
             uint64_t size = 0;
-            const uint8_t *bytes = sim_disk_bytes(work, files[file], &size);
+            const uint8_t *bytes = sim_disk_bytes(work, past_files[file], &size);
             uint8_t *copy = malloc((size_t)size);
             if (!copy) abort();
             memcpy(copy, bytes, (size_t)size);
@@ -428,7 +252,7 @@ static void later_versions_are_refused_untouched(void) {
                 put_u32(at + 8, (file ? WAL_VERSION : FORMAT_VERSION) + 1);
                 put_u64(at + head - 8, checksum64(0, at, head - 8));
             }
-            sim_disk_put(work, files[file], copy, (size_t)size);
+            sim_disk_put(work, past_files[file], copy, (size_t)size);
             free(copy);
         }
         char damage[40];
@@ -497,14 +321,14 @@ static void a_gap_between_the_logs_is_damage(void) {
         uint64_t size = 0, offset[2], lsn[2];
         sim_disk_replay(h.disk, k, at);
         const uint8_t *db_bytes = sim_disk_bytes(at, "db", &size);
-        if (size < EXTENT || !last_frame(at, files[1], &offset[0], &lsn[0]) || !last_frame(at, files[2], &offset[1], &lsn[1]))
+        if (size < EXTENT || !last_frame(at, past_files[1], &offset[0], &lsn[0]) || !last_frame(at, past_files[2], &offset[1], &lsn[1]))
             continue;
         int older = lsn[0] > lsn[1];
         if (lsn[older] <= get_u64(db_bytes + 48) || lsn[older] <= get_u64(db_bytes + SUPERBLOCK_SLOT + 48)) continue;
         SimDisk *work = sim_disk_clone(at);
         nacre_options options = history_options(work, NACRE_STRICT);
         nacre_db *db = NULL;
-        sim_disk_resize(work, files[1 + older], offset[older]);
+        sim_disk_resize(work, past_files[1 + older], offset[older]);
         sim_disk_crash(work, SIM_CRASH_PREFIX, sim_disk_crash_states(work, SIM_CRASH_PREFIX) - 1);
         CHECK_EQ(nacre_open("db", &options, &db, NULL), NACRE_CORRUPT);
         (void)nacre_close(db, NULL);
@@ -566,7 +390,7 @@ static void a_log_header_left_alone_is_mended_before_rows_follow_it(void) {
                 sim_disk_crash(work, SIM_CRASH_PREFIX, 0);
                 (void)nacre_close(db, NULL);
                 db = NULL;
-                sim_disk_flip(work, files[1 + damage / 2], damage % 2 ? 8 * WAL_HEADER_COPY + 300 : 300);
+                sim_disk_flip(work, past_files[1 + damage / 2], damage % 2 ? 8 * WAL_HEADER_COPY + 300 : 300);
                 if (!CHECK(nacre_open("db", &options, &db, &error) == NACRE_OK)) puts(error.text);
                 if (db) CHECK(model_read(db, NULL, &found) && memcmp(&model, &found, sizeof model) == 0);
                 looked++;

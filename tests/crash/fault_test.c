@@ -280,6 +280,7 @@ static void a_failed_truncation_loses_nothing(void) {
 }
 static void a_failed_read_is_an_error_and_never_an_absence(void) {
     each_call_fails(SIM_READ, SIM_FAULT_FAIL, NACRE_IO, "read");
+    each_call_fails(SIM_READ, SIM_FAULT_SHORT, NACRE_IO, "half a read");
 }
 static void a_failed_open_is_an_error_and_never_an_empty_database(void) {
     each_call_fails(SIM_OPEN | SIM_CREATE, SIM_FAULT_FAIL, NACRE_PERMISSION, "open");

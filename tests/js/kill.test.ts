@@ -7,7 +7,7 @@ import { openSync } from "../../build/js/index.js";
 import { BUILD, freshName, random, seed } from "./lib.ts";
 
 const LANES = 4;
-const ROUNDS = Number(process.env.KILL_ROUNDS ?? 200);
+const ROUNDS = Number(process.env.KILL_ROUNDS ?? 60);
 
 // Batch number i puts row i into both membranes, and deletes row i - 40 from the first one.
 const writer = `

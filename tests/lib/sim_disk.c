@@ -90,6 +90,8 @@ struct SimDisk {
     uint64_t capacity, used; /* used: bytes of all images */
     uint64_t clock, random;
     uint64_t reads, written;
+    void (*seen)(void *self, const char *file, uint64_t offset, size_t size); /* may be NULL */
+    void *seen_self;
     uint64_t id;
     uint64_t replayed; /* id of the recording, 0: none; and how far */
     size_t replayed_count;
@@ -424,7 +426,10 @@ static nacre_status sim_read(VfsFile *file, uint64_t offset, void *into, size_t 
     if (status != NACRE_OK) return status;
     SimFile *f = &disk->files[handle->file];
     disk->reads++;
-    if (sim_fault_meets(disk, SIM_READ))
+    bool fault = sim_fault_meets(disk, SIM_READ);
+    if (fault && disk->fault.way == SIM_FAULT_SHORT && offset <= f->image.size && size / 2 <= f->image.size - offset)
+        sim_image_read(&f->image, offset, into, size / 2);
+    if (fault)
         return sim_fail(disk, disk->fault.status, f->name, "read: a fault as ordered");
     if (offset > f->image.size || size > f->image.size - offset) {
         snprintf(disk->message, sizeof disk->message,
@@ -433,6 +438,7 @@ static nacre_status sim_read(VfsFile *file, uint64_t offset, void *into, size_t 
         return NACRE_IO;
     }
     sim_image_read(&f->image, offset, into, size);
+    if (disk->seen) disk->seen(disk->seen_self, f->name, offset, size);
     return NACRE_OK;
 }
 
@@ -451,6 +457,27 @@ static uint64_t sim_room(const SimDisk *disk) {
     return disk->capacity > disk->used ? disk->capacity - disk->used : 0;
 }
 
+/* A write that is answered with NACRE_OK, and did something else. */
+static nacre_status sim_write_lie(SimHandle *handle, uint64_t offset, const void *from, size_t size) {
+    SimDisk *disk = handle->disk;
+    SimFile *f = &disk->files[handle->file];
+    uint64_t there = f->image.size > offset ? f->image.size - offset : 0;
+    SimBytes *old = sim_realloc(NULL, sizeof *old + size);
+    old->references = 1;
+    memset(old->data, 0, size);
+    sim_image_read(&f->image, offset, old->data, there < size ? (size_t)there : size);
+    SimRecord *record = sim_record(disk, SIM_WRITE, handle->file);
+    *record = (SimRecord){.kind = SIM_WRITE, .file = handle->file, .offset = offset, .size = size, .landed = size, .bytes = old};
+    sim_do(disk, record, handle->file);
+    if (disk->fault.way != SIM_FAULT_ASTRAY) return NACRE_OK;
+    uint64_t astray = (offset + disk->fault.distance) % (f->image.size > size ? f->image.size - size : 1);
+    record = sim_record(disk, SIM_WRITE, handle->file);
+    *record = (SimRecord){.kind = SIM_WRITE, .file = handle->file, .offset = astray, .size = size, .landed = size};
+    record->bytes = sim_bytes_new(from, size);
+    sim_do(disk, record, handle->file);
+    return NACRE_OK;
+}
+
 static nacre_status sim_write(VfsFile *file, uint64_t offset, const void *from, size_t size) {
     SimHandle *handle = (SimHandle *)file;
     SimDisk *disk = handle->disk;
@@ -461,6 +488,7 @@ static nacre_status sim_write(VfsFile *file, uint64_t offset, const void *from, 
     if (sim_power_fails(disk)) {
         status = sim_fail(disk, NACRE_IO, f->name, "write: the power failed");
     } else if (sim_fault_meets(disk, SIM_WRITE)) {
+        if (disk->fault.way >= SIM_FAULT_STALE) return sim_write_lie(handle, offset, from, size);
         status = sim_fail(disk, disk->fault.status, f->name, "write: a fault as ordered");
         landed = disk->fault.way == SIM_FAULT_SHORT ? size / 2 : 0;
     } else if (offset > SIZE_MAX - size || offset + size > SIZE_MAX / 4) {
@@ -511,16 +539,17 @@ static nacre_status sim_sync(VfsFile *file) {
     nacre_status status = sim_handle_check(handle);
     if (status != NACRE_OK) return status;
     const char *name = disk->files[handle->file].name;
-    bool lost = false;
+    bool lost = false, idle = false;
     if (sim_power_fails(disk)) {
         status = sim_fail(disk, NACRE_IO, name, "sync: the power failed");
     } else if (sim_fault_meets(disk, SIM_SYNC)) {
-        status = sim_fail(disk, disk->fault.status, name, "sync: a fault as ordered");
+        idle = disk->fault.way == SIM_FAULT_IDLE;
+        if (!idle) status = sim_fail(disk, disk->fault.status, name, "sync: a fault as ordered");
         lost = disk->fault.way == SIM_FAULT_LOSE;
     }
     SimRecord *record = sim_record(disk, SIM_SYNC, handle->file);
     record->status = status;
-    record->synced = status == NACRE_OK;
+    record->synced = status == NACRE_OK && !idle;
     record->lost = lost;
     sim_do(disk, record, handle->file);
     return status;
@@ -997,6 +1026,10 @@ void sim_disk_fault(SimDisk *disk, SimFault fault) {
 uint64_t sim_disk_fault_hits(const SimDisk *disk) { return disk->fault_hits; }
 void sim_disk_capacity(SimDisk *disk, uint64_t bytes) { disk->capacity = bytes; }
 void sim_disk_set_clock(SimDisk *disk, uint64_t now_ms) { disk->clock = now_ms; }
+void sim_disk_watch(SimDisk *disk, void (*seen)(void *self, const char *file, uint64_t offset, size_t size), void *self) {
+    disk->seen = seen;
+    disk->seen_self = self;
+}
 void sim_disk_wait(SimDisk *disk, uint64_t ms) { disk->clock += ms; }
 void sim_disk_seed(SimDisk *disk, uint64_t seed) { disk->random = seed; }
 

@@ -118,9 +118,14 @@ size_t sim_disk_unsynced(const SimDisk *disk); /* changes */
 
 typedef enum SimFaultWay {
     SIM_FAULT_FAIL,  /* nothing happens, `status` is answered */
-    SIM_FAULT_SHORT, /* a write: half of its bytes land, then `status` */
+    SIM_FAULT_SHORT, /* a write or a read: half of its bytes land, then `status` */
     SIM_FAULT_LOSE,  /* a sync: `status`, and the unsynced changes are forgotten: reads see
                         them, a later sync answers NACRE_OK, a crash loses them */
+    /* Lies: NACRE_OK is answered. */
+    SIM_FAULT_IDLE,  /* a sync: nothing becomes durable by it */
+    SIM_FAULT_STALE, /* a write: what was there before stays there; the file grows by zeros */
+    SIM_FAULT_ASTRAY, /* a write: the same, and the bytes land `distance` bytes further on, beyond the
+                         end of the file that far from its beginning */
 } SimFaultWay;
 
 typedef struct SimFault {
@@ -129,6 +134,7 @@ typedef struct SimFault {
     bool forever; /* the later ones too */
     SimFaultWay way;
     nacre_status status;
+    uint64_t distance; /* of SIM_FAULT_ASTRAY */
 } SimFault;
 
 void sim_disk_fault(SimDisk *disk, SimFault fault); /* in place of the one before */
@@ -143,6 +149,9 @@ void sim_disk_capacity(SimDisk *disk, uint64_t bytes);
 void sim_disk_set_clock(SimDisk *disk, uint64_t now_ms); /* stands still until set again */
 void sim_disk_wait(SimDisk *disk, uint64_t ms);
 void sim_disk_seed(SimDisk *disk, uint64_t seed);
+
+/* Told of each read of a file from now on; NULL: of none. */
+void sim_disk_watch(SimDisk *disk, void (*seen)(void *self, const char *file, uint64_t offset, size_t size), void *self);
 
 /* What reads see. NULL: no such file. Borrowed until the file is written. */
 const uint8_t *sim_disk_bytes(const SimDisk *disk, const char *file, uint64_t *size);
