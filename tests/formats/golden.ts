@@ -1,6 +1,6 @@
 // Writes golden/v2/ anew (make golden): each database, and what it holds as lines of JSON.
 // Only for a format that no release has written; see make_golden.c.
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { readDatabase, readFiles } from "./database.ts";
@@ -19,5 +19,8 @@ for (const name of NAMES) {
     const copy = join(folder, "copy");
     writeFiles(copy, files);
     writeFileSync(join(GOLDEN, VERSION, `${name}.jsonl.gz`), gzipSync(run(NACRE, "dump", copy), { level: 9 }));
+    if (name !== "small") return;
+    run(NACRE, "backup", copy, join(folder, "backup"));
+    writeFileSync(join(GOLDEN, VERSION, `${name}.backup.gz`), gzipSync(readFileSync(join(folder, "backup")), { level: 9 }));
   });
 }
