@@ -397,7 +397,7 @@ static void a_cursor_stops_at_a_failure(void) {
         db = open_on(disk);
         CHECK_EQ(nacre_membrane_open(db, "keys", NULL, &membrane), NACRE_OK);
         CHECK_EQ(nacre_cursor_open(membrane, NULL, NULL, &cursor), NACRE_OK);
-        sim_disk_fault(disk, (SimFault){SIM_READ, nth, false, SIM_FAULT_FAIL, NACRE_IO});
+        sim_disk_fault(disk, (SimFault){.kinds = SIM_READ, .nth = nth, .status = NACRE_IO});
         do status = nacre_cursor_next(cursor, &row);
         while (status == NACRE_OK);
         if (sim_disk_fault_hits(disk)) {
@@ -405,7 +405,7 @@ static void a_cursor_stops_at_a_failure(void) {
             CHECK_EQ(nacre_cursor_next(cursor, &row), NACRE_IO);
             CHECK_EQ(nacre_cursor_prev(cursor, &row), NACRE_IO);
         }
-        sim_disk_fault(disk, (SimFault){0, 0, false, SIM_FAULT_FAIL, NACRE_OK});
+        sim_disk_fault(disk, (SimFault){.nth = 0});
         nacre_cursor_close(cursor);
         uint64_t count = 0, want = 0;
         for (int i = 0; i < KEYS; i++) want += model.version[i] != 0;
