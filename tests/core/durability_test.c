@@ -166,7 +166,7 @@ static void a_close_that_fails_says_so(void) {
     nacre_membrane *kv = open_kv(db);
     nacre_error error = {NACRE_OK, ""};
     CHECK_EQ(put(kv, 1), NACRE_OK);
-    sim_disk_fault(disk, (SimFault){SIM_SYNC, 1, true, SIM_FAULT_FAIL, NACRE_IO});
+    sim_disk_fault(disk, (SimFault){.kinds = SIM_SYNC, .nth = 1, .forever = true, .way = SIM_FAULT_FAIL, .status = NACRE_IO});
     CHECK_EQ(nacre_close(db, &error), NACRE_IO);
     CHECK_EQ(error.code, NACRE_IO);
     CHECK(error.text[0]);
@@ -181,7 +181,7 @@ static void after_a_failed_sync_nothing_is_acknowledged(void) {
     nacre_db *db = open_on(disk, NACRE_STRICT);
     nacre_membrane *kv = open_kv(db);
     for (int64_t i = 0; i < 10; i++) CHECK_EQ(put(kv, i), NACRE_OK);
-    sim_disk_fault(disk, (SimFault){SIM_SYNC, 1, false, SIM_FAULT_LOSE, NACRE_IO});
+    sim_disk_fault(disk, (SimFault){.kinds = SIM_SYNC, .nth = 1, .forever = false, .way = SIM_FAULT_LOSE, .status = NACRE_IO});
     CHECK_EQ(put(kv, 10), NACRE_IO);
     CHECK(!has(kv, 10) && has(kv, 9));
     for (int64_t i = 11; i < 15; i++) CHECK_EQ(put(kv, i), NACRE_IO);

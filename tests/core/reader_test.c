@@ -614,7 +614,7 @@ static void d10_a_failed_refresh_changes_nothing(void) {
         int64_t shown = state_seen(p.read, NULL);
         for (int i = 0; i < 30; i++) writer_work(p.writer, p.written, &p.begun, &p.done, &p.random);
         if (nth % 2) CHECK_EQ(nacre_checkpoint(p.writer), NACRE_OK);
-        sim_disk_fault(p.disk, (SimFault){SIM_READ, nth, true, SIM_FAULT_FAIL, NACRE_IO});
+        sim_disk_fault(p.disk, (SimFault){.kinds = SIM_READ, .nth = nth, .forever = true, .way = SIM_FAULT_FAIL, .status = NACRE_IO});
         nacre_status status = nacre_refresh(p.reader);
         sim_disk_fault(p.disk, (SimFault){0});
         failed += status == NACRE_IO;

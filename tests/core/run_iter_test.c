@@ -154,7 +154,7 @@ static void a_failed_read_is_reported(void) {
         segment = lab_write(&lab, &rows, 0, rows.count);
         CHECK_EQ(run_iter_open(&lab.io, &segment, 1, (Span){NULL, 0}, nth % 2, &iter), NACRE_OK);
         segment_release(segment);
-        sim_disk_fault(lab.disk, (SimFault){SIM_READ, nth, true, SIM_FAULT_FAIL, NACRE_IO});
+        sim_disk_fault(lab.disk, (SimFault){.kinds = SIM_READ, .nth = nth, .forever = true, .way = SIM_FAULT_FAIL, .status = NACRE_IO});
         nacre_status status = iter->verbs->seek(iter, (Span){NULL, 0});
         while (status == NACRE_OK && iter->valid) status = iter->verbs->next(iter);
         CHECK_EQ(status, sim_disk_fault_hits(lab.disk) ? NACRE_IO : NACRE_OK);

@@ -198,7 +198,7 @@ static void b23_a_failing_disk_ends_a_repair_with_an_error(void) {
         sim_disk_copy(disk, work);
         nacre_options options = options_on(work);
         nacre_error error = {.code = NACRE_OK};
-        sim_disk_fault(work, (SimFault){SIM_WRITE | SIM_SYNC, nth, true, SIM_FAULT_FAIL, NACRE_QUOTA});
+        sim_disk_fault(work, (SimFault){.kinds = SIM_WRITE | SIM_SYNC, .nth = nth, .forever = true, .way = SIM_FAULT_FAIL, .status = NACRE_QUOTA});
         nacre_status status = nacre_repair("db", "new", &options, NULL, NULL, NULL, &error);
         CHECK(status == NACRE_OK || status == NACRE_QUOTA || status == NACRE_IO);
         CHECK(status == NACRE_OK || error.text[0]);

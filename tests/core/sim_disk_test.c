@@ -281,7 +281,7 @@ static void a_replay_is_what_the_recorded_disk_was(void) {
         nacre_status want = NACRE_OK, got;
         if (choice == 9) { /* failed operations are replayed as what they left */
             static const SimFaultWay ways[] = {SIM_FAULT_FAIL, SIM_FAULT_SHORT, SIM_FAULT_LOSE};
-            sim_disk_fault(disk, (SimFault){SIM_ANY, 1, false, ways[i % 3], NACRE_IO});
+            sim_disk_fault(disk, (SimFault){.kinds = SIM_ANY, .nth = 1, .forever = false, .way = ways[i % 3], .status = NACRE_IO});
             want = NACRE_IO;
         }
         if (choice < 2 || (choice == 9 && i % 3 == 2)) got = vfs->sync(f);
@@ -317,7 +317,7 @@ static void a_fault_meets_the_nth_of_its_kind(void) {
         SimDisk *disk = sim_disk_new(1);
         const Vfs *vfs = sim_disk_vfs(disk);
         VfsFile *f = opened(disk, "f", VFS_CREATE);
-        sim_disk_fault(disk, (SimFault){SIM_WRITE | SIM_TRUNCATE, 2, forever, SIM_FAULT_FAIL, NACRE_QUOTA});
+        sim_disk_fault(disk, (SimFault){.kinds = SIM_WRITE | SIM_TRUNCATE, .nth = 2, .forever = forever, .way = SIM_FAULT_FAIL, .status = NACRE_QUOTA});
         CHECK(vfs->write(f, 0, "1", 1) == NACRE_OK);
         CHECK(vfs->sync(f) == NACRE_OK);
         CHECK(vfs->truncate(f, 0) == NACRE_QUOTA);
@@ -325,16 +325,16 @@ static void a_fault_meets_the_nth_of_its_kind(void) {
         CHECK_STR(shown(disk, "f"), "1");
         CHECK(vfs->write(f, 0, "2", 1) == (forever ? NACRE_QUOTA : NACRE_OK));
         CHECK_EQ(sim_disk_fault_hits(disk), forever ? 2 : 1);
-        sim_disk_fault(disk, (SimFault){SIM_READ, 1, false, SIM_FAULT_FAIL, NACRE_IO});
+        sim_disk_fault(disk, (SimFault){.kinds = SIM_READ, .nth = 1, .forever = false, .way = SIM_FAULT_FAIL, .status = NACRE_IO});
         char got;
         CHECK(vfs->read(f, 0, &got, 1) == NACRE_IO);
         CHECK(vfs->read(f, 0, &got, 1) == NACRE_OK);
-        sim_disk_fault(disk, (SimFault){SIM_OPEN | SIM_CREATE, 1, true, SIM_FAULT_FAIL, NACRE_PERMISSION});
+        sim_disk_fault(disk, (SimFault){.kinds = SIM_OPEN | SIM_CREATE, .nth = 1, .forever = true, .way = SIM_FAULT_FAIL, .status = NACRE_PERMISSION});
         VfsFile *other = NULL;
         CHECK(vfs->open(vfs->self, "f", VFS_WRITE, &other) == NACRE_PERMISSION);
         CHECK(vfs->open(vfs->self, "g", VFS_CREATE, &other) == NACRE_PERMISSION);
         CHECK_EQ(sim_disk_file_count(disk), 1);
-        sim_disk_fault(disk, (SimFault){SIM_CLOSE, 1, true, SIM_FAULT_FAIL, NACRE_IO});
+        sim_disk_fault(disk, (SimFault){.kinds = SIM_CLOSE, .nth = 1, .forever = true, .way = SIM_FAULT_FAIL, .status = NACRE_IO});
         CHECK(vfs->close(f) == NACRE_IO);
         CHECK_EQ(sim_disk_open_handles(disk), 0);
         sim_disk_free(disk);
@@ -345,7 +345,7 @@ static void a_short_write_leaves_half(void) {
     SimDisk *disk = sim_disk_new(1);
     const Vfs *vfs = sim_disk_vfs(disk);
     VfsFile *f = opened(disk, "f", VFS_CREATE);
-    sim_disk_fault(disk, (SimFault){SIM_WRITE, 1, false, SIM_FAULT_SHORT, NACRE_IO});
+    sim_disk_fault(disk, (SimFault){.kinds = SIM_WRITE, .nth = 1, .forever = false, .way = SIM_FAULT_SHORT, .status = NACRE_IO});
     CHECK(vfs->write(f, 0, "abcdef", 6) == NACRE_IO);
     CHECK_STR(shown(disk, "f"), "abc");
     closed(disk, f);
@@ -359,7 +359,7 @@ static void a_lying_sync_loses_what_reads_still_see(void) {
     put(disk, f, 0, "old");
     synced(disk, f);
     put(disk, f, 0, "new");
-    sim_disk_fault(disk, (SimFault){SIM_SYNC, 1, false, SIM_FAULT_LOSE, NACRE_IO});
+    sim_disk_fault(disk, (SimFault){.kinds = SIM_SYNC, .nth = 1, .forever = false, .way = SIM_FAULT_LOSE, .status = NACRE_IO});
     CHECK(vfs->sync(f) == NACRE_IO);
     CHECK_STR(shown(disk, "f"), "new");
     put(disk, f, 3, "!");

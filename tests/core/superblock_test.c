@@ -157,9 +157,9 @@ static void failures_of_the_file_go_up(void) {
     SlotState state;
     world_open(&w);
     write_generation(&w, 2, 1);
-    sim_disk_fault(w.disk, (SimFault){SIM_READ, 1, true, SIM_FAULT_FAIL, NACRE_IO});
+    sim_disk_fault(w.disk, (SimFault){.kinds = SIM_READ, .nth = 1, .forever = true, .way = SIM_FAULT_FAIL, .status = NACRE_IO});
     CHECK_EQ(superblock_read(&w.data, 0, &sb, &state), NACRE_IO);
-    sim_disk_fault(w.disk, (SimFault){SIM_WRITE, 1, true, SIM_FAULT_FAIL, NACRE_QUOTA});
+    sim_disk_fault(w.disk, (SimFault){.kinds = SIM_WRITE, .nth = 1, .forever = true, .way = SIM_FAULT_FAIL, .status = NACRE_QUOTA});
     CHECK_EQ(superblock_write(&w.data, &(Superblock){.generation = 3}), NACRE_QUOTA);
     world_close(&w);
 }

@@ -346,7 +346,7 @@ static void a_failed_append_is_taken_back(void) {
         World w;
         world_new(&w);
         CHECK_EQ(append(&w, 1, 0), NACRE_OK);
-        sim_disk_fault(w.disk, (SimFault){SIM_WRITE, 1, false, ways[i / 2], statuses[i % 2]});
+        sim_disk_fault(w.disk, (SimFault){.kinds = SIM_WRITE, .nth = 1, .forever = false, .way = ways[i / 2], .status = statuses[i % 2]});
         CHECK_EQ(append(&w, 2, 0), statuses[i % 2]);
         CHECK(!w.wal.broken);
         env_clear(&w.env);
@@ -369,9 +369,10 @@ static void a_broken_log_takes_nothing_more(void) {
         world_new(&w);
         CHECK_EQ(append(&w, 1, 0), NACRE_OK);
         int kinds = how ? SIM_SYNC : SIM_WRITE | SIM_TRUNCATE;
-        sim_disk_fault(w.disk, (SimFault){kinds, 1, true, how ? SIM_FAULT_LOSE : SIM_FAULT_SHORT, NACRE_IO});
+        sim_disk_fault(w.disk, (SimFault){.kinds = kinds, .nth = 1, .forever = true, .way = how ? SIM_FAULT_LOSE : SIM_FAULT_SHORT,
+                                        .status = NACRE_IO});
         CHECK_EQ(how ? wal_sync(&w.wal) : append(&w, 2, 0), NACRE_IO);
-        sim_disk_fault(w.disk, (SimFault){0, 0, false, SIM_FAULT_FAIL, NACRE_IO});
+        sim_disk_fault(w.disk, (SimFault){.kinds = 0, .nth = 0, .forever = false, .way = SIM_FAULT_FAIL, .status = NACRE_IO});
         size_t operations = sim_disk_operations(w.disk);
         CHECK_EQ(append(&w, 2, 0), NACRE_IO);
         CHECK_EQ(wal_sync(&w.wal), NACRE_IO);
