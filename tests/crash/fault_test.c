@@ -15,6 +15,8 @@
 
 #if defined __wasm__ || defined __aarch64__ /* often emulated */
 enum { ROUNDS = 30, TRIALS = 40 };
+#elif defined CRASH_SANITIZED
+enum { ROUNDS = 60, TRIALS = 60 };
 #else
 enum { ROUNDS = 60, TRIALS = 150 };
 #endif
@@ -314,6 +316,55 @@ static void a_full_disk_refuses_writes_until_there_is_room(void) {
     CHECK(refused > 10);
 }
 
+#if defined __wasm__ || defined __aarch64__ || defined CRASH_SANITIZED
+enum { FULL_STRIDE = 9001 };
+#else
+enum { FULL_STRIDE = 907 };
+#endif
+enum { FULL_ROUNDS = 8 }; /* batches, a transaction, a load, a checkpoint, a drop, a close */
+
+/* The disk has `size` bytes; then it has room again. */
+static bool full_trial(uint64_t size) {
+    Trial t;
+    trial_init(&t, test_seed());
+    t.expected = NACRE_QUOTA;
+    snprintf(t.what, sizeof t.what, "disk of %" PRIu64 " bytes, seed %" PRIu64, size, t.seed);
+    sim_disk_capacity(t.disk, size);
+    trial_rounds(&t, 0, FULL_ROUNDS);
+    if (t.db && t.right) trial_read(&t, &t.acknowledged, false);
+    sim_disk_capacity(t.disk, UINT64_MAX);
+    if (t.right) trial_end(&t, false);
+    bool right = t.right;
+    trial_clear(&t);
+    return right;
+}
+
+/* B13: wherever in a write the room ends. Each write of a recorded life that made a file longer is
+ * cut off at each of its bytes, or at some, and at its first and last ones. */
+static void b13_a_disk_that_is_full_at_any_byte_loses_nothing(void) {
+    Trial t;
+    uint64_t data = 0, logs[2] = {0, 0}, trials = 0, stride = crash_exhaustive() ? 1 : FULL_STRIDE;
+    trial_init(&t, test_seed());
+    trial_rounds(&t, 0, FULL_ROUNDS);
+    trial_close(&t);
+    bool right = CHECK(t.right && t.failures == 0);
+    for (size_t i = 0; i < sim_disk_operations(t.disk) && right; i++) {
+        SimOperation op = sim_disk_operation(t.disk, i);
+        const char *log = strstr(op.file, "-wal");
+        uint64_t *size = log ? &logs[log[4] - '0'] : &data;
+        if (op.kind == SIM_CREATE) *size = 0;
+        if (op.kind == SIM_TRUNCATE) *size = op.offset;
+        if (op.kind != SIM_WRITE || op.offset + op.size <= *size) continue;
+        uint64_t used = data + logs[0] + logs[1], grown = op.offset + op.size - *size;
+        for (uint64_t at = 0; at < grown && right; at += at == 0 ? 1 : stride, trials++) right = full_trial(used + at);
+        if (right) right = full_trial(used + grown - 1);
+        *size = op.offset + op.size;
+    }
+    trial_clear(&t);
+    printf("# full disk: %" PRIu64 " sizes\n", trials);
+    CHECK(trials > 100);
+}
+
 /* The option database_size does the same in the file. */
 static void a_limited_database_refuses_rows_and_stays_whole(void) {
     for (uint64_t size = 256 << 10; size < 1024 << 10; size += 64 << 10) {
@@ -568,6 +619,7 @@ void fault_test(void) {
     RUN(a_failed_read_is_an_error_and_never_an_absence);
     RUN(a_failed_open_is_an_error_and_never_an_empty_database);
     RUN(a_full_disk_refuses_writes_until_there_is_room);
+    RUN(b13_a_disk_that_is_full_at_any_byte_loses_nothing);
     RUN(a_limited_database_refuses_rows_and_stays_whole);
     RUN(a_replaced_writer_may_not_commit);
     RUN(b08_a_load_known_to_one_superblock_is_made_known_before_rows_follow);
