@@ -203,6 +203,63 @@ static void b24_a_backup_is_the_state_at_its_lsn_while_writes_go_on(void) {
     }
 }
 
+/* Memtables that take a quarter of the memory each, and a backup that nobody reads: writing
+ * goes on, and the backup is still the state of its beginning. */
+static void b24_a_backup_that_waits_holds_up_no_writer(void) {
+    SimDisk *disk = sim_disk_new(1);
+    nacre_options options = small(disk);
+    options.memory = 4 << 20;
+    options.memtable_size = 1 << 20;
+    Model model = {0}, then;
+    nacre_db *db = open_db(&options);
+    nacre_backup *backup = NULL;
+    nacre_transaction *tx = NULL;
+    nacre_membrane *membranes[MODEL_MEMBRANES];
+    Stream stream = {0};
+    uint64_t random = test_seed();
+    REQUIRE(db);
+    write_some(db, &model, &random, 60);
+    REQUIRE(model_open(db, membranes) == NACRE_OK && nacre_begin(db, &tx) == NACRE_OK);
+    CHECK_EQ(model_transaction_put(tx, membranes, 0, 3, 77), NACRE_OK); /* not committed: not in it */
+    REQUIRE(nacre_backup_begin(db, NULL, &backup) == NACRE_OK);
+    uint64_t sequence = newest(db);
+    then = model;
+    nacre_rollback(tx);
+    write_some(db, &model, &random, 600);
+    CHECK_EQ(drain(backup, 30000, &stream), NACRE_OK);
+    nacre_backup_end(backup);
+    CHECK_EQ(model_differences(db, NULL, &model), 0);
+    CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+    check_restores(&stream, &then, sequence);
+    stream_free(&stream);
+    sim_disk_free(disk);
+}
+
+/* After a failed sync a handle only reads; what it shows can be saved. */
+static void b24_what_a_poisoned_handle_shows_can_be_backed_up(void) {
+    SimDisk *disk = sim_disk_new(1);
+    nacre_options options = small(disk);
+    Model model = {0}, refused;
+    uint64_t random = test_seed();
+    nacre_db *db = open_db(&options);
+    nacre_membrane *membranes[MODEL_MEMBRANES];
+    nacre_batch *batch = NULL;
+    REQUIRE(db);
+    write_some(db, &model, &random, 20);
+    uint64_t sequence = newest(db);
+    refused = model;
+    REQUIRE(model_open(db, membranes) == NACRE_OK && nacre_batch_begin(db, &batch) == NACRE_OK);
+    CHECK_EQ(model_put(batch, membranes, 0, 1, 99), NACRE_OK);
+    sim_disk_fault(disk, (SimFault){.kinds = SIM_SYNC, .nth = 1, .status = NACRE_IO});
+    CHECK_EQ(nacre_batch_commit(batch), NACRE_IO);
+    CHECK_EQ(model_differences(db, NULL, &refused), 0);
+    Stream stream = back_up(db);
+    (void)nacre_close(db, NULL);
+    check_restores(&stream, &refused, sequence);
+    stream_free(&stream);
+    sim_disk_free(disk);
+}
+
 static void b24_an_incremental_backup_has_what_is_new(void) {
     SimDisk *disk = sim_disk_new(1);
     nacre_options options = small(disk);
@@ -839,6 +896,8 @@ static void b26_what_is_not_kept_is_refused(void) {
 
 void backup_test(void) {
     RUN(b24_a_backup_is_the_state_at_its_lsn_while_writes_go_on);
+    RUN(b24_a_backup_that_waits_holds_up_no_writer);
+    RUN(b24_what_a_poisoned_handle_shows_can_be_backed_up);
     RUN(b24_an_incremental_backup_has_what_is_new);
     RUN(b24_damage_is_not_backed_up);
     RUN(b24_wrong_bases_are_refused);
