@@ -58,8 +58,10 @@ LANES := release native gcc arm64 wasm wasm-scalar fuzz
 CC_release      := $(CC)
 CFLAGS_release  := -O2
 CC_native       := $(CLANG)
-CFLAGS_native   := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
-LDFLAGS_native  := -fsanitize=address,undefined
+CFLAGS_native   := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined,integer \
+                   -fno-sanitize=unsigned-shift-base -fsanitize-ignorelist=tests/lib/integer-ignore.txt \
+                   -fno-sanitize-recover=all
+LDFLAGS_native  := -fsanitize=address,undefined,integer
 CC_fuzz         := $(CLANG)
 CFLAGS_fuzz     := $(CFLAGS_native) -fsanitize=fuzzer-no-link
 LDFLAGS_fuzz    := $(LDFLAGS_native) -fsanitize=fuzzer

@@ -349,7 +349,7 @@ bool json_member(JsonValue object, Span name, JsonValue *item) {
 
 /* ---- numbers ---- */
 
-int64_t json_integer(JsonValue v) {
+WRAPS int64_t json_integer(JsonValue v) {
     bool negative = v.text.data[0] == '-';
     uint64_t n = 0;
     for (size_t i = negative; i < v.text.size; i++) n = n * 10 + (uint64_t)(v.text.data[i] - '0');

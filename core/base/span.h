@@ -7,6 +7,14 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Before a function in which unsigned numbers wrap on purpose: hashes, bits set without a
+ * branch, counting down past 0. In all others -fsanitize=integer finds a wrap to be a mistake. */
+#if defined(__clang__)
+#define WRAPS __attribute__((no_sanitize("unsigned-integer-overflow")))
+#else
+#define WRAPS
+#endif
+
 typedef struct Span {
     const uint8_t *data;
     size_t size; /* bytes */

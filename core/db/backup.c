@@ -64,7 +64,7 @@ static void backup_segments_sift(BackupSegment *items, size_t at, size_t count) 
     }
 }
 
-void backup_segments_sort(BackupSegments *list) {
+WRAPS void backup_segments_sort(BackupSegments *list) {
     for (size_t i = list->count / 2; i-- > 0;) backup_segments_sift(list->items, i, list->count);
     for (size_t end = list->count; end-- > 1;) {
         BackupSegment first = list->items[0];

@@ -60,7 +60,7 @@ static void held_want(void *self, uint64_t generation) {
             db->held[i].wanted = true;
 }
 
-void held_ask(Db *db) {
+WRAPS void held_ask(Db *db) {
     if (!db->readers || db->readonly) return;
     for (size_t i = 0; i < db->held_count; i++) db->held[i].wanted = false;
     if (db->held_count == 0 || db->env.vfs->readers->list(db->readers, held_want, db) != NACRE_OK)
@@ -69,7 +69,7 @@ void held_ask(Db *db) {
         if (!db->held[i].wanted) held_release(db, i);
 }
 
-void held_drop_unread(Db *db) {
+WRAPS void held_drop_unread(Db *db) {
     for (size_t i = db->held_count; i-- > 0;) {
         const Version *version = db->held[i].state.version;
         size_t others = 0; /* of the same version, with a pin of their own */

@@ -17,7 +17,7 @@ static void open_report(const Env *env, nacre_status status, nacre_error *error)
 }
 
 /* splitmix64 (Steele et al., "Fast Splittable Pseudorandom Number Generators", 2014). */
-uint64_t state_random(Db *db) {
+WRAPS uint64_t state_random(Db *db) {
     uint64_t z = (db->random_state += 0x9e3779b97f4a7c15u);
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
     z = (z ^ z >> 27) * 0x94d049bb133111ebu;

@@ -170,7 +170,7 @@ static nacre_status search_find_row(Search *s, uint32_t slot, uint32_t *row) {
         TRY(segment_block(s->segment, index, &s->block, &s->block_pin));
         s->block_index = index;
     }
-    uint32_t guess = slot - s->block.first_slot;
+    uint32_t guess = slot < s->block.first_slot ? 0 : slot - s->block.first_slot;
     for (uint32_t i = guess < s->block.count ? guess : 0, looked = 0; looked < s->block.count; looked++) {
         if ((block_flags(&s->block, i) & ENTRY_VECTOR) && block_slot(&s->block, i) == slot) {
             *row = i;

@@ -109,7 +109,7 @@ static bool settle_pays(const Settle *settle) {
     return bytes < settle_table_bytes(settle->table);
 }
 
-static nacre_status settle_write_run(Settle *settle, uint32_t state) {
+WRAPS static nacre_status settle_write_run(Settle *settle, uint32_t state) {
     Db *db = settle->db;
     uint32_t low = settle->states[state - (state & (0 - state))].stamp;
     MemCursor cursor;
@@ -129,7 +129,7 @@ static nacre_status settle_write_run(Settle *settle, uint32_t state) {
 }
 
 /* Puts the runs of a state in front of all others. */
-static nacre_status settle_insert(const Settle *settle, uint32_t state, Version *into) {
+WRAPS static nacre_status settle_insert(const Settle *settle, uint32_t state, Version *into) {
     const Version *written = ingest_version(settle->ingest);
     for (size_t at = 0; state > 0; state -= state & (0 - state)) {
         if (settle->states[state].run == SETTLE_NO_RUN) continue;

@@ -30,7 +30,7 @@ static nacre_status space_page_of(Segment *segment, Span bound, double *page) {
 
 /* Looks through blocks from `index` on, `way` +1 or -1, for a row with a blob that lies on this
  * side of `bound`; of at most BLOB_LOOK blocks. */
-static nacre_status space_blob_near(Segment *segment, uint32_t index, int way, Span bound, BlobRef *blob, bool *found) {
+WRAPS static nacre_status space_blob_near(Segment *segment, uint32_t index, int way, Span bound, BlobRef *blob, bool *found) {
     *found = false;
     for (uint32_t looked = 0; looked < BLOB_LOOK && index < segment->meta.block_count && !*found; looked++) {
         Block block;

@@ -104,7 +104,7 @@ nacre_status transaction_savepoint(Transaction *tx, uint64_t *serial) {
     return NACRE_OK;
 }
 
-static nacre_status savepoint_find(const Transaction *tx, uint64_t serial, size_t *index) {
+WRAPS static nacre_status savepoint_find(const Transaction *tx, uint64_t serial, size_t *index) {
     for (size_t i = tx->savepoint_count; i-- > 0;)
         if (tx->savepoints[i].serial == serial) {
             *index = i;

@@ -76,7 +76,7 @@ static nacre_status write_refuse(Db *db, const char *what) {
 }
 
 /* The expiry in front of a value, made a time where it was a lifetime. */
-static nacre_status write_check_expiry(Db *db, uint8_t *value, size_t size) {
+WRAPS static nacre_status write_check_expiry(Db *db, uint8_t *value, size_t size) {
     uint64_t expiry = size < 8 ? 0 : get_u64(value), lifetime = expiry - RECORD_LIFETIME;
     if (expiry == 0) return write_refuse(db, "a malformed expiry");
     if (expiry < RECORD_LIFETIME) return NACRE_OK;

@@ -127,7 +127,7 @@ static inline int32_t mem_highest(uint64_t bits) {
 /* Bytes past the count are stale: the caller asks whether the index found is below the count,
  * and as valid bytes come first and the lowest index wins, that is enough. In 4 bytes; 4 or
  * more: nowhere. */
-static inline uint32_t mem_index4(const uint8_t bytes[4], uint8_t byte) {
+WRAPS static inline uint32_t mem_index4(const uint8_t bytes[4], uint8_t byte) {
     const uint32_t ones = 0x01010101u;
     uint32_t zero_where_equal = get_u32(bytes) ^ ones * byte;
     uint32_t found = (zero_where_equal - ones) & ~zero_where_equal & ones << 7;

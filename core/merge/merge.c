@@ -23,7 +23,7 @@ static void merge_sift_down(Merge *m, size_t at) {
     m->heap[at] = moving;
 }
 
-static void merge_build(Merge *m) {
+WRAPS static void merge_build(Merge *m) {
     m->heap_count = 0;
     for (uint32_t i = 0; i < m->count; i++)
         if (m->iters[i]->valid) m->heap[m->heap_count++] = (MergeItem){m->iters[i]->head, i};

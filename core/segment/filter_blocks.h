@@ -18,7 +18,7 @@ static inline size_t filter_blocks_place(uint64_t hash, size_t size) {
     return (size_t)(((hash >> 32) * (uint64_t)(size / 32)) >> 32) * 32;
 }
 
-static inline void filter_blocks_add(uint8_t *filter, size_t size, uint64_t hash) {
+WRAPS static inline void filter_blocks_add(uint8_t *filter, size_t size, uint64_t hash) {
     static const uint32_t salts[8] = FILTER_SALTS;
     uint8_t *block = filter + filter_blocks_place(hash, size);
     for (int i = 0; i < 8; i++) {
@@ -28,7 +28,7 @@ static inline void filter_blocks_add(uint8_t *filter, size_t size, uint64_t hash
 }
 
 /* false: the key is certainly not there. */
-static inline bool filter_blocks_may_have(const uint8_t *filter, size_t size, uint64_t hash) {
+WRAPS static inline bool filter_blocks_may_have(const uint8_t *filter, size_t size, uint64_t hash) {
     static const uint32_t salts[8] = FILTER_SALTS;
     if (size == 0) return true;
     const uint8_t *block = filter + filter_blocks_place(hash, size);

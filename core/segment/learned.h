@@ -48,7 +48,7 @@ typedef struct LearnedWindow {
     uint32_t low, high;
 } LearnedWindow;
 
-static inline LearnedWindow learned_find(const Learned *model, uint64_t key) {
+WRAPS static inline LearnedWindow learned_find(const Learned *model, uint64_t key) {
     uint32_t piece = 0; /* the last whose first key is <= key, without a branch for each step */
     for (uint32_t left = model->piece_count; left > 1;) {
         uint32_t half = left / 2;

@@ -325,7 +325,7 @@ static Span segment_separator(const Segment *segment, uint32_t index) {
                    get_u32(segment->meta.separator_offsets + 4 * (size_t)(index + 1)) - from);
 }
 
-uint32_t segment_block_of(const Segment *segment, Span key) {
+WRAPS uint32_t segment_block_of(const Segment *segment, Span key) {
     const SegmentMeta *meta = &segment->meta;
     size_t common = span_common_prefix(meta->prefix, key);
     if (common < meta->prefix.size) {

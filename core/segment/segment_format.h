@@ -121,7 +121,7 @@ enum {
 #define ENTRY_FLAGS_KNOWN 0x1fu
 
 /* Seed of a checksum: what the bytes are (rule 3). */
-static inline uint64_t place_seed(uint64_t segment, uint32_t stream, uint64_t number) {
+WRAPS static inline uint64_t place_seed(uint64_t segment, uint32_t stream, uint64_t number) {
     return segment * 0x9e3779b97f4a7c15u + ((uint64_t)stream << 56) + number + 1;
 }
 

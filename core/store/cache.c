@@ -1,7 +1,7 @@
 /* cache.c - SIEVE over entries of any size. Knows nothing of what it keeps. */
 #include "store/cache.h"
 
-static size_t cache_slot(const Cache *cache, uint64_t segment, uint64_t place) {
+WRAPS static size_t cache_slot(const Cache *cache, uint64_t segment, uint64_t place) {
     uint64_t h = segment * 0x9e3779b97f4a7c15u ^ place;
     h ^= h >> 32;
     h *= 0xd6e8feb86659fd93u;

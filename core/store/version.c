@@ -380,7 +380,7 @@ nacre_status manifest_parse(SegmentIo *io, Span bytes, uint64_t limit, Version *
 }
 
 /* Adds an id to a table of 2^bits places, at most half of them taken; false: it is there, or cannot be. */
-static bool manifest_add_id(uint64_t *table, unsigned bits, uint64_t id, uint64_t next) {
+WRAPS static bool manifest_add_id(uint64_t *table, unsigned bits, uint64_t id, uint64_t next) {
     size_t at = (size_t)(id * 0x9e3779b97f4a7c15u >> (64 - bits)), mask = ((size_t)1 << bits) - 1;
     if (id == 0 || id >= next) return false;
     while (table[at] && table[at] != id) at = (at + 1) & mask;

@@ -1,5 +1,6 @@
 /* kernels.c - which kernels this build has and this processor runs. Knows nothing of what they
  * compute. */
+#include "base/span.h"
 #include "vector/kernels_body.h"
 
 #include <stdbool.h>
@@ -38,7 +39,7 @@ const Kernels *kernels_by_name(const char *name) {
     return kernels;
 }
 
-const Kernels *kernels_at(size_t index) {
+WRAPS const Kernels *kernels_at(size_t index) {
     for (size_t i = 0; i < sizeof kernels_built_in / sizeof *kernels_built_in; i++)
         if (kernels_run_here(kernels_built_in[i]) && index-- == 0) return kernels_built_in[i];
     return NULL;

@@ -510,7 +510,11 @@ static void a_log_too_large_for_the_budget_is_kept(void) {
         nacre_value key = nacre_integer(i), value = nacre_bytes(bytes, sizeof bytes);
         CHECK_EQ(nacre_put(kv, &key, NULL, &value), NACRE_OK);
     }
+    SimDisk *killed = sim_disk_clone(disk); /* closing would empty the log */
     CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+    sim_disk_free(disk);
+    disk = killed;
+    options.vfs = sim_disk_vfs(disk);
     options.memory = 1 << 20;
     nacre_status status = nacre_open("db", &options, &db, &error);
     CHECK(status == NACRE_RESOURCE_EXHAUSTED && strstr(error.text, "memory"));
