@@ -16,6 +16,8 @@
 
 #if defined __wasm__ || defined __aarch64__ /* often emulated */
 enum { SAMPLES = 150, FLIPS = 150, ROUNDS = 60 };
+#elif defined CRASH_SANITIZED
+enum { SAMPLES = 600, FLIPS = 300, ROUNDS = 70 };
 #else
 enum { SAMPLES = 2500, FLIPS = 800, ROUNDS = 70 };
 #endif
@@ -133,10 +135,10 @@ static void lost_and_misdirected_blocks_are_noticed(void) {
         }
         /* Neighbours within a segment, and the same page of two segments. */
         uint64_t pages = past_size(&p, "db") / 4096, beside = EXTENT / 4096;
-        for (uint64_t page = beside; page + 1 < pages && swapped.wrong < 3; page++)
+        for (uint64_t page = beside; page + 1 < pages && swapped.wrong < 3; page += 2500 / SAMPLES)
             zero_or_swap(&p, 0, page * 4096, page * 4096 + 4096, 4096, true, &swapped);
         for (uint64_t a = 1; a < pages / beside && swapped.wrong < 3; a++)
-            for (uint64_t b = a + 1; b < pages / beside && swapped.wrong < 3; b++)
+            for (uint64_t b = a + 1; b < pages / beside && swapped.wrong < 3; b += 2500 / SAMPLES)
                 zero_or_swap(&p, 0, a * EXTENT + 4096, b * EXTENT + 4096, 4096, true, &swapped);
         verdict_print("zeroed", &zeroed);
         verdict_print("swapped", &swapped);
