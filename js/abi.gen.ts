@@ -289,5 +289,6 @@ export interface Exports {
   abi_step(host: number, bytes: number): number;
   abi_compact(host: number): number;
   abi_verify(host: number, deep: number): number;
+  abi_repair(host: number, fromSize: number, toSize: number, memory: number): number;
   abi_stats(host: number): number;
 }

@@ -741,6 +741,17 @@ export class Engine {
     return { json: this.heap.text(this.answerData, this.answerSize), count: this.#number(ANSWER.NUMBER) };
   }
 
+  /** Opens nothing: a new database at `to` from the files at `from`. JSON of the report. */
+  repair(from: string, to: string, memory: number): string {
+    const encoder = new TextEncoder(), source = encoder.encode(from), target = encoder.encode(to);
+    const paths = new Uint8Array(source.length + target.length);
+    paths.set(source);
+    paths.set(target, source.length);
+    this.#put(paths);
+    this.#call((exports, self) => exports.abi_repair(self, source.length, target.length, memory));
+    return this.heap.text(this.answerData, this.answerSize);
+  }
+
   stats(): string {
     this.#call((exports, self) => exports.abi_stats(self));
     return this.heap.text(this.answerData, this.answerSize);

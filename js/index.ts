@@ -16,11 +16,11 @@ export { NacreError } from "./errors.ts";
 export type { ErrorCode } from "./errors.ts";
 export type { Key, KeyPart, KeyRange, KeySchema, KeyType, Range } from "./keys.ts";
 export { Kv, KvSync } from "./kv.ts";
-export { open, openSync, restore, restoreSync, verifyBackup, verifyBackupSync } from "./open.ts";
+export { open, openSync, repair, repairSync, restore, restoreSync, verifyBackup, verifyBackupSync } from "./open.ts";
 export type {
-  Mode, OpenOptions, OpenSyncOptions, RestoreOptions, RestoreSyncOptions, Until, VerifyBackupOptions,
+  Mode, OpenOptions, OpenSyncOptions, RepairOptions, RestoreOptions, RestoreSyncOptions, Until, VerifyBackupOptions,
 } from "./open.ts";
-export type { CompactReport, MembraneInfo, Problem, Stats, VerifyReport } from "./report.ts";
+export type { CompactReport, Finding, MembraneInfo, Problem, RepairReport, Stats, VerifyReport } from "./report.ts";
 export type { PutOptions } from "./expiry.ts";
 export type { CollectionSchema, Compression, FieldType, KvSchema, Metric, StorageSchema, ValueType, VectorSchema } from "./schema.ts";
 export { Snapshot, SnapshotSync } from "./snapshot.ts";

@@ -11,6 +11,8 @@ import { MemoryHost } from "./host-memory.ts";
 import { NodeHost } from "./host-node.ts";
 import { NodeLock, processLines, removeDeadPins } from "./lock-node.ts";
 import { builtin, isNode } from "./node.ts";
+import { readRepair } from "./report.ts";
+import type { RepairReport } from "./report.ts";
 import { DURABILITIES, Store } from "./store.ts";
 import type { Durability } from "./store.ts";
 import { DatabaseSync } from "./sync.ts";
@@ -399,6 +401,74 @@ export function verifyBackupSync(from: BackupSourceSync | readonly BackupSourceS
   } finally {
     engine.close();
   }
+}
+
+// ---- Repair ----
+
+export interface RepairOptions {
+  /** Budget in bytes; 64 MiB when absent. */
+  memory?: number | undefined;
+  wasm?: WasmSource | undefined;
+}
+
+/** The folder that both lie in, and their names inside it as the module sees them. */
+function shared(from: Place, to: Place): { folder: string; guest: string; names: [string, string] } {
+  const path = builtin("node:path");
+  const inside = (folder: string, file: string): string | undefined => {
+    const relative = path.relative(folder, file);
+    return relative.startsWith("..") || path.isAbsolute(relative) ? undefined : relative.replaceAll("\\", "/");
+  };
+  let folder = path.dirname(from.path);
+  for (; inside(folder, to.path) === undefined; folder = path.dirname(folder)) {
+    if (path.dirname(folder) === folder) throw new NacreError("UNSUPPORTED", `repair: ${from.path} and ${to.path} are not on one drive`);
+  }
+  const guest = folder.replaceAll("\\", "/").replace(/^(?!\/)/, "/");
+  const name = (file: string): string => `${guest.replace(/\/$/, "")}/${inside(folder, file)}`;
+  return { folder, guest, names: [name(from.path), name(to.path)] };
+}
+
+function repairing(from: string | URL, to: string | URL, module: WasmModule, memory: number): RepairReport {
+  const source = place(from), target = place(to);
+  if (source.key === target.key) throw invalid(`repair: the new database needs another name than ${source.path}`);
+  for (const at of [source, target]) {
+    if (opened.has(at.key)) throw new NacreError("BUSY", `repair: ${at.path} is open in this process: close it first`);
+  }
+  const { folder, guest, names } = shared(source, target);
+  const lock = NodeLock.take(`${target.path}-lock`);
+  try {
+    const engine = Engine.createSync(module, new NodeHost(folder, guest, { environment: { NACRE_PROCESS: processLines() } }));
+    try {
+      return readRepair(engine.repair(names[0], names[1], memory));
+    } finally {
+      engine.close();
+    }
+  } finally {
+    lock.release();
+  }
+}
+
+function checkRepair(options: unknown): { memory: number; wasm: WasmSource | undefined } {
+  const given = checkOptions(options, "repair", ["memory", "wasm"]);
+  const { memory, wasm } = check(given);
+  return { memory: memory ?? MEMORY_DEFAULT, wasm };
+}
+
+/**
+ * Makes the new database `to` of every row of `from` whose own bytes are whole, whatever else is
+ * damaged, and tells what is lost or in doubt. `from` is not written to, and nobody may have it
+ * open for writing.
+ *
+ * @throws NacreError NOT_FOUND (nothing at `from`), EXISTS (something at `to`), IO, QUOTA ...
+ */
+export async function repair(from: string | URL, to: string | URL, options?: RepairOptions): Promise<RepairReport> {
+  const source = checkName(from), target = checkName(to), { memory, wasm } = checkRepair(options);
+  return repairing(source, target, await loadModule(wasm), memory);
+}
+
+/** `repair`, at once. */
+export function repairSync(from: string | URL, to: string | URL, options?: RepairOptions): RepairReport {
+  const source = checkName(from), target = checkName(to), { memory, wasm } = checkRepair(options);
+  return repairing(source, target, loadModuleSync(wasm), memory);
 }
 
 // ---- Opening ----

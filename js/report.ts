@@ -68,6 +68,39 @@ export function readStats(engine: Engine): Stats {
   };
 }
 
+/** What repair met: `damage` is what is broken, `loss` rows that are not in the new database, `doubt` rows that are in it and may be older than they were, or deleted since. */
+export interface Finding {
+  kind: "damage" | "loss" | "doubt";
+  /** File, or segment of it. */
+  where: string;
+  offset: number;
+  what: string;
+  /** Where rows of one membrane are concerned: some with keys from here to there, in words. */
+  membrane?: string;
+  from?: string;
+  to?: string;
+}
+
+export interface RepairReport {
+  /** Nothing is lost or in doubt. */
+  ok: boolean;
+  /** In the new database. */
+  membranes: number;
+  rows: number;
+  /** Of the logs, replayed. */
+  frames: number;
+  damages: number;
+  losses: number;
+  doubts: number;
+  /** The first thousand. */
+  findings: Finding[];
+}
+
+export function readRepair(json: string): RepairReport {
+  const report = JSON.parse(json) as Omit<RepairReport, "ok">;
+  return { ok: report.losses === 0 && report.doubts === 0, ...report };
+}
+
 export function readVerify(engine: Engine, deep: boolean): VerifyReport {
   const { json, count } = engine.verify(deep);
   const problems = JSON.parse(json) as Problem[];

@@ -224,6 +224,9 @@ ABI(abi_compact) uint32_t abi_compact(AbiHost *host);
  * NUMBER how many there are. */
 ABI(abi_verify) uint32_t abi_verify(AbiHost *host, uint32_t deep);
 enum { ABI_PROBLEMS_MAX = 1000 };
+/* No database is open. Input: the path of the damaged one, then that of the new one. DATA: JSON of
+ * what repair reports, with at most ABI_PROBLEMS_MAX findings. */
+ABI(abi_repair) uint32_t abi_repair(AbiHost *host, uint32_t from_size, uint32_t to_size, double memory);
 /* DATA: JSON. */
 ABI(abi_stats) uint32_t abi_stats(AbiHost *host);
 

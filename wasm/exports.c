@@ -928,6 +928,61 @@ uint32_t abi_verify(AbiHost *host, uint32_t deep) {
     return answer(host, status);
 }
 
+static void problems_member(Problems *p, const char *name, const char *text) {
+    if (!text) return;
+    problems_text(p, name);
+    problems_string(p, text);
+}
+
+static void problems_found(void *self, const nacre_finding *finding) {
+    Problems *p = self;
+    char number[64];
+    if (p->count == ABI_PROBLEMS_MAX) return;
+    snprintf(number, sizeof number, "\"offset\":%llu", (unsigned long long)finding->offset);
+    problems_text(p, p->count++ ? ",{" : "{");
+    problems_text(p, number);
+    problems_member(p, ",\"kind\":", finding->kind == NACRE_FOUND_LOSS ? "loss" : finding->kind == NACRE_FOUND_DOUBT ? "doubt" : "damage");
+    problems_member(p, ",\"where\":", finding->where);
+    problems_member(p, ",\"what\":", finding->what);
+    problems_member(p, ",\"membrane\":", finding->membrane);
+    problems_member(p, ",\"from\":", finding->from);
+    problems_member(p, ",\"to\":", finding->to);
+    problems_text(p, "}");
+}
+
+/* The paths lie one behind the other, without zero bytes: a copy has them. */
+static char *repair_paths(AbiHost *host, uint32_t from_size, uint32_t to_size) {
+    char *paths = host_alloc(NULL, (size_t)from_size + to_size + 2);
+    if (!paths) return NULL;
+    memcpy(paths, host->input.data, from_size);
+    memcpy(paths + from_size + 1, host->input.data + from_size, to_size);
+    paths[from_size] = paths[from_size + 1 + to_size] = 0;
+    return paths;
+}
+
+uint32_t abi_repair(AbiHost *host, uint32_t from_size, uint32_t to_size, double memory) {
+    nacre_options options = host_options(NACRE_STRICT, NACRE_LOCK_HOST, memory, 0, 0);
+    nacre_repair_report report = {0};
+    nacre_error error = {0};
+    Problems problems = {.host = host};
+    char numbers[320];
+    char *paths = repair_paths(host, from_size, to_size);
+    if (!paths) return fail_text(host, NACRE_RESOURCE_EXHAUSTED, "memory: no room for the paths");
+    host->page_used = 0;
+    problems_text(&problems, "{\"findings\":[");
+    nacre_status status = repair_files(paths, paths + from_size + 1, &options, problems_found, &problems, &report, &error);
+    free(paths);
+    snprintf(numbers, sizeof numbers,
+             "],\"membranes\":%llu,\"rows\":%llu,\"frames\":%llu,\"damages\":%llu,\"losses\":%llu,\"doubts\":%llu}",
+             (unsigned long long)report.membranes, (unsigned long long)report.rows, (unsigned long long)report.frames,
+             (unsigned long long)report.damages, (unsigned long long)report.losses, (unsigned long long)report.doubts);
+    problems_text(&problems, numbers);
+    if (status != NACRE_OK) return fail_text(host, status, error.text);
+    if (problems.no_room) return fail_text(host, NACRE_RESOURCE_EXHAUSTED, "memory: no room for the findings");
+    answer_page(host, problems.count);
+    return NACRE_OK;
+}
+
 uint32_t abi_stats(AbiHost *host) {
     Span json = {0};
     nacre_status status = db_stats(begin(host), &json);

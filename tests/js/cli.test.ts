@@ -46,7 +46,7 @@ function ok(run: Run, directory: string, ...args: string[]): string {
 
 const lines = (text: string): any[] => text.split("\n").filter((line) => line).map((line) => JSON.parse(line));
 
-const verbs = ["create", "info", "put", "get", "del", "scan", "search", "import", "dump", "stats", "verify", "compact", "bench", "help"];
+const verbs = ["create", "info", "put", "get", "del", "scan", "search", "import", "dump", "stats", "verify", "repair", "wal", "manifest", "segments", "compact", "bench", "help"];
 
 /** Each step: arguments, exit code, standard output, and what the line on standard error says. */
 type Step = [args: string[], code: number, out: string, err?: RegExp];
@@ -239,6 +239,40 @@ for (const { name, run } of [{ name: "native", run: native }, { name: "WASI", ru
       assert.match(run(directory, "import", "d", "three", "f4.npy").err, /2 numbers, the collection has 3 dimensions/);
       writeFileSync(join(directory, "f8.npy"), npy("<f8", 1, 3, new Uint8Array(24)));
       assert.match(run(directory, "import", "d", "three", "f8.npy").err, /float32, float16, int8 or uint8/);
+    }));
+
+    test("h06: repair, wal, manifest and segments, of a whole database and of a damaged one", () => inDirectory((directory) => {
+      ok(run, directory, "create", "d", "s");
+      for (const key of ["a", "b", "c"]) ok(run, directory, "put", "d", "s", key, "1");
+      const frames = lines(ok(run, directory, "wal", "d", "--json")).filter(({ what }) => what === "frame");
+      assert.equal(frames.length, 4);
+      assert.ok(frames.every(({ records, offset }) => records > 0 && offset >= 8192));
+      assert.match(ok(run, directory, "wal", "d"), /^frame file="d-wal\d" offset=\d+ size=\d+ lsn=/m);
+      ok(run, directory, "compact", "d");
+      ok(run, directory, "put", "d", "s", "d", "1");
+      const [segment] = lines(ok(run, directory, "segments", "d", "--json"));
+      assert.deepEqual([segment.what, segment.rows, segment.deletes], ["segment", 5, 0]);
+      assert.equal(lines(ok(run, directory, "manifest", "d", "--json")).filter(({ what }) => what === "superblock").length, 2);
+      assert.match(ok(run, directory, "repair", "d", "--out", "copy"), /^4 rows in 1 membranes are saved in copy; 0 damages, 0 losses, 0 doubts$/m);
+
+      const bytes = readFileSync(join(directory, "d"));
+      bytes.fill(0, 0, 8192); // both superblocks
+      bytes[segment.offset + 30]! ^= 1;
+      writeFileSync(join(directory, "d"), bytes);
+      const verified = run(directory, "verify", "d", "--json");
+      assert.equal(verified.code, 1);
+      const report = JSON.parse(verified.out);
+      assert.equal(report.ok, false);
+      assert.deepEqual(report.problems.slice(0, 2).map(({ where, offset }: any) => [where, offset]), [["d", 0], ["d", 4096]]);
+      assert.equal(lines(ok(run, directory, "manifest", "d", "--json")).filter(({ wrong }) => wrong).length, 2);
+      assert.equal(lines(ok(run, directory, "segments", "d", "--json")).length, 1);
+      const repaired = JSON.parse(ok(run, directory, "repair", "d", "--out", "new", "--json"));
+      assert.deepEqual([repaired.ok, repaired.rows, repaired.losses], [false, 1, 1]);
+      assert.equal(ok(run, directory, "get", "new", "s", "d"), "1\n");
+      assert.deepEqual(readFileSync(join(directory, "d")), bytes);
+      assert.match(run(directory, "repair", "d", "--out", "new").err, /EXISTS|already/);
+      assert.equal(run(directory, "repair", "d").code, 2);
+      assert.equal(run(directory, "wal", "nothing").code, 1);
     }));
 
     test("info, stats, verify, compact and bench, as text and as JSON", () => inDirectory((directory) => {
