@@ -206,7 +206,7 @@ setup-test:
 
 # --- Tests ------------------------------------------------------------------
 
-.PHONY: test test-js test-browser test-all-js mutants crash-states crash-long faults-long bits-long kill-long memory-long keys-long checks lanes test-programs FORCE
+.PHONY: test test-js test-browser test-all-js mutants crash-states crash-long faults-long repair-long bits-long kill-long memory-long keys-long checks lanes test-programs FORCE
 
 # FILTER=text runs the tests whose name contains it; TEST_SEED=n changes the seed.
 TEST_ARGS = $(if $(TEST_SEED),--seed $(TEST_SEED)) $(FILTER)
@@ -382,6 +382,9 @@ kill-long: $(B)/gcc/crash-tests $(B)/wasm/crash-tests.wasm js | setup-npm setup-
 	@d=$$(mktemp -d); KILL_ROUNDS=$(or $(ROUNDS),1000) $< --dir $$d kill/; status=$$?; rm -rf $$d; \
 	    KILL_ROUNDS=$(or $(ROUNDS),1000) $(NODE) --test --no-warnings tests/js/kill.test.ts && \
 	    build/venv/bin/python tests/crash/kill_wasmtime.py $(B)/wasm/crash-tests.wasm $(or $(ROUNDS),1000) && exit $$status
+
+repair-long: $(B)/gcc/crash-tests ## a thousand faults, each found and repaired
+	@d=$$(mktemp -d); REPAIR_FAULTS=$(or $(FAULTS),1000) $< --dir $$d $(if $(TEST_SEED),--seed $(TEST_SEED)) repair/; status=$$?; rm -rf $$d; exit $$status
 
 # MEMORY_MIB and DATA_MIB are others' sizes.
 memory-long: $(B)/gcc/core-tests $(B)/wasm/core-tests.wasm | setup-npm ## 1 GiB of data in a budget of 64 MiB, natively and as WebAssembly
