@@ -30,6 +30,7 @@ NODE         ?= node_modules/.bin/node
 TSC          ?= node_modules/.bin/tsc
 XXHASH_H     ?= /usr/include/xxhash.h
 LZ4_DIR      ?= build/lz4
+MONOCYPHER_DIR ?= build/monocypher
 SYMBOLIZER   ?= /usr/lib/llvm-22/bin/llvm-symbolizer
 
 # --- Sources, in the order of core/LEVELS -----------------------------------
@@ -81,8 +82,8 @@ SETUP_fuzz   := setup-test
 SETUP_gcc    := setup-test
 SETUP_arm64  := setup-test
 
-# What is not ours, and is compiled in: XXHASH_H and LZ4_DIR say where it comes from.
-VENDOR := $(addprefix $(B)/vendor/,xxhash.h lz4.c lz4.h)
+# What is not ours, and is compiled in: XXHASH_H, LZ4_DIR and MONOCYPHER_DIR say where it comes from.
+VENDOR := $(addprefix $(B)/vendor/,xxhash.h lz4.c lz4.h monocypher.c monocypher.h)
 
 # $(call objects,LANE,SOURCES)
 objects = $(patsubst %.c,$(B)/obj/$1/%.o,$2)
@@ -108,6 +109,13 @@ $(B)/vendor/xxhash.h: | setup-compiler
 $(B)/vendor/lz4.%: | setup-compiler
 	@mkdir -p $(@D)
 	@cp $(LZ4_DIR)/$(@F) $@
+# Its functions become static, so that a program may have its own; hashes and curves are left out.
+$(B)/vendor/monocypher.%: | setup-compiler
+	@mkdir -p $(@D)
+	@sed -E -e '/^\/\/\/ BLAKE2 b/,/^\/\/\/ Authenticated/d' \
+	    -e '/^\/\/ General purpose hash/,/^\/\/ Chacha20/d' -e '/^\/\/ Elligator 2/,/seed\[32\]\);/d' -e 's/\bzero\b/zero_block/g' \
+	    -e 's/^(extern )?(const +crypto_|(void|int|u32|u64|uint32_t|uint64_t) +crypto_)/static \2/' \
+	    $(MONOCYPHER_DIR)/$(@F) > $@
 
 # --- What is built ----------------------------------------------------------
 
@@ -440,7 +448,7 @@ check-abi: | setup-npm ## js/abi.gen.ts is what wasm/abi-gen.mjs makes of wasm/a
 # ----------------------------------------------------------------------------
 
 clean: ## removes build, but for what was installed there
-	@find $(B) -mindepth 1 -maxdepth 1 ! -name venv ! -name lz4 -exec rm -rf {} +
+	@find $(B) -mindepth 1 -maxdepth 1 ! -name venv ! -name lz4 ! -name monocypher -exec rm -rf {} +
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "%-20s %s\n", $$1, $$2}' Makefile

@@ -4,7 +4,8 @@
 #    nacre.h stays an include: it lies beside the result.
 # 2. Feature macros (_GNU_SOURCE and its like) must come before every system header, so all of
 #    them move to the top.
-# 3. xxhash.h, lz4.c and its lz4.h are put in whole, once, with their own warnings off.
+# 3. xxhash.h, lz4.c, monocypher.c and their headers are put in whole, once, with their own
+#    warnings off.
 # 4. A header's inline function that nobody calls is no mistake here either.
 
 function features(path,   line) {
@@ -29,6 +30,7 @@ function vendored(name,   path, line) {
     print "#pragma GCC diagnostic ignored \"-Wshadow\"\n#endif"
     while ((getline line < path) > 0) {
         if (line ~ /^#[ \t]*include[ \t]*"lz4\.h"/) vendored("lz4.h")
+        else if (line ~ /^#[ \t]*include[ \t]*"monocypher\.h"/) vendored("monocypher.h")
         else print line
     }
     close(path)
@@ -52,6 +54,8 @@ function inline(path,   line, quoted) {
             vendored("xxhash.h")
         } else if (line ~ /^[ \t]*#[ \t]*include[ \t]*<lz4\.c>/) {
             vendored("lz4.c")
+        } else if (line ~ /^[ \t]*#[ \t]*include[ \t]*<monocypher\.c>/) {
+            vendored("monocypher.c")
         } else if (line ~ /^[ \t]*#[ \t]*include[ \t]*"/) {
             split(line, quoted, "\"")
             if (quoted[2] != "nacre.h") inline(local(path, quoted[2]))

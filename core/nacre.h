@@ -188,6 +188,10 @@ typedef struct nacre_options {
                   * For files that nobody else cuts or changes: that, and a device that fails to read, end
                   * the process (SIGBUS). NACRE_UNSUPPORTED: with NACRE_READ, or where files cannot be mapped */
     uint64_t changes_size;  /* bytes of changes to keep for nacre_changes; 0: those that the logs still hold */
+    /* 32 bytes, borrowed during nacre_open; NULL: not encrypted. Everything in the three files is encrypted
+     * and authenticated with a key of its own that this one wraps (host/crypt_format.h).
+     * Whoever loses it has lost the database. Not with ":memory:" nor `mapped`. */
+    const uint8_t *encryption_key;
     nacre_allocator allocator; /* alloc NULL: malloc */
     const struct Vfs *vfs;     /* NULL: the host's files; ":memory:" never touches them */
 } nacre_options;
@@ -198,9 +202,17 @@ typedef struct nacre_options {
  * is gone at close. `options` may be NULL. On failure *error says why (error may
  * be NULL). NACRE_BUSY: another has it open for writing. NACRE_CORRUPT: no Nacre
  * database, or a damaged one: never an empty one in its place. NACRE_VERSION: of
- * another format version. */
+ * another format version. NACRE_PERMISSION: also for an encrypted database without its
+ * key; NACRE_INVALID_ARGUMENT: also for one that is not encrypted, with a key. */
 NACRE_CHECKED nacre_status nacre_open(const char *path, const nacre_options *options, nacre_db **db,
                                       nacre_error *error);
+
+/* Makes `key` (32 bytes) the one that opens an encrypted database, from NACRE_OK on the only one. On
+ * failure it is either of the two: keep both, reopen with the one that opens, try again.
+ * Only the wrapping changes, at once; what is stored is not encrypted anew: whoever had the
+ * old key and a copy of the file NAME from before reads the database still.
+ * NACRE_UNSUPPORTED: it is not encrypted. */
+NACRE_CHECKED nacre_status nacre_rekey(nacre_db *db, const uint8_t *key);
 
 /* Syncs what was acknowledged, then frees everything; db is gone whatever is
  * returned. NULL is fine. */

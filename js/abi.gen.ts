@@ -222,7 +222,8 @@ export interface Exports {
   abi_version(): number;
   abi_host_new(): number;
   abi_input(host: number, size: number): number;
-  abi_open(host: number, pathSize: number, mode: number, durability: number, lock: number, memory: number, changes: number, checkpointMs: number): number;
+  abi_open(host: number, pathSize: number, keySize: number, mode: number, durability: number, lock: number, memory: number, changes: number, checkpointMs: number): number;
+  abi_rekey(host: number, keySize: number): number;
   abi_close(host: number): number;
   abi_membrane_open(host: number, nameSize: number, schemaSize: number): number;
   abi_membrane_at(host: number, index: number): number;
@@ -279,7 +280,7 @@ export interface Exports {
   abi_archive_open(host: number, since: number): number;
   abi_archive_begin(host: number, archive: number): number;
   abi_archive_close(host: number, archive: number): void;
-  abi_restore_begin(host: number, pathSize: number, durability: number, lock: number, memory: number, changes: number, checkpointMs: number, sequence: number, timeMs: number): number;
+  abi_restore_begin(host: number, pathSize: number, keySize: number, durability: number, lock: number, memory: number, changes: number, checkpointMs: number, sequence: number, timeMs: number): number;
   abi_restore_write(host: number, size: number): number;
   abi_restore_describe(host: number): number;
   abi_restore_finish(host: number): number;

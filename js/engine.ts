@@ -128,6 +128,8 @@ export interface EngineOptions {
   memory: number;
   changes: number;
   checkpointMs: number;
+  /** 32 bytes; undefined: not encrypted. */
+  key: Uint8Array | undefined;
 }
 
 /** `kind` is a number of nacre.h. */
@@ -309,9 +311,10 @@ export class Engine {
 
   open(path: string, options: EngineOptions): void {
     const bytes = new TextEncoder().encode(path);
-    this.#put(bytes);
+    const { key } = options;
+    this.#put(bytes, key ?? new Uint8Array(0)); // the module wipes the key there
     this.#call((exports, self) =>
-      exports.abi_open(self, bytes.length, options.mode, options.durability, options.lock, options.memory, options.changes, options.checkpointMs));
+      exports.abi_open(self, bytes.length, key?.length ?? 0, options.mode, options.durability, options.lock, options.memory, options.changes, options.checkpointMs));
     // The path may have moved the input buffer.
     this.input = this.#ask((exports, self) => exports.abi_input(self, this.#inputSize)) >>> 0;
   }
@@ -365,8 +368,9 @@ export class Engine {
   /** In place of `open`; without a path nothing is made, and backups are only checked. */
   restoreBegin(path: string, options: EngineOptions, sequence: number, timeMs: number): void {
     const bytes = new TextEncoder().encode(path);
-    this.#put(bytes);
-    this.#call((exports, self) => exports.abi_restore_begin(self, bytes.length, options.durability, options.lock,
+    const { key } = options;
+    this.#put(bytes, key ?? new Uint8Array(0));
+    this.#call((exports, self) => exports.abi_restore_begin(self, bytes.length, key?.length ?? 0, options.durability, options.lock,
       options.memory, options.changes, options.checkpointMs, sequence, timeMs));
     this.input = this.#ask((exports, self) => exports.abi_input(self, this.#inputSize)) >>> 0;
   }
@@ -523,6 +527,11 @@ export class Engine {
   }
 
   /** Makes it durable whatever the level. */
+  rekey(key: Uint8Array): void {
+    this.#put(key);
+    this.#call((exports, self) => exports.abi_rekey(self, key.length));
+  }
+
   flush(): void {
     this.#call((exports, self) => exports.abi_flush(self));
   }

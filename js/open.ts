@@ -13,6 +13,7 @@ import { NodeLock, processLines, removeDeadPins } from "./lock-node.ts";
 import { builtin, isNode } from "./node.ts";
 import { readRepair } from "./report.ts";
 import type { RepairReport } from "./report.ts";
+import { copyKey, sameKey } from "./secret.ts";
 import { DURABILITIES, Store } from "./store.ts";
 import type { Durability } from "./store.ts";
 import { DatabaseSync } from "./sync.ts";
@@ -41,6 +42,11 @@ export interface OpenOptions {
    * when it does).
    */
   from?: BackupSource | undefined;
+  /**
+   * Encrypts everything in the files with a key of 32 bytes, which is copied. Without it, or with
+   * another one, opening is PERMISSION; whoever loses it has lost the database.
+   */
+  encryption?: { key: Uint8Array } | undefined;
   /** In a browser: where the files are. Only ":memory:" databases are supported there yet. */
   storage?: "auto" | undefined;
   /** Engines: 1 is the only number supported yet. */
@@ -67,7 +73,7 @@ export interface RestoreOptions extends RestoreSyncOptions, LongCall {}
 const MODES: Readonly<Record<Mode, number>> = {
   readwrite: MODE.READWRITE, existing: MODE.EXISTING, create: MODE.CREATE, readonly: MODE.READ,
 };
-const OPTIONS = ["mode", "durability", "memory", "changes", "checkpointMs", "storage", "marker", "from", "shards", "wasm", "signal", "timeoutMs"];
+const OPTIONS = ["mode", "durability", "memory", "changes", "checkpointMs", "encryption", "storage", "marker", "from", "shards", "wasm", "signal", "timeoutMs"];
 
 /** Options, checked and complete. */
 interface Checked {
@@ -76,6 +82,8 @@ interface Checked {
   memory: number | undefined;
   changes: number | undefined;
   checkpointMs: number | undefined;
+  /** A copy: `begin` takes it, `again` wipes it. */
+  key: Uint8Array | undefined;
   wasm: WasmSource | undefined;
 }
 
@@ -92,6 +100,10 @@ function checkRetain(changes: unknown): number | undefined {
     throw invalid(`open: changes.retain must be a number of bytes, at most ${RETAIN_MAX}, not ${shown(retain)}`);
   }
   return retain;
+}
+
+function checkEncryption(encryption: unknown): Uint8Array | undefined {
+  return encryption === undefined ? undefined : copyKey(checkOptions(encryption, "open: encryption", ["key"]).key, "open: encryption.key");
 }
 
 function check(options: unknown, known: readonly string[] = OPTIONS): Checked {
@@ -115,6 +127,7 @@ function check(options: unknown, known: readonly string[] = OPTIONS): Checked {
     memory,
     changes: checkRetain(given.changes),
     checkpointMs,
+    key: checkEncryption(given.encryption),
     wasm: checkWasmSource(given.wasm),
   };
   const notYet = (option: string, value: unknown): NacreError =>
@@ -139,6 +152,7 @@ function engineOptions(options: Checked): EngineOptions {
     memory: options.memory ?? MEMORY_DEFAULT,
     changes: options.changes ?? 0,
     checkpointMs: options.checkpointMs ?? 0,
+    key: options.key,
   };
 }
 
@@ -149,14 +163,15 @@ function begin(engine: Engine, path: string, name: string, options: Checked, onC
     engine.open(path, engineOptions(options));
   } catch (error) {
     engine.close();
+    options.key?.fill(0);
     throw error;
   }
   return storeOf(engine, name, options, onClose);
 }
 
 function storeOf(engine: Engine, name: string, options: Checked, onClose: () => void): Store {
-  const { durability = "strict", memory = MEMORY_DEFAULT, changes = 0, checkpointMs, mode } = options;
-  return new Store(engine, name, { durability, memory, changes, checkpointMs, readonly: mode === "readonly" }, onClose);
+  const { durability = "strict", memory = MEMORY_DEFAULT, changes = 0, checkpointMs, mode, key } = options;
+  return new Store(engine, name, { durability, memory, changes, checkpointMs, key, readonly: mode === "readonly" }, onClose);
 }
 
 const MEMORY = ":memory:";
@@ -221,6 +236,9 @@ function again(at: Place, options: Checked): Store | undefined {
       throw new NacreError("MISUSE", `${at.path}: open in this process already, with ${option} ${store[option]}`);
     }
   }
+  const right = sameKey(options.key, store.key);
+  options.key?.fill(0);
+  if (!right) throw new NacreError("PERMISSION", `${at.path}: open in this process already, with another key or none`);
   return store.retain();
 }
 
@@ -315,6 +333,7 @@ class Making {
     try {
       this.engine.close();
     } finally {
+      this.#options.key?.fill(0);
       this.#release();
     }
   }

@@ -4,6 +4,7 @@ import { invalid, NacreError } from "./errors.ts";
 import { Membrane } from "./membrane.ts";
 import type { Schema } from "./schema.ts";
 import { decodeSchema, encodeSchema } from "./schema.ts";
+import { copyKey } from "./secret.ts";
 import { nameBytes } from "./text.ts";
 import { Turns } from "./turns.ts";
 import { Writer, Writers } from "./writer.ts";
@@ -88,6 +89,8 @@ export class Store {
   readonly changes: number;
   /** Undefined: checkpoints by size only. */
   readonly checkpointMs: number | undefined;
+  /** A copy of the encryption key, to compare with at another opening; wiped at close. */
+  key: Uint8Array | undefined;
   readonly readonly: boolean;
   readonly writers = new Writers();
   /** Told right after commits are acknowledged. */
@@ -107,10 +110,11 @@ export class Store {
   #writtenMore = false;
   #handles = 1;
 
-  constructor(engine: Engine, name: string, options: { durability: Durability; memory: number; changes: number; checkpointMs: number | undefined; readonly: boolean }, onClose: () => void) {
+  constructor(engine: Engine, name: string, options: { durability: Durability; memory: number; changes: number; checkpointMs: number | undefined; key: Uint8Array | undefined; readonly: boolean }, onClose: () => void) {
     this.engine = engine;
     this.name = name;
     this.durability = options.durability;
+    this.key = options.key;
     this.memory = options.memory;
     this.changes = options.changes;
     this.checkpointMs = options.checkpointMs;
@@ -138,7 +142,21 @@ export class Store {
     try {
       this.engine.close();
     } finally {
+      this.key?.fill(0);
       this.#onClose();
+    }
+  }
+
+  /** Makes another key the one that opens the database. */
+  rekey(given: unknown): void {
+    const key = copyKey(given, "rekey: the key");
+    this.settle();
+    try {
+      this.engine.rekey(key);
+      this.key?.fill(0);
+      this.key = key.slice();
+    } finally {
+      key.fill(0);
     }
   }
 

@@ -134,6 +134,14 @@ export class DatabaseSync {
     this.#session.reading().engine.checkpoint();
   }
 
+  /**
+   * Makes `key` (32 bytes) the one that opens this encrypted database, from now on the only one.
+   * What is stored is not encrypted anew: whoever had the old key and a copy of the file reads it still.
+   */
+  rekey(key: Uint8Array): void {
+    this.#session.writing().rekey(key);
+  }
+
   /** Rewrites all that is live, of every membrane whatever `name` says, and gives the rest of the file back. */
   compact(name?: string, options?: Record<string, never>): CompactReport {
     const store = this.#session.writing();

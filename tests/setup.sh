@@ -2,7 +2,8 @@
 # Installs what a bare Debian 12 lacks: tests/setup.sh GROUP...
 #
 #   compiler  clang-22 for native code and WebAssembly, with wasi-libc; xxHash's header;
-#             liblz4's source, from the npm package lz4 (nothing of which is run)
+#             liblz4's source, from the npm package lz4 (nothing of which is run), and
+#             Monocypher's, from the PyPI package pymonocypher
 #   npm       Node.js and npm where there are none, then the package's development tools
 #   test      sanitizers, gcc, the ARM64 lane, browsers, wasmtime, strace
 #
@@ -35,6 +36,7 @@ need_compiler() {
     need /usr/include/stdio.h libc6-dev
     need objdump binutils
     lz4_is_there || need_npm
+    monocypher_is_there || need_venv
 }
 
 need_npm() {
@@ -53,8 +55,12 @@ need_test() {
     need qemu-aarch64 qemu-user
     need chromium chromium
     need firefox-esr firefox-esr
-    need python3 python3
     need strace strace
+    need_venv
+}
+
+need_venv() {
+    need python3 python3
     [ -x build/venv/bin/python ] || python3 -c 'import ensurepip, venv' 2> /dev/null ||
         missing="$missing python3-venv"
 }
@@ -107,10 +113,36 @@ install_lz4() {
     lz4_is_there || { echo "setup: $LZ4_PACKAGE does not hold what was expected" >&2; exit 1; }
 }
 
+# Monocypher 4.0.3 (BSD 2-Clause or CC0) as the package carries it; like build/lz4. The hash is
+# asked for before pip looks into the package.
+MONOCYPHER_PACKAGE=pymonocypher==4.0.3.4
+MONOCYPHER_HASH=sha256:5e56e3d3eb770a53e0b9f6274146663c11a11f3d0de5cd48e3be0428d1b07a4a
+monocypher_is_there() {
+    sha256sum --check --status 2> /dev/null <<SUMS
+57eb914fc88136119bd41655cccb8c250048bf54d470540625186f8ab16f64be  build/monocypher/monocypher.c
+c494da712122da7ff679fdcf318a5317e84972b6c950fe9d896212947797facd  build/monocypher/monocypher.h
+SUMS
+}
+
+install_monocypher() {
+    monocypher_is_there && return
+    echo "setup: Monocypher's source, in build/monocypher"
+    [ -x build/venv/bin/pip ] || python3 -m venv build/venv
+    rm -rf build/monocypher
+    mkdir -p build/monocypher
+    echo "$MONOCYPHER_PACKAGE --hash=$MONOCYPHER_HASH" > build/monocypher/package
+    build/venv/bin/pip download --quiet --disable-pip-version-check --no-deps --require-hashes \
+        --no-binary pymonocypher --dest build/monocypher -r build/monocypher/package
+    tar -xzf build/monocypher/pymonocypher-*.tar.gz -C build/monocypher --strip-components=1 --wildcards \
+        '*/monocypher.c' '*/monocypher.h'
+    rm build/monocypher/pymonocypher-*.tar.gz
+    monocypher_is_there || { echo "setup: $MONOCYPHER_PACKAGE does not hold what was expected" >&2; exit 1; }
+}
+
 install_venv() {
     build/venv/bin/python -c 'import wasmtime' 2> /dev/null && return
     echo "setup: wasmtime, in build/venv"
-    python3 -m venv build/venv
+    [ -x build/venv/bin/pip ] || python3 -m venv build/venv
     build/venv/bin/pip install --quiet --disable-pip-version-check wasmtime==50.0.1
 }
 
@@ -123,7 +155,7 @@ done
 install_packages
 for group; do
     case $group in
-        compiler) install_lz4 ;;
+        compiler) install_lz4 && install_monocypher ;;
         npm) install_npm ;;
         test) install_venv ;;
     esac

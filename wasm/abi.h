@@ -64,9 +64,13 @@ ABI(abi_host_new) AbiHost *abi_host_new(void);
 ABI(abi_input) uint32_t abi_input(AbiHost *host, uint32_t size);
 
 /* mode, durability and lock are those of nacre.h; memory and changes are in
- * bytes, 0 the default, and so is checkpoint_ms. */
-ABI(abi_open) uint32_t abi_open(AbiHost *host, uint32_t path_size, uint32_t mode, uint32_t durability,
-                                uint32_t lock, double memory, double changes, uint32_t checkpoint_ms);
+ * bytes, 0 the default, and so is checkpoint_ms. key_size: of the encryption key, 32, or 0: none; it is
+ * wiped from the input. */
+ABI(abi_open) uint32_t abi_open(AbiHost *host, uint32_t path_size, uint32_t key_size, uint32_t mode,
+                                uint32_t durability, uint32_t lock, double memory, double changes,
+                                uint32_t checkpoint_ms);
+/* The key, of 32 bytes, is wiped from the input. */
+ABI(abi_rekey) uint32_t abi_rekey(AbiHost *host, uint32_t key_size);
 /* Closes the database and frees the host's buffers; the host itself stays, to tell why
  * it failed. */
 ABI(abi_close) uint32_t abi_close(AbiHost *host);
@@ -200,9 +204,10 @@ ABI(abi_archive_begin) uint32_t abi_archive_begin(AbiHost *host, uint32_t archiv
 ABI(abi_archive_close) void abi_archive_close(AbiHost *host, uint32_t archive);
 /* Instead of abi_open: makes the database of backups. path_size 0: only checks them. `sequence`
  * and `time_ms`: up to where; 0: all. */
-ABI(abi_restore_begin) uint32_t abi_restore_begin(AbiHost *host, uint32_t path_size, uint32_t durability, uint32_t lock,
-                                                  double memory, double changes, uint32_t checkpoint_ms,
-                                                  double sequence, double time_ms);
+ABI(abi_restore_begin) uint32_t abi_restore_begin(AbiHost *host, uint32_t path_size, uint32_t key_size,
+                                                  uint32_t durability, uint32_t lock, double memory,
+                                                  double changes, uint32_t checkpoint_ms, double sequence,
+                                                  double time_ms);
 /* Input: the next bytes. */
 ABI(abi_restore_write) uint32_t abi_restore_write(AbiHost *host, uint32_t size);
 /* As abi_backup_describe, of what was given so far. */

@@ -8,6 +8,7 @@
 #include "base/codec.h"
 #include "base/json.h"
 #include "db/db.h"
+#include "host/aead.h"
 #include "memtable/record_format.h"
 
 #include <stdio.h>
@@ -205,6 +206,20 @@ uint32_t abi_input(AbiHost *host, uint32_t size) {
     return buffer_reserve(&host->input, size) ? address(host->input.data) : 0;
 }
 
+/* Moves a key out of the input, where a path may end upon it. False: that is no key. */
+static bool take_key(AbiHost *host, uint32_t before, uint32_t key_size, uint8_t key[AEAD_KEY]) {
+    if (key_size != AEAD_KEY || (uint64_t)before + key_size > host->input.capacity) return false;
+    memcpy(key, host->input.data + before, AEAD_KEY);
+    aead_wipe(host->input.data + before, AEAD_KEY);
+    return true;
+}
+
+static uint32_t fail_key(AbiHost *host, const char *what) {
+    char text[80];
+    snprintf(text, sizeof text, "%s: the encryption key must have %d bytes", what, AEAD_KEY);
+    return fail_text(host, NACRE_INVALID_ARGUMENT, text);
+}
+
 static nacre_options host_options(uint32_t durability, uint32_t lock, double memory, double changes,
                                   uint32_t checkpoint_ms) {
     nacre_options options = NACRE_OPTIONS_INIT;
@@ -224,15 +239,27 @@ static const char *input_path(AbiHost *host, uint32_t path_size) {
     return (const char *)host->input.data;
 }
 
-uint32_t abi_open(AbiHost *host, uint32_t path_size, uint32_t mode, uint32_t durability, uint32_t lock,
-                  double memory, double changes, uint32_t checkpoint_ms) {
+uint32_t abi_open(AbiHost *host, uint32_t path_size, uint32_t key_size, uint32_t mode, uint32_t durability,
+                  uint32_t lock, double memory, double changes, uint32_t checkpoint_ms) {
     nacre_options options = host_options(durability, lock, memory, changes, checkpoint_ms);
+    uint8_t key[AEAD_KEY];
     options.mode = (nacre_mode)mode;
+    if (key_size && !take_key(host, path_size, key_size, key)) return fail_key(host, "open");
+    options.encryption_key = key_size ? key : NULL;
     const char *path = input_path(host, path_size);
-    if (!path) return fail_text(host, NACRE_RESOURCE_EXHAUSTED, "memory: no room for the path");
-    nacre_error error = {0};
-    nacre_status status = db_open(path, &options, &host->db, &error);
+    nacre_error error = {NACRE_OK, "memory: no room for the path"};
+    nacre_status status = path ? db_open(path, &options, &host->db, &error) : NACRE_RESOURCE_EXHAUSTED;
+    aead_wipe(key, sizeof key);
     return status == NACRE_OK ? NACRE_OK : fail_text(host, status, error.text);
+}
+
+uint32_t abi_rekey(AbiHost *host, uint32_t key_size) {
+    uint8_t key[AEAD_KEY];
+    Db *db = begin(host);
+    if (!take_key(host, 0, key_size, key)) return fail_key(host, "rekey");
+    nacre_status status = db_rekey(db, key);
+    aead_wipe(key, sizeof key);
+    return answer(host, status);
 }
 
 uint32_t abi_close(AbiHost *host) {
@@ -813,16 +840,20 @@ void abi_archive_close(AbiHost *host, uint32_t archive) {
     archive_close(archive_of(archive));
 }
 
-uint32_t abi_restore_begin(AbiHost *host, uint32_t path_size, uint32_t durability, uint32_t lock, double memory,
-                           double changes, uint32_t checkpoint_ms, double sequence, double time_ms) {
+uint32_t abi_restore_begin(AbiHost *host, uint32_t path_size, uint32_t key_size, uint32_t durability, uint32_t lock,
+                           double memory, double changes, uint32_t checkpoint_ms, double sequence, double time_ms) {
     nacre_options options = host_options(durability, lock, memory, changes, checkpoint_ms);
     nacre_restore_options until = NACRE_RESTORE_INIT;
-    nacre_error error = {0};
+    uint8_t key[AEAD_KEY];
+    if (key_size && !take_key(host, path_size, key_size, key)) return fail_key(host, "restore");
+    options.encryption_key = key_size ? key : NULL;
     const char *path = input_path(host, path_size);
-    if (!path) return fail_text(host, NACRE_RESOURCE_EXHAUSTED, "memory: no room for the path");
+    nacre_error error = {NACRE_OK, "memory: no room for the path"};
     until.sequence = (uint64_t)sequence;
     until.time_ms = (uint64_t)time_ms;
-    nacre_status status = restore_begin(path_size ? path : NULL, &options, &until, &host->restore, &error);
+    nacre_status status = path ? restore_begin(path_size ? path : NULL, &options, &until, &host->restore, &error)
+                               : NACRE_RESOURCE_EXHAUSTED;
+    aead_wipe(key, sizeof key);
     return status == NACRE_OK ? NACRE_OK : fail_text(host, status, error.text);
 }
 

@@ -72,6 +72,16 @@ nacre_status cli_open_quietly(Cli *cli, nacre_mode mode);
 int cli_open(Cli *cli, nacre_mode mode);
 int cli_open_membrane(Cli *cli, nacre_mode mode, nacre_membrane **membrane);
 
+/* ---- key.c: the encryption key ---- */
+
+enum { CLI_KEY = 32 };
+
+/* What --key-file or else NACRE_KEY says; *given: one of them does. False: neither is a key, and
+ * open_error says why. */
+bool cli_key(Cli *cli, uint8_t key[CLI_KEY], bool *given);
+bool cli_key_from_file(Cli *cli, const char *name, uint8_t key[CLI_KEY]);
+void cli_wipe(void *secret, size_t size);
+
 /* ---- values.c: from text and JSON to values ---- */
 
 /* Memory for the strings of one key or record, given back at once. Zero is empty. */
@@ -195,6 +205,7 @@ int cli_wal(Cli *cli);
 int cli_manifest(Cli *cli);
 int cli_segments(Cli *cli);
 int cli_compact(Cli *cli);
+int cli_rekey(Cli *cli);
 int cli_backup(Cli *cli);
 int cli_restore(Cli *cli);
 int cli_bench(Cli *cli);

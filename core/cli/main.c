@@ -8,6 +8,7 @@
 /* Options that every verb takes. */
 static const CliOption cli_common[] = {
     {"json", NULL, "one JSON object per line"},
+    {"key-file", "FILE", "the encryption key: 32 bytes, or 64 hexadecimal digits; else NACRE_KEY has them"},
     {"break-lock", NULL, "take a lock that another holds: only when you know that it is gone"},
     {"help", NULL, "explain the verb"},
     {NULL, NULL, NULL},
@@ -34,7 +35,7 @@ static const char *cli_advice(nacre_status status) {
         return "close the program that has it open; if you know that it is gone, say --break-lock";
     case NACRE_CORRUPT: return "nacre verify names what is damaged; restore a copy, or see nacre help repair";
     case NACRE_VERSION: return "use the version of nacre that wrote it";
-    case NACRE_PERMISSION: return "check the permissions of its files and folder";
+    case NACRE_PERMISSION: return "check the key, and the permissions of its files and folder";
     case NACRE_QUOTA: return "make room on the disk";
     case NACRE_IO: return "check the disk";
     case NACRE_RESOURCE_EXHAUSTED: return "do it in smaller pieces";
@@ -145,7 +146,13 @@ nacre_status cli_open_quietly(Cli *cli, nacre_mode mode) {
     nacre_options options = NACRE_OPTIONS_INIT;
     options.mode = mode;
     if (cli_option(cli, "break-lock")) options.lock = NACRE_LOCK_BREAK;
-    return nacre_open(cli->arguments[0], &options, &cli->db, &cli->open_error);
+    uint8_t key[CLI_KEY];
+    bool given = false;
+    if (!cli_key(cli, key, &given)) return cli->open_error.code;
+    if (given) options.encryption_key = key;
+    nacre_status status = nacre_open(cli->arguments[0], &options, &cli->db, &cli->open_error);
+    cli_wipe(key, sizeof key);
+    return status;
 }
 
 int cli_open(Cli *cli, nacre_mode mode) {

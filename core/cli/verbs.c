@@ -57,6 +57,10 @@ static const CliOption repair_options[] = {
     {"out", "NEW", "where the new database shall be"},
     {NULL, NULL, NULL},
 };
+static const CliOption rekey_options[] = {
+    {"new-key-file", "FILE", "the new key: 32 bytes, or 64 hexadecimal digits"},
+    {NULL, NULL, NULL},
+};
 static const CliOption no_options[] = {{NULL, NULL, NULL}};
 
 #define KEY_HELP                                                                                   \
@@ -138,6 +142,11 @@ const CliVerb cli_verbs[] = {
      "it and logs, in their order. What is damaged, cut short or missing is refused, and nothing\n"
      "is left behind then.",
      restore_options, 1, CLI_ARGUMENTS_MAX, cli_restore},
+    {"rekey", "rekey DB --key-file FILE --new-key-file FILE", "changes the key of an encrypted database",
+     "Makes the new key the only one that opens the database. What is stored is not encrypted\n"
+     "anew: whoever had the old key and a copy of the file DB can read it still; to keep them out,\n"
+     "dump into a new database. If it fails, one of the two keys opens it: keep both, try again.",
+     rekey_options, 1, 1, cli_rekey},
     {"bench", "bench DB", "measures this machine for some seconds",
      "Puts, gets, scans and searches rows of its own in DB, which is made when it is missing,\n"
      "checks every answer, and removes the rows again.",

@@ -101,6 +101,12 @@ nacre_status nacre_close(nacre_db *db, nacre_error *error) {
     return db_close(db, error);
 }
 
+nacre_status nacre_rekey(nacre_db *db, const uint8_t *key) {
+    if (!db) return NACRE_INVALID_ARGUMENT;
+    TRY(api_enter(db));
+    return key ? db_rekey(db, key) : api_null(db, "key");
+}
+
 const char *nacre_message(const nacre_db *db) {
     if (!db) return "db: NULL";
     return db->env.error.code == NACRE_OK ? "" : db->env.error.text;

@@ -33,6 +33,8 @@ typedef struct nacre_restore Restore;
 /* ---- open, close ---- */
 NACRE_CHECKED nacre_status db_open(const char *path, const nacre_options *options, Db **db, nacre_error *error);
 nacre_status db_close(Db *db, nacre_error *error);
+/* As nacre_rekey. */
+NACRE_CHECKED nacre_status db_rekey(Db *db, const uint8_t *key);
 Env *db_env(Db *db);
 /* Begins a public call: forgets the last failure, gives back what was borrowed. A
  * poisoned handle (a failed sync) refuses writes with NACRE_IO. */

@@ -2,6 +2,7 @@
 #include "db/backup.h"
 #include "db/feed.h"
 #include "db/ingest.h"
+#include "host/vfs_crypt.h"
 #include "host/vfs_memory.h"
 #include "host/vfs_posix.h"
 
@@ -45,6 +46,14 @@ static nacre_status open_vfs(Db *db, const char *path) {
     else if (!db->options.vfs) status = vfs_posix_create(&db->env.allocator, &db->own_vfs);
     if (status != NACRE_OK) return env_fail(&db->env, status, "no memory for the file layer");
     db->env.vfs = db->own_vfs ? db->own_vfs : db->options.vfs;
+    const uint8_t *key = db->options.encryption_key;
+    if (!key) return NACRE_OK;
+    db->options.encryption_key = NULL; /* borrowed */
+    if (db->in_memory)
+        return env_fail(&db->env, NACRE_INVALID_ARGUMENT, "option encryption_key: \":memory:\" has no files to encrypt");
+    status = vfs_crypt_create(&db->env.allocator, db->env.vfs, path, key, &db->crypt);
+    if (status != NACRE_OK) return env_fail(&db->env, status, "no memory for the encrypting layer");
+    db->env.vfs = db->crypt;
     return NACRE_OK;
 }
 
@@ -174,6 +183,7 @@ static void open_undo(Db *db) {
     env_free(env, db->vector, db->vector_capacity);
     env_free(env, db->text, db->text_capacity);
     ASSERT(env->memory_used == sizeof *db); /* nothing leaks */
+    if (db->crypt) db->crypt->destroy(db->crypt->self);
     if (db->own_vfs) db->own_vfs->destroy(db->own_vfs->self);
     nacre_allocator allocator = env->allocator;
     allocator.free(allocator.self, db, sizeof *db);
@@ -269,6 +279,15 @@ nacre_status db_close(Db *db, nacre_error *error) {
     open_report(&db->env, status, error);
     open_undo(db);
     return status;
+}
+
+nacre_status db_rekey(Db *db, const uint8_t *key) {
+    TRY(state_writable(db));
+    if (!db->crypt) return env_fail(&db->env, NACRE_UNSUPPORTED, "%s: not encrypted: there is no key to change", db->name);
+    nacre_status status = vfs_crypt_rekey(db->crypt, key);
+    if (status == NACRE_OK) return NACRE_OK;
+    /* It synced the data file: what was written there before is as unknown as the key. */
+    return state_poison(db, env_fail_vfs(&db->env, status, "rekey"));
 }
 
 Env *db_env(Db *db) { return &db->env; }

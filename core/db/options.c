@@ -22,6 +22,7 @@ const char *nacre_options_describe(void) {
                  "Blocks of rows are read in a mapping of the file; for writers, on 64-bit systems.")
            NAMES("checkpoint_ms", "1", "86400000", "0: by size only",
                  "Milliseconds in the log after which rows go to segments, little by little, with the next calls.")
+           NAMES("encryption_key", "32 bytes", "32 bytes", "none", "Everything in the files is encrypted with it.")
            NAMES("seed", "1", "2^64-1", "0: from the host", "Of everything random.");
 }
 

@@ -125,6 +125,7 @@ struct nacre_db {
     Env env;
     nacre_options options;
     Vfs *own_vfs;       /* made here: destroyed at close */
+    Vfs *crypt;         /* over it, or over the caller's; NULL: not encrypted */
     char *names;        /* NAME, then the others, zero-terminated, in one piece */
     size_t names_size;
     char *name, *log_names[2], *lock_name;

@@ -199,6 +199,7 @@ static bool good_argument(World *w, const ApiFunction *f, int index, ApiArgument
         {"const nacre_field *", fields},
         {"const float *", w->collection ? w->vector : NULL},
         {"const void *", "some bytes"},
+        {"const uint8_t *", "a key, which has thirty-two bytes"},
     };
     a->number = 0;
     if (is(type, "const nacre_value *")) {
@@ -687,6 +688,7 @@ static void c29_every_function_takes_good_arguments(void) {
             nacre_status status = f->call(a);
             bool fine = status == NACRE_OK || (is(f->name, "nacre_cursor_prev") && status == NACRE_NOT_FOUND) ||
                         (of_files(f) && status == NACRE_NOT_FOUND) ||
+                        (is(f->name, "nacre_rekey") && status == NACRE_UNSUPPORTED) || /* in memory */
                         (begins(f->name, "nacre_restore_") && status == NACRE_CORRUPT); /* that is no backup */
             if (!CHECK(fine)) printf("    %s: %s: %s\n", f->name, nacre_status_name(status), w.db ? nacre_message(w.db) : "");
             settle(&w, f, a, status);

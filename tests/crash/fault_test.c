@@ -21,7 +21,7 @@ enum { ROUNDS = 60, TRIALS = 60 };
 enum { ROUNDS = 60, TRIALS = 150 };
 #endif
 
-static uint64_t trial_step(uint64_t calls) { return crash_exhaustive() ? 1 : 1 + calls / TRIALS; }
+static uint64_t trial_step(uint64_t calls) { return crash_exhaustive() ? 1 : 1 + calls / (history_key ? TRIALS / 24 : TRIALS); }
 
 typedef struct Trial {
     SimDisk *disk;

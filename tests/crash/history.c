@@ -17,6 +17,8 @@ bool crash_exhaustive(void) { return getenv("CRASH_ALL") != NULL; }
 
 void crash_count(uint64_t states) { printf("# crash states: %" PRIu64 "\n", states); }
 
+const uint8_t *history_key;
+
 nacre_options history_options(SimDisk *disk, nacre_durability durability) {
     nacre_options options = NACRE_OPTIONS_INIT;
     options.vfs = sim_disk_vfs(disk);
@@ -25,6 +27,7 @@ nacre_options history_options(SimDisk *disk, nacre_durability durability) {
     options.memtable_size = 64 << 10;
     options.segment_size = 64 << 10;
     options.changes_size = durability == NACRE_RELAXED ? 0 : 128 << 10;
+    options.encryption_key = history_key;
     options.seed = 7; /* the same one at each open: nothing may depend on luck */
     return options;
 }

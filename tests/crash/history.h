@@ -47,6 +47,9 @@ bool crash_exhaustive(void); /* CRASH_ALL is set: leave no fault and no bit out 
 /* States that a test has recovered: printed, and added up by `make crash-states`. */
 void crash_count(uint64_t states);
 
+/* Of every database from now on; NULL: not encrypted (tests/crash/crypt_test.c). */
+extern const uint8_t *history_key;
+
 /* Small limits, so that flushes, merges and resets happen all the time. */
 nacre_options history_options(SimDisk *disk, nacre_durability durability);
 

@@ -277,7 +277,7 @@ static void explore_life(Explorer *e, nacre_durability durability, uint64_t seed
         for (size_t c = 0; c < history.count; c++) CHECK(history.commits[c].durable <= history.commits[c].acknowledged);
     SimDisk *after = sim_disk_new(0);
     SimDisk *at = sim_disk_new(0);
-    size_t stride = SPARSE ? 1 + operations * 3 / (size_t)e->target : 1;
+    size_t stride = SPARSE || history_key ? 1 + operations * 3 / (size_t)e->target : 1;
     for (size_t k = test_random(&e->random) % stride; k <= operations && lived && e->wrong < 3; k += stride) {
         sim_disk_replay(history.disk, k, at);
         Crash crash = {.history = &history, .life = seed, .operations = k};

@@ -32,7 +32,7 @@ test("the package installs offline, and the README's first example runs", () => 
     assert.ok(existsSync(join(installed, file)), file);
   }
   const licence = readFileSync(join(installed, "LICENSE"), "utf8"); // of what is compiled in, too
-  for (const part of ["LZ4", "xxHash", "Yann Collet", "Redistributions in binary form"]) assert.ok(licence.includes(part), part);
+  for (const part of ["LZ4", "xxHash", "Yann Collet", "Monocypher", "Loup Vaillant", "Redistributions in binary form"]) assert.ok(licence.includes(part), part);
   assert.equal(existsSync(join(installed, "core")), false);
   writeFileSync(join(folder, "main.mjs"), firstExample() ?? 'import { open } from "nacre";\nconst db = await open("notes");\nawait db.close();\n');
   run(folder, process.execPath, "--no-warnings", "main.mjs");
