@@ -196,10 +196,11 @@ static bool repair_frame_right(const WalPiece *piece, uint64_t after) {
     size_t left = piece->body.size;
     while (left > 0) {
         if (left < BATCH_HEAD) return false;
-        size_t size = get_u32(at), rest = size - BATCH_HEAD;
+        size_t size = get_u32(at);
         uint32_t count = get_u32(at + 4);
         uint64_t lsn = get_u64(at + 8), record_bytes = 0;
         if (size < BATCH_HEAD || size > left || size % 4 || lsn > piece->lsn || lsn <= after) return false;
+        size_t rest = size - BATCH_HEAD;
         const uint8_t *record = at + BATCH_HEAD;
         for (uint32_t i = 0; i < count; i++) {
             if (record_problem(record, rest, &record_bytes) || record_link(record) || record_stamp(record)) return false;

@@ -127,9 +127,10 @@ static const char *verify_batches(const WalPiece *piece) {
     size_t left = piece->body.size;
     uint64_t last = 0;
     while (left >= BATCH_HEAD) {
-        size_t size = get_u32(at), rest = size - BATCH_HEAD;
+        size_t size = get_u32(at);
         uint64_t lsn = get_u64(at + 8), whole = 0;
         if (size < BATCH_HEAD || size > left || size % 4 || lsn <= last || lsn > piece->lsn) return "a batch that cannot be";
+        size_t rest = size - BATCH_HEAD;
         const uint8_t *record = at + BATCH_HEAD;
         for (uint32_t i = 0; i < get_u32(at + 4); i++) {
             const char *problem = record_problem(record, rest, &whole);
