@@ -156,6 +156,11 @@ static const char *crypt_vfs_message(void *self) {
     return c->message[0] ? c->message : c->under->message(c->under->self);
 }
 
+static nacre_status crypt_vfs_remove(void *self, const char *name) {
+    Crypt *c = self;
+    return crypt_below(c, c->under->remove(c->under->self, name));
+}
+
 static void crypt_vfs_destroy(void *self) {
     Crypt *c = self;
     nacre_allocator a = c->allocator;
@@ -200,6 +205,7 @@ nacre_status vfs_crypt_create(const nacre_allocator *allocator, const Vfs *under
         .under = under,
         .allocator = *allocator,
     };
+    if (under->remove) c->vfs.remove = crypt_vfs_remove;
     if (under->readers) {
         c->readers = *under->readers;
         c->readers.open = crypt_vfs_readers;

@@ -6,7 +6,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { open, openSync } from "../../build/js/index.js";
+import { open, openSync, restoreSync } from "../../build/js/index.js";
 import { freshName } from "./lib.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
@@ -51,6 +51,20 @@ test("h08 without the key, or with another one, it is PERMISSION; a plain one wi
     await assert.rejects(open(plain, { mode, encryption: { key } }), { code: "INVALID_ARGUMENT" });
   }
   assert.equal(files(name) + files(plain), before, "what is refused is not touched");
+});
+
+test("h08 a backup is restored under another key, and one that is cut leaves nothing behind", async () => {
+  const pieces: Uint8Array[] = [], name = freshName(), cut = freshName();
+  const db = await open(await filled({ key }), { encryption: { key } });
+  for await (const piece of db.export()) pieces.push(piece);
+  await db.close();
+  const whole = Buffer.concat(pieces);
+  const copy = restoreSync(name, whole, { encryption: { key: other } });
+  assert.equal(copy.kv("SECRETNAME").get("SECRETKEY77"), "SECRETVALUE77");
+  copy.close();
+  assert.ok(!files(name).includes("SECRETVALUE"));
+  assert.throws(() => restoreSync(cut, whole.subarray(0, whole.length - 9), { encryption: { key } }), { code: "CORRUPT" });
+  assert.deepEqual(readdirSync(dirname(cut)).filter((file) => file.startsWith(basename(cut))), []);
 });
 
 test("h08 a key that is none is refused, and no message shows it", async () => {
