@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const uint8_t key_one[32] = "the first key of this test, 32 b";
-static const uint8_t key_two[32] = "another one, as long as it is so";
+static const uint8_t key_one[33] = "the first key of this test, 32 b";
+static const uint8_t key_two[33] = "another one, as long as it is so";
 static const char *const files[3] = {"db", "db-wal0", "db-wal1"};
 
 static int unhex(const char *hex, uint8_t *out) {
