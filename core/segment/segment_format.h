@@ -133,7 +133,7 @@ static inline uint64_t fence_of(Span key, size_t prefix) {
 }
 
 /* Rule 10. */
-static inline uint64_t piece_count_of(uint64_t size) { return (size + PIECE_SIZE - 1) / PIECE_SIZE; }
+static inline uint64_t piece_count_of(uint64_t size) { return size / PIECE_SIZE + (size % PIECE_SIZE != 0); }
 
 static inline uint8_t fingerprint_of(uint64_t hash) { return (uint8_t)(hash >> 32); }
 

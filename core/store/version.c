@@ -286,8 +286,9 @@ static nacre_status manifest_decode_streams(SegmentIo *io, ByteReader *r, uint32
 }
 
 nacre_status run_append_checked(SegmentIo *io, Run *run, Segment *segment) {
-    uint64_t rows_size = segment->streams[STREAM_ROWS].size;
+    uint64_t rows_size = segment->streams[STREAM_ROWS].size; /* a block has a page at least, and at most 65 535 rows */
     bool right = manifest_page_size_ok(segment->page_size) && segment->rows > 0 &&
+                 segment->rows <= rows_size / segment->page_size * UINT16_MAX &&
                  segment->deletes <= segment->rows && segment->meta_offset <= rows_size &&
                  segment->meta_size <= rows_size - segment->meta_offset &&
                  segment->meta_offset % segment->page_size == 0 &&
