@@ -396,7 +396,7 @@ nacre_status survey_open(Survey *s, const char *path, const nacre_options *given
     nacre_options options;
     *s = (Survey){.env = NULL};
     s->env = &s->own_env;
-    env_init(s->env, NULL, given ? &given->allocator : NULL, UINT64_MAX);
+    env_init(s->env, NULL, options_allocator(given), UINT64_MAX);
     nacre_status status = options_resolve(s->env, given, &options);
     if (status == NACRE_OK && (!path || !path[0]))
         status = env_fail(s->env, NACRE_INVALID_ARGUMENT, "the path is empty");

@@ -362,7 +362,7 @@ static void b13_a_disk_that_is_full_at_any_byte_loses_nothing(void) {
     }
     trial_clear(&t);
     printf("# full disk: %" PRIu64 " sizes\n", trials);
-    CHECK(trials > 100);
+    CHECK(trials > 50);
 }
 
 /* The option database_size does the same in the file. */
