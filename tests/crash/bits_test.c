@@ -118,8 +118,10 @@ static void bits_ask(Bits *b, int file, uint64_t bit, uint16_t who) {
         char room[48];
         nacre_value name = model_key(m, key, room);
         nacre_row row;
+        uint32_t version = b->model->version[m][key];
         status = nacre_get(b->membranes[m], NULL, &name, &row);
-        same = status != NACRE_OK || model_row_version(m, key, &row) == b->model->version[m][key];
+        if (status == NACRE_NOT_FOUND && version == 0) status = NACRE_OK; /* nor was it there before */
+        else same = status != NACRE_OK || model_row_version(m, key, &row) == version;
         b->reading++;
     }
     if (is_refusal(status)) b->refused++;
