@@ -6,6 +6,7 @@ import type { Engine, RawBackup } from "./engine.ts";
 import { checkOptions, invalid, NacreError, shown } from "./errors.ts";
 import { atEndOfTick } from "./store.ts";
 import type { Session } from "./store.ts";
+import { readAll } from "./stream.ts";
 
 const CHUNK = 256 * 1024; // bytes that a backup gives at once
 const TURN = 1024 * 1024; // bytes after which others have their turn
@@ -290,15 +291,15 @@ function isBytes(value: unknown): value is Uint8Array | ArrayBuffer {
 /** Checks the source, and copies bytes: what the caller does with them afterwards changes nothing. */
 export function sources(source: unknown, what: string): Chunks {
   if (isBytes(source)) return [source instanceof Uint8Array ? source.slice() : new Uint8Array(source.slice(0))];
-  if (typeof Blob !== "undefined" && source instanceof Blob) return streamed(source.stream());
+  if (typeof Blob !== "undefined" && source instanceof Blob) return readAll(source.stream());
   if (typeof Response !== "undefined" && source instanceof Response) {
     if (!source.ok) throw new NacreError("IO", `${what}: ${source.url}: HTTP status ${source.status}`);
     if (source.bodyUsed || source.body === null) throw invalid(`${what}: the response has no body, or it was read already`);
-    return streamed(source.body);
+    return readAll(source.body);
   }
   if (typeof ReadableStream !== "undefined" && source instanceof ReadableStream) {
     if (source.locked) throw invalid(`${what}: the stream is locked: somebody else reads it`);
-    return streamed(source);
+    return readAll(source);
   }
   if (Array.isArray(source)) return joined(source.map((each) => sources(each, what)));
   if (typeof source === "object" && source !== null && !ArrayBuffer.isView(source)) {
@@ -310,22 +311,6 @@ export function sources(source: unknown, what: string): Chunks {
 
 async function* joined(parts: readonly Chunks[]): AsyncGenerator<unknown, void, undefined> {
   for (const part of parts) yield* part;
-}
-
-async function* streamed(stream: ReadableStream<unknown>): AsyncGenerator<unknown, void, undefined> {
-  const reader = stream.getReader();
-  let done = false;
-  try {
-    for (;;) {
-      const read = await reader.read();
-      done = read.done;
-      if (read.done) return;
-      yield read.value;
-    }
-  } finally {
-    if (!done) await reader.cancel().catch(() => undefined);
-    reader.releaseLock();
-  }
 }
 
 function chunk(bytes: unknown, what: string): Uint8Array {

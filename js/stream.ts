@@ -88,8 +88,8 @@ function chunks(membrane: Membrane, source: unknown): AsyncIterable<unknown> | I
   throw refused(membrane, source, "a ReadableStream or an iterable of Uint8Array");
 }
 
-/** A stream that cannot be iterated, as in some browsers. */
-async function* readAll(stream: ReadableStream<unknown>): AsyncGenerator<unknown, void, undefined> {
+/** A stream's chunks: in some browsers it cannot be iterated. What ends early cancels it. */
+export async function* readAll(stream: ReadableStream<unknown>): AsyncGenerator<unknown, void, undefined> {
   const reader = stream.getReader();
   let done = false;
   try {
