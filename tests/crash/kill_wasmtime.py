@@ -13,29 +13,19 @@ import sys
 import tempfile
 import time
 
-from wasmtime import Engine, ExitTrap, Linker, Module, Store, WasiConfig
+from wasmtime import Engine, Module
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "lib"))
+import wasi_command
 
 NOTE = struct.Struct("<QQQ")  # hash of the state, sequence, acknowledged
 
 
 def child(compiled, directory, test, seed):
     engine = Engine()
-    store = Store(engine)
-    wasi = WasiConfig()
-    wasi.argv = ["crash-tests", "--dir", "/tmp", "kill/" + test]
-    wasi.env = [("NACRE_KILL", "1"), ("NACRE_SEED", seed)]
-    wasi.inherit_stdout()
-    wasi.inherit_stderr()
-    wasi.preopen_dir(directory, "/tmp")
-    store.set_wasi(wasi)
-    linker = Linker(engine)
-    linker.define_wasi()
-    instance = linker.instantiate(store, Module.deserialize_file(engine, compiled))
-    try:
-        instance.exports(store)["_start"](store)
-    except ExitTrap as trap:
-        return trap.code
-    return 0
+    argv = ["crash-tests", "--dir", "/tmp", "kill/" + test]
+    env = [("NACRE_KILL", "1"), ("NACRE_SEED", seed)]
+    return wasi_command.run(engine, Module.deserialize_file(engine, compiled), argv, directory, env)
 
 
 def start(compiled, directory, test, seed):

@@ -117,6 +117,8 @@ void visit_database(nacre_db *db);
 void visit_and_change(nacre_db *db);
 /* Is it one that a hostile file may be answered with? `db` (or NULL) tells what failed if not. */
 bool status_is_an_answer(nacre_status status);
+/* Opens "db" on the disk, visits it (unless `read`, changes it too), closes it: so many times. */
+void open_and_visit(const FuzzDisk *disk, bool read, int rounds);
 #define ANSWERED(db, call) answered((db), (call), __FILE__, __LINE__, #call)
 nacre_status answered(const nacre_db *db, nacre_status status, const char *file, int line, const char *what);
 

@@ -113,16 +113,7 @@ static void open_with_rows(Input *in) {
     seal_log(log, (size_t)(at - log), false);
     fuzz_disk_put(&disk, newer->name, span_of(log, (size_t)(at - log)));
     free(log);
-    nacre_options options = base_options(&disk);
-    for (int round = 0; round < 2; round++) {
-        nacre_db *db = NULL;
-        nacre_status status = nacre_open("db", &options, &db, NULL);
-        MUST(status_is_an_answer(status));
-        if (status != NACRE_OK) break;
-        visit_database(db);
-        visit_and_change(db);
-        (void)nacre_close(db, NULL);
-    }
+    open_and_visit(&disk, false, 2);
     fuzz_disk_clear(&disk);
 }
 

@@ -108,19 +108,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         for (int i = 0; i < 2; i++)
             if ((file = fuzz_disk_find(&disk, logs[i]))) seal_log(file->bytes, file->size, flags & FLAG_CHAIN);
     }
-    nacre_options options = base_options(&disk);
-    nacre_db *db = NULL;
-    nacre_error error;
-    for (int round = 0; round < (flags & FLAG_ONCE ? 1 : 2); round++) {
-        if (flags & FLAG_READ) options.mode = NACRE_READ;
-        nacre_status status = nacre_open("db", &options, &db, &error);
-        MUST(status_is_an_answer(status));
-        MUST(status == NACRE_OK || error.text[0]);
-        if (status != NACRE_OK) break;
-        visit_database(db);
-        if (!(flags & FLAG_READ)) visit_and_change(db);
-        (void)nacre_close(db, &error);
-    }
+    open_and_visit(&disk, flags & FLAG_READ, flags & FLAG_ONCE ? 1 : 2);
     fuzz_disk_clear(&disk);
     return 0;
 }

@@ -72,19 +72,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     fuzz_disk_put(&disk, names[newer], span_of(log, WAL_HEAD + body.size));
     free(log);
-    nacre_options options = base_options(&disk);
-    nacre_error error;
-    for (int round = 0; round < 2; round++) {
-        nacre_db *db = NULL;
-        if (flags & FLAG_READ) options.mode = NACRE_READ;
-        nacre_status status = nacre_open("db", &options, &db, &error);
-        MUST(status_is_an_answer(status));
-        MUST(status == NACRE_OK || error.text[0]);
-        if (status != NACRE_OK) break;
-        visit_database(db);
-        if (!(flags & FLAG_READ)) visit_and_change(db);
-        (void)nacre_close(db, &error);
-    }
+    open_and_visit(&disk, flags & FLAG_READ, 2);
     fuzz_disk_clear(&disk);
     return 0;
 }

@@ -206,3 +206,19 @@ void visit_and_change(nacre_db *db) {
     if (nacre_membrane_at(db, 0, &membrane) == NACRE_OK) ANSWERED(db, nacre_clear(membrane, NULL, NULL));
     ANSWERED(db, nacre_compact(db, NULL));
 }
+
+void open_and_visit(const FuzzDisk *disk, bool read, int rounds) {
+    nacre_options options = base_options(disk);
+    if (read) options.mode = NACRE_READ;
+    for (int round = 0; round < rounds; round++) {
+        nacre_db *db = NULL;
+        nacre_error error;
+        nacre_status status = nacre_open("db", &options, &db, &error);
+        MUST(status_is_an_answer(status));
+        MUST(status == NACRE_OK || error.text[0]);
+        if (status != NACRE_OK) return;
+        visit_database(db);
+        if (!read) visit_and_change(db);
+        (void)nacre_close(db, &error);
+    }
+}
