@@ -128,8 +128,7 @@ static nacre_status compact_measure(Db *db, uint64_t *bytes, uint64_t *rows) {
             *rows += segment->rows;
             if (get_u32_be(segment->first_key) != 0) continue;
             TRY(segment_pin_meta(segment, &pin));
-            if (segment_find_section(segment, 0, &catalog)) /* what it says of rows nobody has counted */
-                *rows -= catalog.rows < *rows ? catalog.rows : *rows;
+            if (segment_find_section(segment, 0, &catalog)) *rows -= catalog.rows;
             cache_unpin(&db->cache, pin);
         }
     return NACRE_OK;

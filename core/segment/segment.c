@@ -123,6 +123,7 @@ static bool segment_parse_meta(const Segment *segment, Span bytes, SegmentMeta *
         const uint8_t *s = meta->sections + (size_t)SECTION_SIZE * i;
         uint64_t stride = get_u32(s + 4), slots = get_u32(s + 12), offset = get_u64(s + 16);
         uint64_t size = segment->streams[STREAM_VECTORS].size;
+        if (get_u64(s + 24) > segment->rows) return false;
         if (slots && (stride == 0 || offset > size || stride * slots > size - offset)) return false;
     }
     return true;
