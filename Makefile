@@ -54,7 +54,7 @@ CFLAGS_ALL := -std=c11 -Wall -Wextra -Wconversion -Wshadow -Werror -ffp-contract
 WASI_FLAGS := --target=wasm32-wasi -Wno-deprecated $(if $(WASI_SYSROOT),--sysroot=$(WASI_SYSROOT))
 WASI_LINK  := --no-wasm-opt -Wl,-z,stack-size=262144 -Wl,--stack-first
 
-LANES := release native gcc arm64 wasm wasm-scalar fuzz
+LANES := release native gcc arm64 wasm wasm-scalar fuzz tsan
 
 CC_release      := $(CC)
 CFLAGS_release  := -O2
@@ -67,6 +67,9 @@ CC_fuzz         := $(CLANG)
 # Without unsigned wraps: an id or epoch near 2^64 in a made-up file wraps, and nothing follows from it.
 CFLAGS_fuzz     := $(CFLAGS_native) -fno-sanitize=integer -fsanitize=undefined,fuzzer-no-link
 LDFLAGS_fuzz    := $(LDFLAGS_native) -fsanitize=fuzzer
+CC_tsan         := $(CLANG)
+CFLAGS_tsan     := -O1 -gline-tables-only -fsanitize=thread
+LDFLAGS_tsan    := -fsanitize=thread
 CC_gcc          := $(GCC)
 CFLAGS_gcc      := -O2
 CC_arm64        := $(ARM64_CC)
@@ -80,6 +83,7 @@ LDFLAGS_wasm-scalar := $(WASI_LINK)
 
 SETUP_native := setup-test
 SETUP_fuzz   := setup-test
+SETUP_tsan   := setup-test
 SETUP_gcc    := setup-test
 SETUP_arm64  := setup-test
 
@@ -215,7 +219,7 @@ setup-test:
 
 # --- Tests ------------------------------------------------------------------
 
-.PHONY: test test-js test-browser test-all-js mutants crash-states crash-long faults-long repair-long bits-long kill-long memory-long keys-long checks lanes test-programs FORCE
+.PHONY: test test-js test-browser test-all-js mutants crash-states crash-long faults-long repair-long bits-long kill-long memory-long keys-long histories-long checks lanes test-programs FORCE
 
 # FILTER=text runs the tests whose name contains it; TEST_SEED=n changes the seed.
 TEST_ARGS = $(if $(TEST_SEED),--seed $(TEST_SEED)) $(FILTER)
@@ -274,7 +278,7 @@ define run_wasm
 	    test ! -e $(B)/printed/$1-$3.failed
 endef
 
-LANE_TESTS := test-fuzz test-native test-gcc test-arm64 test-wasm-node test-wasm-scalar-node test-wasmtime
+LANE_TESTS := test-fuzz test-tsan test-native test-gcc test-arm64 test-wasm-node test-wasm-scalar-node test-wasmtime
 .PHONY: $(LANE_TESTS)
 test-native: $(call programs,native) ## C tests under ASan and UBSan
 	$(call run_native,native,ASAN_SYMBOLIZER_PATH=$(SYMBOLIZER) UBSAN_OPTIONS=print_stacktrace=1)
@@ -289,6 +293,13 @@ test-wasm-scalar-node: $(call programs,wasm-scalar) | setup-npm
 test-wasmtime: $(call programs,wasm) | setup-test ## C tests as WebAssembly in wasmtime
 	$(call run_wasm,wasm,build/venv/bin/python tests/lib/wasmtime-run.py,wasmtime)
 	@$(if $(FILTER),,build/venv/bin/python tests/crash/kill_wasmtime.py $(B)/wasm/crash-tests.wasm)
+
+# Two threads, each with its own databases: the library shares nothing (rule 4 of nacre.h).
+$(B)/tsan/two_databases: $(call objects,tsan,tests/threads/two_databases.c $(LIB_SRC))
+	@mkdir -p $(@D)
+	$(call link,tsan) $^ -lm -o $@
+test-tsan: $(B)/tsan/two_databases ## two databases in two threads, under ThreadSanitizer
+	@d=$$(mktemp -d); TSAN_OPTIONS=halt_on_error=1 $< $$d; status=$$?; rm -rf $$d; exit $$status
 
 # What the format tests run besides the command: make_golden natively and as WebAssembly.
 FORMAT_TOOLS := $(addprefix $(B)/formats/,make_golden make_golden.wasm xxh3_vectors key_vectors)
@@ -395,6 +406,10 @@ kill-long: $(B)/gcc/crash-tests $(B)/wasm/crash-tests.wasm js | setup-npm setup-
 repair-long: $(B)/gcc/crash-tests ## a thousand faults, each found and repaired
 	@d=$$(mktemp -d); REPAIR_FAULTS=$(or $(FAULTS),1000) $< --dir $$d $(if $(TEST_SEED),--seed $(TEST_SEED)) repair/; status=$$?; rm -rf $$d; exit $$status
 
+# HISTORIES is another number, TEST_SEED=n takes other ones.
+histories-long: js | setup-npm ## ten thousand histories of readers and writers: are they snapshot isolation?
+	@HISTORIES=$(or $(HISTORIES),10000) $(if $(TEST_SEED),TEST_SEED=$(TEST_SEED)) $(NODE) --test --no-warnings tests/js/histories.test.ts
+
 # MEMORY_MIB and DATA_MIB are others' sizes.
 memory-long: $(B)/gcc/core-tests $(B)/wasm/core-tests.wasm | setup-npm ## 1 GiB of data in a budget of 64 MiB, natively and as WebAssembly
 	@export NACRE_MEMORY_MIB=$(or $(MEMORY_MIB),64) NACRE_DATA_MIB=$(or $(DATA_MIB),1024); \
@@ -414,7 +429,7 @@ mutants: | setup ## breaks the code on purpose and expects the tests to notice
 test: ## everything
 	@$(SUB) setup
 	@$(SUB) checks
-	@$(SUB) $(JOBS) -k -Otarget test-programs fuzz-programs all js
+	@$(SUB) $(JOBS) -k -Otarget test-programs fuzz-programs $(B)/tsan/two_databases all js
 	@$(SUB) $(JOBS) -k -Otarget $(LANE_TESTS)
 	@$(if $(FILTER),,$(SUB) crash-states)
 	@$(SUB) test-all-js
