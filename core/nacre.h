@@ -605,7 +605,8 @@ NACRE_CHECKED nacre_status nacre_on_commit(nacre_db *db, nacre_commit_hook *hook
  *         fwrite(buffer, 1, got, file);
  *     nacre_backup_end(backup);
  *
- * A backup is one stream of bytes: checked from end to end, the same on every host. It is the
+ * A backup is one stream of bytes: checked from end to end, the same on every host unless it is
+ * encrypted (host/crypt_stream.h). It is the
  * state of the moment at which it began, whatever is written meanwhile; writers never wait
  * for it. It is also how a database travels as one file. An incremental one has what is new
  * since an earlier one. An archive has, stream by stream, every commit since a backup, so
@@ -633,9 +634,14 @@ typedef struct nacre_backup_info {
 } nacre_backup_info;
 
 /* Begins a backup of the newest state. `base`: NULL for a full one; else the token of an
- * earlier one of this database, or any bytes that end with it, such as the whole backup.
+ * earlier one of this database, or any bytes that end with it, such as the whole backup unless that
+ * is encrypted. The token is not: it has ids, no rows.
  * NACRE_INVALID_ARGUMENT: it is none, or of another database. */
 NACRE_CHECKED nacre_status nacre_backup_begin(nacre_db *db, const nacre_span *base, nacre_backup **backup);
+/* Before the first read: the stream will be encrypted with `key` (32 bytes, borrowed during this
+ * call), with NULL it is not. Without this call that of an encrypted database is, with its key, and
+ * others are not. NACRE_MISUSE: some of it was read. */
+NACRE_CHECKED nacre_status nacre_backup_encrypt(nacre_backup *backup, const uint8_t *key);
 /* The next bytes of it; *got 0: it is whole. Damage that is met is NACRE_CORRUPT: what is
  * damaged is not backed up. After a failure only nacre_backup_end may follow. */
 NACRE_CHECKED nacre_status nacre_backup_read(nacre_backup *backup, void *into, size_t size, size_t *got);
@@ -657,18 +663,23 @@ typedef struct nacre_restore_options {
     size_t struct_size;
     uint64_t sequence; /* restore up to this commit; 0: all */
     uint64_t time_ms;  /* or up to this time, in milliseconds since 1970; 0: all */
+    /* 32 bytes, borrowed during nacre_restore_begin: what the streams were encrypted with; one that is
+     * not encrypted is refused then. NULL: for encrypted ones the encryption_key of the options. */
+    const uint8_t *key;
 } nacre_restore_options;
 
 #define NACRE_RESTORE_INIT {.struct_size = sizeof(nacre_restore_options)}
 
 /* Makes a database at `path` of a full backup, incremental ones and logs, given one after the
  * other. It must not exist: NACRE_EXISTS. `path` NULL: checks the streams, which may then
- * begin with any kind, and makes nothing. `until` may be NULL. */
+ * begin with any kind, and makes nothing. `until` may be NULL. The encryption_key of the options
+ * is that of the new database, and of the streams (see `key`). */
 NACRE_CHECKED nacre_status nacre_restore_begin(const char *path, const nacre_options *options,
                                                const nacre_restore_options *until, nacre_restore **restore,
                                                nacre_error *error);
-/* The next bytes, in pieces of any size. NACRE_CORRUPT: they are damaged; NACRE_INVALID_ARGUMENT:
- * the streams do not follow each other. After a failure only nacre_restore_abort may follow. */
+/* The next bytes, in pieces of any size. NACRE_CORRUPT: they are damaged; NACRE_PERMISSION: they
+ * are encrypted with another key, or none was given; NACRE_INVALID_ARGUMENT: the streams do not
+ * follow each other. After a failure only nacre_restore_abort may follow. */
 NACRE_CHECKED nacre_status nacre_restore_write(nacre_restore *restore, const void *data, size_t size);
 /* What was given so far: `kind` is that of the last stream that is whole. */
 NACRE_CHECKED nacre_status nacre_restore_describe(nacre_restore *restore, nacre_backup_info *info);
@@ -709,7 +720,8 @@ NACRE_CHECKED nacre_status nacre_verify(nacre_db *db, bool deep, nacre_problem *
                                         uint64_t *problems);
 
 /* The same of files that may be too damaged to be opened, or damaged in what opening does not
- * look at. Nothing is written, and nobody may have the database open for writing. `problem`,
+ * look at. Of an encrypted database with its key in the options; NACRE_CORRUPT: both copies of
+ * what the key opens are lost. Nothing is written, and nobody may have the database open for writing. `problem`,
  * `options` and `error` may be NULL. NACRE_NOT_FOUND: there is no such database. */
 NACRE_CHECKED nacre_status nacre_verify_files(const char *path, const nacre_options *options, bool deep,
                                               nacre_problem *problem, void *self, uint64_t *problems,
@@ -747,7 +759,8 @@ typedef struct nacre_repair_report {
  * the times at which they expire; sequences begin anew.
  *
  * Memory is bounded, besides the logs. `found`, `report`, `options` and `error` may be NULL; of the
- * options, allocator, memory and vfs count for both. NACRE_OK also when rows are lost: the
+ * options, allocator, memory and vfs count for both, and so does encryption_key: what was
+ * encrypted is so again, under the same key. NACRE_OK also when rows are lost: the
  * findings say which. NACRE_NOT_FOUND: there is nothing at `from`; NACRE_EXISTS: there is
  * something at `to`. After another failure `to` is unfinished: remove it. */
 NACRE_CHECKED nacre_status nacre_repair(const char *from, const char *to, const nacre_options *options,

@@ -274,13 +274,14 @@ export interface Exports {
   abi_value_read(host: number, reader: number, offset: number, size: number): number;
   abi_value_close(host: number, reader: number): void;
   abi_backup_begin(host: number, baseSize: number): number;
+  abi_backup_encrypt(host: number, backup: number, keySize: number): number;
   abi_backup_read(host: number, backup: number, size: number): number;
   abi_backup_describe(host: number, backup: number): number;
   abi_backup_end(host: number, backup: number): void;
   abi_archive_open(host: number, since: number): number;
   abi_archive_begin(host: number, archive: number): number;
   abi_archive_close(host: number, archive: number): void;
-  abi_restore_begin(host: number, pathSize: number, keySize: number, durability: number, lock: number, memory: number, changes: number, checkpointMs: number, sequence: number, timeMs: number): number;
+  abi_restore_begin(host: number, pathSize: number, keySize: number, streamKeySize: number, durability: number, lock: number, memory: number, changes: number, checkpointMs: number, sequence: number, timeMs: number): number;
   abi_restore_write(host: number, size: number): number;
   abi_restore_describe(host: number): number;
   abi_restore_finish(host: number): number;
@@ -290,6 +291,6 @@ export interface Exports {
   abi_step(host: number, bytes: number): number;
   abi_compact(host: number): number;
   abi_verify(host: number, deep: number): number;
-  abi_repair(host: number, fromSize: number, toSize: number, memory: number): number;
+  abi_repair(host: number, fromSize: number, toSize: number, keySize: number, memory: number): number;
   abi_stats(host: number): number;
 }

@@ -2,8 +2,9 @@ import { BACKUP, INPUT } from "./abi.gen.ts";
 import { Cutoff, longCall } from "./cutoff.ts";
 import type { LongCall } from "./cutoff.ts";
 import { disposes } from "./dispose.ts";
-import type { Engine, RawBackup } from "./engine.ts";
+import type { Engine, RawBackup, Until } from "./engine.ts";
 import { checkOptions, invalid, NacreError, shown } from "./errors.ts";
+import { copyKey } from "./secret.ts";
 import { atEndOfTick } from "./store.ts";
 import type { Session } from "./store.ts";
 import { readAll } from "./stream.ts";
@@ -34,12 +35,23 @@ export type BackupSourceSync = Uint8Array | ArrayBuffer | Iterable<Uint8Array>;
 /** Where a backup goes: a stream (which is not closed), or whatever takes chunks. */
 export type BackupTarget = WritableStream<Uint8Array> | { write(chunk: Uint8Array): unknown } | ((chunk: Uint8Array) => unknown);
 
-export interface BackupOptions extends LongCall {
-  /** The token of an earlier backup of this database, or the whole of it: only what is new since. */
+export interface ExportOptions {
+  /**
+   * Encrypts the stream with a key of 32 bytes; false: not at all. When absent it is as the database:
+   * encrypted with the same key, or not.
+   */
+  encryption?: { key: Uint8Array } | false | undefined;
+}
+
+export interface BackupOptions extends LongCall, ExportOptions {
+  /**
+   * The token of an earlier backup of this database, or the whole of it if it is not encrypted: only
+   * what is new since.
+   */
   base?: Uint8Array | undefined;
 }
 
-export type BackupSyncOptions = Pick<BackupOptions, "base">;
+export type BackupSyncOptions = Omit<BackupOptions, keyof LongCall>;
 
 export interface ArchiveOptions {
   /** The `sequence` of a backup: what was committed after it. */
@@ -62,11 +74,19 @@ class Out {
   readonly #unlisten: () => void;
   #open = true;
 
-  constructor(session: Session, begin: (engine: Engine) => number) {
+  constructor(session: Session, encryption: Uint8Array | false | undefined, begin: (engine: Engine) => number) {
     const store = session.reading();
     store.settle(); // all that was written before is in it
     this.#session = session;
     this.#pointer = begin(store.engine);
+    try {
+      if (encryption !== undefined) store.engine.backupEncrypt(this.#pointer, encryption === false ? undefined : encryption);
+    } catch (error) {
+      store.engine.backupEnd(this.#pointer);
+      throw error;
+    } finally {
+      if (encryption) encryption.fill(0);
+    }
     this.#unlisten = session.atClose(() => this.close());
   }
 
@@ -97,6 +117,12 @@ function checkBase(base: unknown): Uint8Array | undefined {
   if (base.length < TAIL) throw invalid("backup: what is given as base does not end with the end of a backup");
   const size = new DataView(base.buffer, base.byteOffset, base.length).getUint32(base.length - TAIL, true);
   return size <= base.length ? base.slice(base.length - size) : base.slice(base.length - TAIL);
+}
+
+/** A copy of the key; false: not encrypted; undefined: as the database. */
+function checkEncryption(encryption: unknown, what: string): Uint8Array | false | undefined {
+  if (encryption === undefined || encryption === false) return encryption;
+  return copyKey(checkOptions(encryption, `${what}: encryption`, ["key"]).key, `${what}: encryption.key`);
 }
 
 async function drain(out: Out, target: unknown, call: LongCall, what: string): Promise<BackupReport> {
@@ -151,18 +177,23 @@ function drainSync(out: Out, target: unknown, what: string): BackupReport {
 }
 
 export function backup(session: Session, target: unknown, options: unknown): Promise<BackupReport> {
-  const given = checkOptions(options, "backup", ["base", "signal", "timeoutMs"]);
+  const given = checkOptions(options, "backup", ["base", "encryption", "signal", "timeoutMs"]);
   const base = checkBase(given.base), call = longCall(given, "backup");
-  return drain(new Out(session, (engine) => engine.backupBegin(base)), target, call, "backup");
+  return drain(new Out(session, checkEncryption(given.encryption, "backup"), (engine) => engine.backupBegin(base)), target, call, "backup");
 }
 
 export function backupSync(session: Session, target: unknown, options: unknown): BackupReport {
-  const base = checkBase(checkOptions(options, "backup", ["base"]).base);
-  return drainSync(new Out(session, (engine) => engine.backupBegin(base)), target, "backup");
+  const given = checkOptions(options, "backup", ["base", "encryption"]), base = checkBase(given.base);
+  return drainSync(new Out(session, checkEncryption(given.encryption, "backup"), (engine) => engine.backupBegin(base)), target, "backup");
 }
 
-export function exportStream(session: Session): ReadableStream<Uint8Array> {
-  const out = new Out(session, (engine) => engine.backupBegin(undefined));
+function exporting(session: Session, options: unknown): Out {
+  const { encryption } = checkOptions(options, "export", ["encryption"]);
+  return new Out(session, checkEncryption(encryption, "export"), (engine) => engine.backupBegin(undefined));
+}
+
+export function exportStream(session: Session, options: unknown): ReadableStream<Uint8Array> {
+  const out = exporting(session, options);
   return new ReadableStream<Uint8Array>({
     pull(controller) {
       let bytes: Uint8Array | undefined;
@@ -180,9 +211,8 @@ export function exportStream(session: Session): ReadableStream<Uint8Array> {
   }, { highWaterMark: 0 });
 }
 
-export function exportSync(session: Session): IterableIterator<Uint8Array> {
-  const out = new Out(session, (engine) => engine.backupBegin(undefined));
-  return chunksOf(out);
+export function exportSync(session: Session, options: unknown): IterableIterator<Uint8Array> {
+  return chunksOf(exporting(session, options));
 }
 
 function* chunksOf(out: Out): Generator<Uint8Array, void, undefined> {
@@ -213,10 +243,10 @@ class ArchiveHandle {
     this.#unlisten = session.atClose(() => this.close());
   }
 
-  begin(): Out {
+  begin(encryption: unknown): Out {
     this.#session.check();
     if (!this.#open) throw new NacreError("CLOSED", "archive: closed");
-    return new Out(this.#session, (engine) => engine.archiveBegin(this.#pointer));
+    return new Out(this.#session, checkEncryption(encryption, "archive"), (engine) => engine.archiveBegin(this.#pointer));
   }
 
   close(): void {
@@ -244,9 +274,9 @@ export class Archive {
    * Writes what was committed since the last one that was written whole. NOT_FOUND: not all of
    * it is kept any more (the option `changes` of open says how much is).
    */
-  async write(target: BackupTarget, options?: LongCall): Promise<BackupReport> {
-    const call = longCall(checkOptions(options, "archive", ["signal", "timeoutMs"]), "archive");
-    return drain(this.#handle.begin(), target, call, "archive");
+  async write(target: BackupTarget, options?: LongCall & ExportOptions): Promise<BackupReport> {
+    const given = checkOptions(options, "archive", ["encryption", "signal", "timeoutMs"]), call = longCall(given, "archive");
+    return drain(this.#handle.begin(given.encryption), target, call, "archive");
   }
 
   async close(): Promise<void> {
@@ -267,8 +297,9 @@ export class ArchiveSync {
   }
 
   /** Writes what was committed since the last one that was written whole. */
-  write(target: { write(chunk: Uint8Array): unknown } | ((chunk: Uint8Array) => unknown)): BackupReport {
-    return drainSync(this.#handle.begin(), target, "archive");
+  write(target: { write(chunk: Uint8Array): unknown } | ((chunk: Uint8Array) => unknown), options?: ExportOptions): BackupReport {
+    const { encryption } = checkOptions(options, "archive", ["encryption"]);
+    return drainSync(this.#handle.begin(encryption), target, "archive");
   }
 
   close(): void {
@@ -359,8 +390,13 @@ export function feedSync(engine: Engine, source: unknown, what: string): void {
   throw invalid(`${what} takes a Uint8Array or an iterable of Uint8Array, not ${shown(source)}`);
 }
 
-/** `sequence` and `time` of options, as the engine takes them. */
-export function checkUntil({ sequence, time }: Record<string, unknown>, what: string): { sequence: number; timeMs: number } {
+/** A copy of the key that streams are encrypted with. */
+export function checkDecryption(decryption: unknown, what: string): Uint8Array | undefined {
+  return decryption === undefined ? undefined : copyKey(checkOptions(decryption, `${what}: decryption`, ["key"]).key, `${what}: decryption.key`);
+}
+
+/** `sequence`, `time` and `decryption` of options, as the engine takes them. */
+export function checkUntil({ sequence, time, decryption }: Record<string, unknown>, what: string): Until {
   if (sequence !== undefined && time !== undefined) throw invalid(`${what}: sequence or time, not both`);
   if (sequence !== undefined && (typeof sequence !== "bigint" || sequence < 1n || sequence > BigInt(Number.MAX_SAFE_INTEGER))) {
     throw invalid(`${what}: sequence must be a bigint, 1n or more, not ${shown(sequence)}`);
@@ -369,5 +405,5 @@ export function checkUntil({ sequence, time }: Record<string, unknown>, what: st
   if (typeof timeMs !== "number" || (time !== undefined && !(Number.isSafeInteger(timeMs) && timeMs > 0))) {
     throw invalid(`${what}: time must be a Date, or milliseconds since 1970, not ${shown(time)}`);
   }
-  return { sequence: Number(sequence ?? 0n), timeMs };
+  return { sequence: Number(sequence ?? 0n), timeMs, key: checkDecryption(decryption, what) };
 }

@@ -1,5 +1,5 @@
 import { Archive, backup, exportStream } from "./backup.ts";
-import type { ArchiveOptions, BackupOptions, BackupReport, BackupTarget } from "./backup.ts";
+import type { ArchiveOptions, BackupOptions, BackupReport, BackupTarget, ExportOptions } from "./backup.ts";
 import { Batch } from "./batch.ts";
 import { changes, onCommit } from "./changes.ts";
 import type { Change, ChangesOptions, Commit } from "./changes.ts";
@@ -104,8 +104,8 @@ export class Database {
    * The database as one file: the state of this call, checked as it is read, whatever is written
    * meanwhile. `open(name, { from })` makes a database of it, anywhere.
    */
-  export(): ReadableStream<Uint8Array> {
-    return exportStream(this.#session);
+  export(options?: ExportOptions): ReadableStream<Uint8Array> {
+    return exportStream(this.#session, options);
   }
 
   /**

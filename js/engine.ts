@@ -132,6 +132,13 @@ export interface EngineOptions {
   key: Uint8Array | undefined;
 }
 
+/** How far a restore goes (0: all), and what the streams are encrypted with. */
+export interface Until {
+  sequence: number;
+  timeMs: number;
+  key: Uint8Array | undefined;
+}
+
 /** `kind` is a number of nacre.h. */
 export interface RawBackup {
   kind: number;
@@ -328,6 +335,12 @@ export class Engine {
     return this.answerPointer;
   }
 
+  /** Before it is read; without a key the stream is not encrypted. */
+  backupEncrypt(backup: number, key: Uint8Array | undefined): void {
+    this.#put(key ?? new Uint8Array(0)); // the module wipes it there
+    this.#call((exports, self) => exports.abi_backup_encrypt(self, backup, key?.length ?? 0));
+  }
+
   /** A copy of the next bytes; none: it is whole. */
   backupRead(backup: number, size: number): Uint8Array {
     this.#call((exports, self) => exports.abi_backup_read(self, backup, size));
@@ -366,11 +379,11 @@ export class Engine {
   }
 
   /** In place of `open`; without a path nothing is made, and backups are only checked. */
-  restoreBegin(path: string, options: EngineOptions, sequence: number, timeMs: number): void {
+  restoreBegin(path: string, options: EngineOptions, { sequence, timeMs, key: streams }: Until): void {
     const bytes = new TextEncoder().encode(path);
     const { key } = options;
-    this.#put(bytes, key ?? new Uint8Array(0));
-    this.#call((exports, self) => exports.abi_restore_begin(self, bytes.length, key?.length ?? 0, options.durability, options.lock,
+    this.#put(bytes, key ?? new Uint8Array(0), streams ?? new Uint8Array(0));
+    this.#call((exports, self) => exports.abi_restore_begin(self, bytes.length, key?.length ?? 0, streams?.length ?? 0, options.durability, options.lock,
       options.memory, options.changes, options.checkpointMs, sequence, timeMs));
     this.input = this.#ask((exports, self) => exports.abi_input(self, this.#inputSize)) >>> 0;
   }
@@ -751,13 +764,10 @@ export class Engine {
   }
 
   /** Opens nothing: a new database at `to` from the files at `from`. JSON of the report. */
-  repair(from: string, to: string, memory: number): string {
+  repair(from: string, to: string, key: Uint8Array | undefined, memory: number): string {
     const encoder = new TextEncoder(), source = encoder.encode(from), target = encoder.encode(to);
-    const paths = new Uint8Array(source.length + target.length);
-    paths.set(source);
-    paths.set(target, source.length);
-    this.#put(paths);
-    this.#call((exports, self) => exports.abi_repair(self, source.length, target.length, memory));
+    this.#put(source, target, key ?? new Uint8Array(0));
+    this.#call((exports, self) => exports.abi_repair(self, source.length, target.length, key?.length ?? 0, memory));
     return this.heap.text(this.answerData, this.answerSize);
   }
 

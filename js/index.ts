@@ -1,6 +1,7 @@
 export { Archive, ArchiveSync } from "./backup.ts";
 export type {
   ArchiveOptions, BackupOptions, BackupReport, BackupSource, BackupSourceSync, BackupSyncOptions, BackupTarget,
+  ExportOptions,
 } from "./backup.ts";
 export { Batch, BatchSync } from "./batch.ts";
 export type { Target } from "./batch.ts";
@@ -18,7 +19,8 @@ export type { Key, KeyPart, KeyRange, KeySchema, KeyType, Range } from "./keys.t
 export { Kv, KvSync } from "./kv.ts";
 export { open, openSync, repair, repairSync, restore, restoreSync, verifyBackup, verifyBackupSync } from "./open.ts";
 export type {
-  Mode, OpenOptions, OpenSyncOptions, RepairOptions, RestoreOptions, RestoreSyncOptions, Until, VerifyBackupOptions,
+  Decryption, Mode, OpenOptions, OpenSyncOptions, RepairOptions, RestoreOptions, RestoreSyncOptions, Until, VerifyBackupOptions,
+  VerifyBackupSyncOptions,
 } from "./open.ts";
 export type { CompactReport, Finding, MembraneInfo, Problem, RepairReport, Stats, VerifyReport } from "./report.ts";
 export type { PutOptions } from "./expiry.ts";

@@ -1,11 +1,11 @@
 import { LOCK, MODE } from "./abi.gen.ts";
-import { checkUntil, feed, feedSync, report, sources } from "./backup.ts";
+import { checkDecryption, checkUntil, feed, feedSync, report, sources } from "./backup.ts";
 import type { BackupReport, BackupSource, BackupSourceSync } from "./backup.ts";
 import { longCall } from "./cutoff.ts";
 import type { LongCall } from "./cutoff.ts";
 import { Database } from "./database.ts";
 import { checkWasmSource, Engine, loadModule, loadModuleSync } from "./engine.ts";
-import type { EngineOptions, WasmModule, WasmSource } from "./engine.ts";
+import type { EngineOptions, Until as EngineUntil, WasmModule, WasmSource } from "./engine.ts";
 import { checkOptions, invalid, NacreError, shown } from "./errors.ts";
 import { MemoryHost } from "./host-memory.ts";
 import { NodeHost } from "./host-node.ts";
@@ -67,7 +67,14 @@ export interface Until {
   time?: Date | number | undefined;
 }
 
-export interface RestoreSyncOptions extends Omit<OpenOptions, "from" | "mode">, Until {}
+/** What streams are encrypted with. */
+export interface Decryption {
+  /** The key that they were made with: one that is not encrypted is refused then. */
+  decryption?: { key: Uint8Array } | undefined;
+}
+
+/** Without `decryption`, encrypted streams need the key of `encryption`. */
+export interface RestoreSyncOptions extends Omit<OpenOptions, "from" | "mode">, Until, Decryption {}
 export interface RestoreOptions extends RestoreSyncOptions, LongCall {}
 
 const MODES: Readonly<Record<Mode, number>> = {
@@ -142,7 +149,7 @@ function check(options: unknown, known: readonly string[] = OPTIONS): Checked {
   return checked;
 }
 
-const RESTORE_OPTIONS = [...OPTIONS.filter((option) => option !== "from" && option !== "mode"), "sequence", "time"];
+const RESTORE_OPTIONS = [...OPTIONS.filter((option) => option !== "from" && option !== "mode"), "sequence", "time", "decryption"];
 
 function engineOptions(options: Checked): EngineOptions {
   return {
@@ -300,7 +307,7 @@ class Making {
   readonly #at: Place | undefined;
   readonly #release: () => void;
 
-  constructor(given: string | URL, options: Checked, until: { sequence: number; timeMs: number }, module: WasmModule) {
+  constructor(given: string | URL, options: Checked, until: EngineUntil, module: WasmModule) {
     const at = given === MEMORY ? undefined : place(given);
     if (at !== undefined && opened.has(at.key)) throw new NacreError("EXISTS", `${at.path} exists, and is open already`);
     const made = at === undefined ? { engine: Engine.createSync(module, new MemoryHost()), file: MEMORY, release: nothing } : fileEngine(at, true, module);
@@ -310,10 +317,12 @@ class Making {
     this.#at = at;
     this.#release = made.release;
     try {
-      made.engine.restoreBegin(made.file, engineOptions(options), until.sequence, until.timeMs);
+      made.engine.restoreBegin(made.file, engineOptions(options), until);
     } catch (error) {
       this.abort();
       throw error;
+    } finally {
+      until.key?.fill(0);
     }
   }
 
@@ -339,9 +348,9 @@ class Making {
   }
 }
 
-const ALL = { sequence: 0, timeMs: 0 };
+const ALL: EngineUntil = { sequence: 0, timeMs: 0, key: undefined };
 
-async function make(given: string | URL, from: unknown, checked: Checked, until: { sequence: number; timeMs: number }, call: LongCall, what: string): Promise<Database> {
+async function make(given: string | URL, from: unknown, checked: Checked, until: EngineUntil, call: LongCall, what: string): Promise<Database> {
   const source = sources(from, what);
   const making = new Making(given, checked, until, await loadModule(checked.wasm));
   try {
@@ -353,7 +362,7 @@ async function make(given: string | URL, from: unknown, checked: Checked, until:
   }
 }
 
-function makeSync(given: string | URL, from: unknown, checked: Checked, until: { sequence: number; timeMs: number }, what: string): DatabaseSync {
+function makeSync(given: string | URL, from: unknown, checked: Checked, until: EngineUntil, what: string): DatabaseSync {
   const making = new Making(given, checked, until, loadModuleSync(checked.wasm));
   try {
     feedSync(making.engine, from, what);
@@ -381,9 +390,10 @@ export function restoreSync(name: string | URL, from: BackupSourceSync | readonl
   return makeSync(given, from, checked, checkUntil({ ...options }, "restore"), "restore");
 }
 
-function checking(module: WasmModule): Engine {
+function checking(module: WasmModule, key: Uint8Array | undefined): Engine {
   const engine = Engine.createSync(module, new MemoryHost());
-  engine.restoreBegin("", engineOptions(check(undefined)), 0, 0);
+  engine.restoreBegin("", engineOptions(check(undefined)), { ...ALL, key });
+  key?.fill(0);
   return engine;
 }
 
@@ -393,15 +403,17 @@ function checked(engine: Engine): BackupReport {
   return found;
 }
 
-export interface VerifyBackupOptions extends LongCall {
+export interface VerifyBackupSyncOptions extends Decryption {
   wasm?: WasmSource | undefined;
 }
+export interface VerifyBackupOptions extends VerifyBackupSyncOptions, LongCall {}
 
 /** Reads backups, one or several that follow each other, and checks every byte: CORRUPT. */
 export async function verifyBackup(from: BackupSource | readonly BackupSource[], options?: VerifyBackupOptions): Promise<BackupReport> {
-  const given = checkOptions(options, "verifyBackup", ["wasm", "signal", "timeoutMs"]);
+  const given = checkOptions(options, "verifyBackup", ["wasm", "decryption", "signal", "timeoutMs"]);
+  const key = checkDecryption(given.decryption, "verifyBackup");
   const source = sources(from, "verifyBackup"), call = longCall(given, "verifyBackup");
-  const engine = checking(await loadModule(checkWasmSource(given.wasm)));
+  const engine = checking(await loadModule(checkWasmSource(given.wasm)), key);
   try {
     await feed(engine, source, call, "verifyBackup");
     return checked(engine);
@@ -411,9 +423,9 @@ export async function verifyBackup(from: BackupSource | readonly BackupSource[],
 }
 
 /** `verifyBackup`, at once. */
-export function verifyBackupSync(from: BackupSourceSync | readonly BackupSourceSync[], options?: { wasm?: WasmSource | undefined }): BackupReport {
-  const { wasm } = checkOptions(options, "verifyBackup", ["wasm"]);
-  const engine = checking(loadModuleSync(checkWasmSource(wasm)));
+export function verifyBackupSync(from: BackupSourceSync | readonly BackupSourceSync[], options?: VerifyBackupSyncOptions): BackupReport {
+  const { wasm, decryption } = checkOptions(options, "verifyBackup", ["wasm", "decryption"]);
+  const engine = checking(loadModuleSync(checkWasmSource(wasm)), checkDecryption(decryption, "verifyBackup"));
   try {
     feedSync(engine, from, "verifyBackup");
     return checked(engine);
@@ -427,6 +439,8 @@ export function verifyBackupSync(from: BackupSourceSync | readonly BackupSourceS
 export interface RepairOptions {
   /** Budget in bytes; 64 MiB when absent. */
   memory?: number | undefined;
+  /** The key of an encrypted database. The new one has the same. */
+  encryption?: { key: Uint8Array } | undefined;
   wasm?: WasmSource | undefined;
 }
 
@@ -446,7 +460,7 @@ function shared(from: Place, to: Place): { folder: string; guest: string; names:
   return { folder, guest, names: [name(from.path), name(to.path)] };
 }
 
-function repairing(from: string | URL, to: string | URL, module: WasmModule, memory: number): RepairReport {
+function repairing(from: string | URL, to: string | URL, module: WasmModule, { memory, key }: RepairChecked): RepairReport {
   const source = place(from), target = place(to);
   if (source.key === target.key) throw invalid(`repair: the new database needs another name than ${source.path}`);
   for (const at of [source, target]) {
@@ -457,19 +471,25 @@ function repairing(from: string | URL, to: string | URL, module: WasmModule, mem
   try {
     const engine = Engine.createSync(module, new NodeHost(folder, guest, { environment: { NACRE_PROCESS: processLines() } }));
     try {
-      return readRepair(engine.repair(names[0], names[1], memory));
+      return readRepair(engine.repair(names[0], names[1], key, memory));
     } finally {
       engine.close();
     }
   } finally {
+    key?.fill(0);
     lock.release();
   }
 }
 
-function checkRepair(options: unknown): { memory: number; wasm: WasmSource | undefined } {
-  const given = checkOptions(options, "repair", ["memory", "wasm"]);
-  const { memory, wasm } = check(given);
-  return { memory: memory ?? MEMORY_DEFAULT, wasm };
+interface RepairChecked {
+  memory: number;
+  key: Uint8Array | undefined;
+  wasm: WasmSource | undefined;
+}
+
+function checkRepair(options: unknown): RepairChecked {
+  const { memory, key, wasm } = check(checkOptions(options, "repair", ["memory", "encryption", "wasm"]));
+  return { memory: memory ?? MEMORY_DEFAULT, key, wasm };
 }
 
 /**
@@ -480,14 +500,14 @@ function checkRepair(options: unknown): { memory: number; wasm: WasmSource | und
  * @throws NacreError NOT_FOUND (nothing at `from`), EXISTS (something at `to`), IO, QUOTA ...
  */
 export async function repair(from: string | URL, to: string | URL, options?: RepairOptions): Promise<RepairReport> {
-  const source = checkName(from), target = checkName(to), { memory, wasm } = checkRepair(options);
-  return repairing(source, target, await loadModule(wasm), memory);
+  const source = checkName(from), target = checkName(to), checked = checkRepair(options);
+  return repairing(source, target, await loadModule(checked.wasm), checked);
 }
 
 /** `repair`, at once. */
 export function repairSync(from: string | URL, to: string | URL, options?: RepairOptions): RepairReport {
-  const source = checkName(from), target = checkName(to), { memory, wasm } = checkRepair(options);
-  return repairing(source, target, loadModuleSync(wasm), memory);
+  const source = checkName(from), target = checkName(to), checked = checkRepair(options);
+  return repairing(source, target, loadModuleSync(checked.wasm), checked);
 }
 
 // ---- Opening ----

@@ -1,5 +1,5 @@
 import { ArchiveSync, backupSync, exportSync } from "./backup.ts";
-import type { ArchiveOptions, BackupReport, BackupSyncOptions } from "./backup.ts";
+import type { ArchiveOptions, BackupReport, BackupSyncOptions, ExportOptions } from "./backup.ts";
 import { BatchSync } from "./batch.ts";
 import { changesSync, onCommit } from "./changes.ts";
 import type { Change, ChangesSyncOptions, Commit } from "./changes.ts";
@@ -109,8 +109,8 @@ export class DatabaseSync {
   }
 
   /** The database as one file, in chunks: the state of this call, whatever is written meanwhile. */
-  export(): IterableIterator<Uint8Array> {
-    return exportSync(this.#session);
+  export(options?: ExportOptions): IterableIterator<Uint8Array> {
+    return exportSync(this.#session, options);
   }
 
   /** Writes a backup: full, or with `base` what is new since an earlier one. */

@@ -192,6 +192,8 @@ enum { ABI_PIECE = 256 << 10 }; /* reads that begin and end at multiples of it a
 /* Backups. Input: what ends with the token of an earlier one; base_size 0: a full backup.
  * POINTER; NUMBER the sequence. */
 ABI(abi_backup_begin) uint32_t abi_backup_begin(AbiHost *host, uint32_t base_size);
+/* Before it is read. Input: the key of the stream; key_size 0: it is not encrypted. */
+ABI(abi_backup_encrypt) uint32_t abi_backup_encrypt(AbiHost *host, uint32_t backup, uint32_t key_size);
 /* DATA: the next bytes, `size` at most; none: it is whole. */
 ABI(abi_backup_read) uint32_t abi_backup_read(AbiHost *host, uint32_t backup, uint32_t size);
 /* COUNT the kind (nacre.h), NUMBER the sequence, SECOND the base's, THIRD bytes, DATA the token. */
@@ -203,9 +205,10 @@ ABI(abi_archive_open) uint32_t abi_archive_open(AbiHost *host, double since);
 ABI(abi_archive_begin) uint32_t abi_archive_begin(AbiHost *host, uint32_t archive);
 ABI(abi_archive_close) void abi_archive_close(AbiHost *host, uint32_t archive);
 /* Instead of abi_open: makes the database of backups. path_size 0: only checks them. `sequence`
- * and `time_ms`: up to where; 0: all. */
+ * and `time_ms`: up to where; 0: all. stream_key_size: of the key that the backups are encrypted with, behind
+ * the database's; 0: the database's. */
 ABI(abi_restore_begin) uint32_t abi_restore_begin(AbiHost *host, uint32_t path_size, uint32_t key_size,
-                                                  uint32_t durability, uint32_t lock, double memory,
+                                                  uint32_t stream_key_size, uint32_t durability, uint32_t lock, double memory,
                                                   double changes, uint32_t checkpoint_ms, double sequence,
                                                   double time_ms);
 /* Input: the next bytes. */
@@ -229,9 +232,9 @@ ABI(abi_compact) uint32_t abi_compact(AbiHost *host);
  * NUMBER how many there are. */
 ABI(abi_verify) uint32_t abi_verify(AbiHost *host, uint32_t deep);
 enum { ABI_PROBLEMS_MAX = 1000 };
-/* No database is open. Input: the path of the damaged one, then that of the new one. DATA: JSON of
- * what repair reports, with at most ABI_PROBLEMS_MAX findings. */
-ABI(abi_repair) uint32_t abi_repair(AbiHost *host, uint32_t from_size, uint32_t to_size, double memory);
+/* No database is open. Input: the path of the damaged one, that of the new one, the key of both. DATA:
+ * JSON of what repair reports, with at most ABI_PROBLEMS_MAX findings. */
+ABI(abi_repair) uint32_t abi_repair(AbiHost *host, uint32_t from_size, uint32_t to_size, uint32_t key_size, double memory);
 /* DATA: JSON. */
 ABI(abi_stats) uint32_t abi_stats(AbiHost *host);
 

@@ -799,6 +799,15 @@ uint32_t abi_backup_begin(AbiHost *host, uint32_t base_size) {
     return backup_begun(host, status, backup);
 }
 
+uint32_t abi_backup_encrypt(AbiHost *host, uint32_t backup, uint32_t key_size) {
+    uint8_t key[AEAD_KEY];
+    begin(host);
+    if (key_size && !take_key(host, 0, key_size, key)) return fail_key(host, "backup");
+    nacre_status status = backup_encrypt(backup_of(backup), key_size ? key : NULL);
+    aead_wipe(key, sizeof key);
+    return answer(host, status);
+}
+
 uint32_t abi_backup_read(AbiHost *host, uint32_t backup, uint32_t size) {
     size_t got = 0;
     begin(host);
@@ -840,13 +849,15 @@ void abi_archive_close(AbiHost *host, uint32_t archive) {
     archive_close(archive_of(archive));
 }
 
-uint32_t abi_restore_begin(AbiHost *host, uint32_t path_size, uint32_t key_size, uint32_t durability, uint32_t lock,
-                           double memory, double changes, uint32_t checkpoint_ms, double sequence, double time_ms) {
+uint32_t abi_restore_begin(AbiHost *host, uint32_t path_size, uint32_t key_size, uint32_t stream_key_size,
+                           uint32_t durability, uint32_t lock, double memory, double changes, uint32_t checkpoint_ms, double sequence, double time_ms) {
     nacre_options options = host_options(durability, lock, memory, changes, checkpoint_ms);
     nacre_restore_options until = NACRE_RESTORE_INIT;
-    uint8_t key[AEAD_KEY];
+    uint8_t key[AEAD_KEY], stream_key[AEAD_KEY];
     if (key_size && !take_key(host, path_size, key_size, key)) return fail_key(host, "restore");
+    if (stream_key_size && !take_key(host, path_size + key_size, stream_key_size, stream_key)) return fail_key(host, "restore");
     options.encryption_key = key_size ? key : NULL;
+    until.key = stream_key_size ? stream_key : NULL;
     const char *path = input_path(host, path_size);
     nacre_error error = {NACRE_OK, "memory: no room for the path"};
     until.sequence = (uint64_t)sequence;
@@ -854,6 +865,7 @@ uint32_t abi_restore_begin(AbiHost *host, uint32_t path_size, uint32_t key_size,
     nacre_status status = path ? restore_begin(path_size ? path : NULL, &options, &until, &host->restore, &error)
                                : NACRE_RESOURCE_EXHAUSTED;
     aead_wipe(key, sizeof key);
+    aead_wipe(stream_key, sizeof stream_key);
     return status == NACRE_OK ? NACRE_OK : fail_text(host, status, error.text);
 }
 
@@ -991,17 +1003,21 @@ static char *repair_paths(AbiHost *host, uint32_t from_size, uint32_t to_size) {
     return paths;
 }
 
-uint32_t abi_repair(AbiHost *host, uint32_t from_size, uint32_t to_size, double memory) {
+uint32_t abi_repair(AbiHost *host, uint32_t from_size, uint32_t to_size, uint32_t key_size, double memory) {
     nacre_options options = host_options(NACRE_STRICT, NACRE_LOCK_HOST, memory, 0, 0);
     nacre_repair_report report = {0};
     nacre_error error = {0};
     Problems problems = {.host = host};
     char numbers[320];
+    uint8_t key[AEAD_KEY];
+    if (key_size && !take_key(host, from_size + to_size, key_size, key)) return fail_key(host, "repair");
+    options.encryption_key = key_size ? key : NULL;
     char *paths = repair_paths(host, from_size, to_size);
     if (!paths) return fail_text(host, NACRE_RESOURCE_EXHAUSTED, "memory: no room for the paths");
     host->page_used = 0;
     problems_text(&problems, "{\"findings\":[");
     nacre_status status = repair_files(paths, paths + from_size + 1, &options, problems_found, &problems, &report, &error);
+    aead_wipe(key, sizeof key);
     free(paths);
     snprintf(numbers, sizeof numbers,
              "],\"membranes\":%llu,\"rows\":%llu,\"frames\":%llu,\"damages\":%llu,\"losses\":%llu,\"doubts\":%llu}",

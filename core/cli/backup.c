@@ -14,6 +14,26 @@ enum { BACKUP_BUFFER = 256 << 10 };
 
 static const char *const backup_kinds[] = {"", "full", "incremental", "log"};
 
+/* ---- keys ---- */
+
+/* As a restore takes them: that of the database, and, with --backup-key-file, that of the files. */
+typedef struct BackupKeys {
+    nacre_options options;
+    nacre_restore_options until;
+    uint8_t database[CLI_KEY], files[CLI_KEY];
+} BackupKeys;
+
+static int backup_keys(Cli *cli, BackupKeys *keys) {
+    const char *name = cli_option(cli, "backup-key-file");
+    keys->options = (nacre_options)NACRE_OPTIONS_INIT;
+    keys->until = (nacre_restore_options)NACRE_RESTORE_INIT;
+    int code = cli_take_key(cli, &keys->options, keys->database);
+    if (code != CLI_DONE || !name) return code;
+    if (!cli_key_from_file(cli, name, keys->files)) return cli_fail(cli, CLI_REFUSED, "%s", cli->open_error.text);
+    keys->until.key = keys->files;
+    return CLI_DONE;
+}
+
 /* ---- reading streams ---- */
 
 static int backup_cannot(Cli *cli, const char *name, const char *what) {
@@ -49,10 +69,10 @@ static void backup_print(Cli *cli, const char *name, const nacre_backup_info *in
 }
 
 /* Reads a backup and checks all of it. *token: malloc's. */
-static int backup_check(Cli *cli, const char *name, nacre_backup_info *info, uint8_t **token) {
+static int backup_check(Cli *cli, const BackupKeys *keys, const char *name, nacre_backup_info *info, uint8_t **token) {
     nacre_restore *restore = NULL;
     nacre_error error;
-    if (nacre_restore_begin(NULL, NULL, NULL, &restore, &error) != NACRE_OK)
+    if (nacre_restore_begin(NULL, &keys->options, &keys->until, &restore, &error) != NACRE_OK)
         return backup_cannot(cli, name, error.text);
     int code = backup_feed(cli, restore, name);
     if (code == CLI_DONE && nacre_restore_describe(restore, info) == NACRE_OK && token) {
@@ -94,23 +114,35 @@ static nacre_status backup_begin_cli(Cli *cli, const nacre_backup_info *base, bo
     return status == NACRE_OK ? nacre_archive_begin(archive, backup) : status;
 }
 
+/* Without an option the file is encrypted as the database is. */
+static nacre_status backup_encryption(Cli *cli, const BackupKeys *keys, nacre_backup *backup) {
+    if (cli_option(cli, "plain")) return nacre_backup_encrypt(backup, NULL);
+    return keys->until.key ? nacre_backup_encrypt(backup, keys->until.key) : NACRE_OK;
+}
+
 int cli_backup(Cli *cli) {
     const char *incremental = cli_option(cli, "incremental"), *log = cli_option(cli, "log");
     const char *base_name = incremental ? incremental : log;
     nacre_backup_info base = {0}, info;
     uint8_t *token = NULL;
     nacre_backup *backup = NULL;
+    BackupKeys keys;
     if (incremental && log) return cli_fail(cli, CLI_USAGE, "--incremental or --log, not both");
-    int code = base_name ? backup_check(cli, base_name, &base, &token) : CLI_DONE;
+    if (cli_option(cli, "plain") && cli_option(cli, "backup-key-file"))
+        return cli_fail(cli, CLI_USAGE, "--plain or --backup-key-file, not both");
+    int code = backup_keys(cli, &keys);
+    if (code == CLI_DONE && base_name) code = backup_check(cli, &keys, base_name, &base, &token);
     /* Beside a program that writes: reading is all that it takes. */
     if (code == CLI_DONE) code = cli_open(cli, NACRE_READ);
     if (code == CLI_DONE) {
         nacre_status status = backup_begin_cli(cli, &base, log != NULL, &backup);
+        if (status == NACRE_OK) status = backup_encryption(cli, &keys, backup);
         if (status != NACRE_OK) code = cli_fail_status(cli, status, cli->arguments[0]);
     }
     if (code == CLI_DONE) code = backup_write(cli, backup, cli->arguments[1]);
     if (code == CLI_DONE && nacre_backup_describe(backup, &info) == NACRE_OK) backup_print(cli, cli->arguments[1], &info);
     nacre_backup_end(backup);
+    cli_wipe(&keys, sizeof keys);
     free(token);
     return code;
 }
@@ -120,9 +152,12 @@ int cli_backup(Cli *cli) {
 static int backup_verify_files(Cli *cli) {
     nacre_restore *restore = NULL;
     nacre_error error;
-    int code = CLI_DONE;
-    if (nacre_restore_begin(NULL, NULL, NULL, &restore, &error) != NACRE_OK)
-        return cli_fail(cli, CLI_REFUSED, "%s", error.text);
+    BackupKeys keys;
+    int code = backup_keys(cli, &keys);
+    if (code != CLI_DONE) return code;
+    nacre_status status = nacre_restore_begin(NULL, &keys.options, &keys.until, &restore, &error);
+    cli_wipe(&keys, sizeof keys);
+    if (status != NACRE_OK) return cli_fail(cli, CLI_REFUSED, "%s", error.text);
     uint64_t bytes = 0, segments = 0;
     for (int i = 0; i < cli->argument_count && code == CLI_DONE; i++) {
         nacre_backup_info info;
@@ -161,16 +196,17 @@ int cli_restore(Cli *cli) {
     if (cli->argument_count < 2)
         return cli_fail(cli, CLI_USAGE, "usage: nacre %s; see nacre help restore", "restore FILE... DB");
     const char *target = cli->arguments[cli->argument_count - 1];
-    nacre_restore_options until = NACRE_RESTORE_INIT;
-    nacre_options options = NACRE_OPTIONS_INIT;
     nacre_restore *restore = NULL;
     nacre_backup_info info;
     nacre_error error;
-    int code = backup_until(cli, &until);
+    BackupKeys keys;
+    int code = backup_keys(cli, &keys);
+    if (code == CLI_DONE) code = backup_until(cli, &keys.until);
     if (code != CLI_DONE) return code;
-    if (cli_option(cli, "break-lock")) options.lock = NACRE_LOCK_BREAK;
-    if (nacre_restore_begin(target, &options, &until, &restore, &error) != NACRE_OK)
-        return cli_fail(cli, CLI_REFUSED, "%s: %s", target, error.text);
+    if (cli_option(cli, "break-lock")) keys.options.lock = NACRE_LOCK_BREAK;
+    nacre_status status = nacre_restore_begin(target, &keys.options, &keys.until, &restore, &error);
+    cli_wipe(&keys, sizeof keys);
+    if (status != NACRE_OK) return cli_fail(cli, CLI_REFUSED, "%s: %s", target, error.text);
     for (int i = 0; i + 1 < cli->argument_count && code == CLI_DONE; i++)
         code = backup_feed(cli, restore, cli->arguments[i]);
     if (code == CLI_DONE && nacre_restore_describe(restore, &info) != NACRE_OK) code = CLI_REFUSED;

@@ -79,6 +79,8 @@ enum { CLI_KEY = 32 };
 /* What --key-file or else NACRE_KEY says; *given: one of them does. False: neither is a key, and
  * open_error says why. */
 bool cli_key(Cli *cli, uint8_t key[CLI_KEY], bool *given);
+/* The same as an answer, with the line that says why not. `options` gets the key, which stays here. */
+int cli_take_key(Cli *cli, nacre_options *options, uint8_t key[CLI_KEY]);
 bool cli_key_from_file(Cli *cli, const char *name, uint8_t key[CLI_KEY]);
 void cli_wipe(void *secret, size_t size);
 

@@ -243,19 +243,25 @@ int cli_verify(Cli *cli) {
     nacre_status status = cli_open_quietly(cli, NACRE_READ);
     if (status != NACRE_OK && status != NACRE_CORRUPT && status != NACRE_VERSION)
         return cli_open(cli, NACRE_READ); /* says why */
+    nacre_options options = NACRE_OPTIONS_INIT;
+    uint8_t key[CLI_KEY];
+    int code = cli_take_key(cli, &options, key);
+    if (code != CLI_DONE) return code;
     if (cli->json) fputs("{\"problems\":[", stdout);
     if (cli->db) {
         status = nacre_verify(cli->db, deep, house_problem, &verify, &problems);
     } else { /* too damaged to be opened: why, and then all that the files show */
         nacre_error why = cli->open_error;
-        status = nacre_verify_files(cli->arguments[0], NULL, deep, house_problem, &verify, &problems,
+        status = nacre_verify_files(cli->arguments[0], &options, deep, house_problem, &verify, &problems,
                                     &cli->open_error);
         if (status == NACRE_OK && problems == 0) { /* the files' parts are whole, but do not fit together */
             house_problem(&verify, cli->arguments[0], 0, why.text);
             problems = 1;
         }
     }
+    cli_wipe(key, sizeof key);
     if (cli->json) printf("],\"ok\":%s}\n", status == NACRE_OK && problems == 0 ? "true" : "false");
+    if (status != NACRE_OK && !cli->db) return cli_fail(cli, CLI_REFUSED, "%s; restore a copy", cli->open_error.text);
     if (status != NACRE_OK) return cli_fail_status(cli, status, cli->arguments[0]);
     if (problems == 0) {
         if (!cli->json) puts("ok");

@@ -55,6 +55,13 @@ bool cli_key(Cli *cli, uint8_t key[CLI_KEY], bool *given) {
            key_fail(cli, "NACRE_KEY", "a key has 64 hexadecimal digits") == NACRE_OK;
 }
 
+int cli_take_key(Cli *cli, nacre_options *options, uint8_t key[CLI_KEY]) {
+    bool given = false;
+    if (!cli_key(cli, key, &given)) return cli_fail(cli, CLI_REFUSED, "%s", cli->open_error.text);
+    if (given) options->encryption_key = key;
+    return CLI_DONE;
+}
+
 int cli_rekey(Cli *cli) {
     uint8_t key[CLI_KEY];
     const char *name = cli_option(cli, "new-key-file");

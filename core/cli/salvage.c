@@ -47,9 +47,14 @@ int cli_repair(Cli *cli) {
     SalvageFindings findings = {.json = cli->json};
     nacre_repair_report report = {0};
     nacre_error error = {.code = NACRE_OK};
+    nacre_options options = NACRE_OPTIONS_INIT;
+    uint8_t key[CLI_KEY];
     if (!to) return cli_fail(cli, CLI_USAGE, "--out NEW: say where the new database shall be");
+    int code = cli_take_key(cli, &options, key);
+    if (code != CLI_DONE) return code;
     if (cli->json) fputs("{\"findings\":[", stdout);
-    nacre_status status = nacre_repair(from, to, NULL, salvage_found, &findings, &report, &error);
+    nacre_status status = nacre_repair(from, to, &options, salvage_found, &findings, &report, &error);
+    cli_wipe(key, sizeof key);
     bool whole = status == NACRE_OK && report.losses == 0 && report.doubts == 0;
     if (cli->json)
         printf("],\"ok\":%s,\"membranes\":%llu,\"rows\":%llu,\"frames\":%llu,\"damages\":%llu,\"losses\":%llu,\"doubts\":%llu}\n",
@@ -92,7 +97,12 @@ static void salvage_line(void *self, const char *json) {
 
 static int salvage_inspect(Cli *cli, nacre_inspection what) {
     nacre_error error = {.code = NACRE_OK};
-    nacre_status status = nacre_inspect(cli->arguments[0], NULL, what, salvage_line, cli, &error);
+    nacre_options options = NACRE_OPTIONS_INIT;
+    uint8_t key[CLI_KEY];
+    int code = cli_take_key(cli, &options, key);
+    if (code != CLI_DONE) return code;
+    nacre_status status = nacre_inspect(cli->arguments[0], &options, what, salvage_line, cli, &error);
+    cli_wipe(key, sizeof key);
     if (status == NACRE_OK) return CLI_DONE;
     return cli_fail(cli, CLI_REFUSED, "%s: %s", cli->arguments[0],
                     error.text[0] ? error.text : nacre_status_name(status));

@@ -45,12 +45,15 @@ static const CliOption verify_options[] = {
 static const CliOption backup_options[] = {
     {"incremental", "BASE", "only what is new since BASE, the file of an earlier full or incremental backup"},
     {"log", "BASE", "what was committed since BASE, the file of any backup: to go back to each commit"},
+    {"backup-key-file", "FILE", "encrypts the file (and decrypts BASE) with this key, not with the database's"},
+    {"plain", NULL, "does not encrypt the file, though the database is"},
     {NULL, NULL, NULL},
 };
 static const CliOption restore_options[] = {
     {"sequence", "N", "up to commit N"},
     {"time", "TIME", "up to a time, such as 2026-01-31T12:00:00Z"},
     {"verify", NULL, "only read the files and check them; DB is not given"},
+    {"backup-key-file", "FILE", "what the files are encrypted with, when it is not the new database's key"},
     {NULL, NULL, NULL},
 };
 static const CliOption repair_options[] = {
@@ -134,13 +137,14 @@ const CliVerb cli_verbs[] = {
     {"backup", "backup DB FILE [--incremental BASE | --log BASE]", "writes the database into one file",
      "Writes the state of this moment into FILE, which must not be there yet; a program that has\n"
      "DB open for writing goes on meanwhile. All of it is checked as it is read, and so is BASE.\n"
-     "The same state gives the same bytes on every machine.",
+     "The same state gives the same bytes on every machine. Of an encrypted database FILE is\n"
+     "encrypted with the same key.",
      backup_options, 2, 2, cli_backup},
     {"restore", "restore FILE... DB [--sequence N | --time TIME] | restore --verify FILE...",
      "makes a database of backups",
      "Makes DB, which must not be there yet, of a full backup, the incremental ones that follow\n"
      "it and logs, in their order. What is damaged, cut short or missing is refused, and nothing\n"
-     "is left behind then.",
+     "is left behind then. With a key DB is encrypted; encrypted files need it as well.",
      restore_options, 1, CLI_ARGUMENTS_MAX, cli_restore},
     {"rekey", "rekey DB --key-file FILE --new-key-file FILE", "changes the key of an encrypted database",
      "Makes the new key the only one that opens the database. What is stored is not encrypted\n"

@@ -44,6 +44,12 @@ nacre_status nacre_backup_begin(nacre_db *db, const nacre_span *base, nacre_back
     return api_backup_begun(backup, backup_begin(db, token, &backup->backup), out);
 }
 
+nacre_status nacre_backup_encrypt(nacre_backup *backup, const uint8_t *key) {
+    if (!backup) return NACRE_INVALID_ARGUMENT;
+    TRY(api_enter(backup->db));
+    return backup_encrypt(backup->backup, key);
+}
+
 nacre_status nacre_backup_read(nacre_backup *backup, void *into, size_t size, size_t *got) {
     if (!backup) return NACRE_INVALID_ARGUMENT;
     TRY(api_enter(backup->db));

@@ -5,6 +5,8 @@
 
 #include "base/checksum.h"
 #include "db/feed.h"
+#include "host/crypt_stream.h"
+#include "host/vfs_crypt.h"
 
 enum {
     BACKUP_VERIFY = 32 << 20, /* bytes of a segment up to which it is verified before it is sent */
@@ -12,6 +14,16 @@ enum {
 };
 
 typedef enum BackupStage { STAGE_HEADER, STAGE_SEGMENTS, STAGE_STATE, STAGE_BATCHES, STAGE_LOG, STAGE_END, STAGE_DONE } BackupStage;
+
+/* What encrypts the stream: the head first, then chunk after chunk. */
+typedef struct BackupSealer {
+    CryptStream stream;
+    bool begun, ended;
+    const uint8_t *out; /* the head, or the chunk */
+    size_t size, taken; /* of it */
+    uint64_t bytes;
+    uint8_t chunk[SEALED_ROOM];
+} BackupSealer;
 
 struct Backup {
     Db *db;
@@ -42,6 +54,8 @@ struct Backup {
     uint64_t chain, pieces, bytes, segments;
     uint8_t *token;
     size_t token_size;
+    bool reading;
+    BackupSealer *sealer; /* NULL: not encrypted */
 };
 
 /* ---- lists of segments ---- */
@@ -91,10 +105,34 @@ void backup_segments_clear(Env *env, BackupSegments *list) {
 
 /* ---- beginning ---- */
 
+static void backup_drop_sealer(Backup *b) {
+    if (!b->sealer) return;
+    aead_wipe(b->sealer, sizeof *b->sealer);
+    env_free(&b->db->env, b->sealer, sizeof *b->sealer);
+    b->sealer = NULL;
+}
+
+nacre_status backup_encrypt(Backup *b, const uint8_t *key) {
+    Env *env = &b->db->env;
+    if (b->reading) return env_fail(env, NACRE_MISUSE, "backup: its encryption is said before it is read");
+    if (!key) {
+        backup_drop_sealer(b);
+        return NACRE_OK;
+    }
+    if (!b->sealer && !(b->sealer = env_alloc_zeroed(env, sizeof *b->sealer))) return NACRE_RESOURCE_EXHAUSTED;
+    crypt_stream_begin(&b->sealer->stream, env->vfs, key);
+    return NACRE_OK;
+}
+
 static nacre_status backup_alloc(Db *db, Backup **out) {
     Backup *b = env_alloc_zeroed(&db->env, sizeof *b);
     if (!b) return NACRE_RESOURCE_EXHAUSTED;
     b->db = db;
+    nacre_status status = db->crypt ? backup_encrypt(b, vfs_crypt_key(db->crypt)) : NACRE_OK;
+    if (status != NACRE_OK) {
+        env_free(&db->env, b, sizeof *b);
+        return status;
+    }
     b->next = db->backups;
     if (db->backups) db->backups->previous = b;
     db->backups = b;
@@ -185,6 +223,7 @@ void backup_end(Backup *b) {
     env_free(env, b->table, b->table_capacity);
     env_free(env, b->piece, b->capacity);
     env_free(env, b->token, b->token_size);
+    backup_drop_sealer(b);
     env_free(env, b, sizeof *b);
 }
 
@@ -498,22 +537,16 @@ static nacre_status backup_step(Backup *b) {
     case STAGE_END: return backup_finish(b);
     case STAGE_DONE: break;
     }
-    /* All of it was taken. */
-    log_stream_free(b->log_stream, true);
-    b->log_stream = NULL;
     return NACRE_OK;
 }
 
-nacre_status backup_read(Backup *b, uint8_t *into, size_t size, size_t *got) {
+/* Bytes of the stream as it is without encryption; fewer than `size`: it ends with them. */
+static nacre_status backup_read_plain(Backup *b, uint8_t *into, size_t size, size_t *got) {
     size_t done = 0;
-    if (b->failed != NACRE_OK)
-        return env_fail(&b->db->env, b->failed, "backup: an earlier failure ended it; begin another one");
     while (done < size) {
         if (b->taken == b->size) {
-            bool ended = b->stage == STAGE_DONE;
-            nacre_status status = backup_step(b);
-            if (status != NACRE_OK) return b->failed = status;
-            if (ended) break;
+            if (b->stage == STAGE_DONE) break;
+            TRY(backup_step(b));
             continue;
         }
         size_t part = b->size - b->taken < size - done ? b->size - b->taken : size - done;
@@ -525,11 +558,59 @@ nacre_status backup_read(Backup *b, uint8_t *into, size_t size, size_t *got) {
     return NACRE_OK;
 }
 
+/* The head, or the next chunk. */
+static nacre_status backup_seal_next(Backup *b) {
+    BackupSealer *s = b->sealer;
+    size_t size = 0;
+    s->taken = 0;
+    if (!s->begun) {
+        s->begun = true;
+        s->out = s->stream.head;
+        s->size = SEALED_HEAD;
+        return NACRE_OK;
+    }
+    TRY(backup_read_plain(b, s->chunk + SEALED_CHUNK, SEALED_TEXT, &size));
+    s->ended = size < SEALED_TEXT;
+    crypt_stream_seal(&s->stream, s->chunk, size, s->ended);
+    s->out = s->chunk;
+    s->size = SEALED_CHUNK + size;
+    return NACRE_OK;
+}
+
+static nacre_status backup_read_sealed(Backup *b, uint8_t *into, size_t size, size_t *got) {
+    BackupSealer *s = b->sealer;
+    size_t done = 0;
+    while (done < size) {
+        if (s->taken == s->size) {
+            if (s->ended) break;
+            TRY(backup_seal_next(b));
+        }
+        size_t part = s->size - s->taken < size - done ? s->size - s->taken : size - done;
+        memcpy(into + done, s->out + s->taken, part);
+        s->taken += part;
+        done += part;
+    }
+    s->bytes += done;
+    *got = done;
+    return NACRE_OK;
+}
+
+nacre_status backup_read(Backup *b, uint8_t *into, size_t size, size_t *got) {
+    if (b->failed != NACRE_OK)
+        return env_fail(&b->db->env, b->failed, "backup: an earlier failure ended it; begin another one");
+    b->reading = true;
+    b->failed = b->sealer ? backup_read_sealed(b, into, size, got) : backup_read_plain(b, into, size, got);
+    if (b->failed != NACRE_OK || *got == size) return b->failed;
+    log_stream_free(b->log_stream, true); /* all of it was taken */
+    b->log_stream = NULL;
+    return NACRE_OK;
+}
+
 void backup_describe(const Backup *b, nacre_backup_info *info) {
     *info = (nacre_backup_info){.kind = (nacre_backup_kind)b->header.kind,
                                 .sequence = b->header.lsn,
                                 .base_sequence = b->header.base_lsn,
                                 .segments = b->segments,
-                                .bytes = b->bytes,
+                                .bytes = b->sealer ? b->sealer->bytes : b->bytes,
                                 .token = {b->token, b->token_size}};
 }

@@ -46,8 +46,11 @@ typedef struct BackupReader {
     nacre_status (*piece)(void *self, const BackupHeader *header, uint32_t kind, Span body);
     void *self;
     bool from_start;  /* the first stream must be a full one */
+    const uint8_t *key; /* of encrypted streams; NULL: none was given */
+    bool sealed_only;   /* a stream that is not encrypted is refused */
     uint8_t *buffer;  /* the piece under way */
     size_t used, capacity;
+    struct SealedReader *sealed; /* the encrypted stream under way; NULL: none */
     bool in_stream;
     BackupHeader header;
     uint64_t chain, pieces, bytes; /* of the stream under way */
@@ -61,7 +64,7 @@ typedef struct BackupReader {
     BackupHeader ended;
     uint64_t ended_checksum; /* of the last full or incremental one */
     uint64_t reached;        /* LSN */
-    uint64_t segments, total;
+    uint64_t segments, total; /* total: bytes, as they are in the streams */
     uint8_t *token; /* the last END of such a stream */
     size_t token_size;
 } BackupReader;

@@ -4,6 +4,15 @@
 #include "db/backup.h"
 
 #include "base/checksum.h"
+#include "host/crypt_stream.h"
+
+/* An encrypted stream: its head, then chunk by chunk. */
+typedef struct SealedReader {
+    CryptStream stream;
+    bool opened; /* the head is whole */
+    size_t used; /* of the head, or of the chunk under way */
+    uint8_t chunk[SEALED_ROOM];
+} SealedReader;
 
 static nacre_status reader_corrupt(BackupReader *r, const char *what) {
     return env_fail(r->env, NACRE_CORRUPT, "backup: byte %llu of stream %u: %s", (unsigned long long)r->bytes,
@@ -268,7 +277,6 @@ static nacre_status reader_piece(BackupReader *r, Span piece) {
     r->chain = checksum;
     r->pieces++;
     r->bytes += piece.size;
-    r->total += piece.size;
     return NACRE_OK;
 }
 
@@ -285,46 +293,122 @@ static nacre_status reader_wants(BackupReader *r, size_t *wants) {
     return NACRE_OK;
 }
 
+static nacre_status reader_begin_sealed(BackupReader *r) {
+    if (r->sealed) return reader_corrupt(r, "an encrypted stream within another");
+    if (!r->key) return env_fail(r->env, NACRE_PERMISSION, "backup: stream %u is encrypted, and no key was given", r->streams + 1);
+    if (!(r->sealed = env_alloc_zeroed(r->env, sizeof *r->sealed))) return NACRE_RESOURCE_EXHAUSTED;
+    memcpy(r->sealed->stream.head, r->buffer, SEALED_PREFACE);
+    r->sealed->used = SEALED_PREFACE;
+    return NACRE_OK;
+}
+
 static nacre_status reader_preface(BackupReader *r) {
     r->bytes = r->pieces = r->chain = 0;
     r->last = 0;
+    if (memcmp(r->buffer, SEALED_MAGIC, 8) == 0) return reader_begin_sealed(r);
     if (memcmp(r->buffer, BACKUP_MAGIC, 8) != 0) return reader_corrupt(r, "this is no backup of Nacre");
     if (get_u32(r->buffer + 8) != BACKUP_VERSION || get_u32(r->buffer + 12) != 0)
         return env_fail(r->env, NACRE_VERSION, "backup: of format version %u, this program reads %d",
                         get_u32(r->buffer + 8), BACKUP_VERSION);
+    if (r->sealed_only && !r->sealed)
+        return env_fail(r->env, NACRE_INVALID_ARGUMENT, "backup: stream %u is not encrypted, but a key was given for it",
+                        r->streams + 1);
     r->in_stream = true;
     r->bytes = BACKUP_PREFACE;
-    r->total += BACKUP_PREFACE;
     return NACRE_OK;
+}
+
+/* Takes of *bytes what the piece under way still wants. */
+static nacre_status reader_take_plain(BackupReader *r, Span *bytes) {
+    size_t wants = 0;
+    void *buffer = r->buffer;
+    TRY(reader_wants(r, &wants));
+    size_t part = wants - r->used < bytes->size ? wants - r->used : bytes->size;
+    /* A size that lies takes no memory: the buffer grows with what comes. */
+    TRY(env_grow(r->env, &buffer, &r->capacity, r->used + part, 1));
+    r->buffer = buffer;
+    memcpy(r->buffer + r->used, bytes->data, part);
+    r->used += part;
+    *bytes = span_of(bytes->data + part, bytes->size - part);
+    TRY(reader_wants(r, &wants));
+    if (r->used < wants) return NACRE_OK;
+    bool preface = !r->in_stream;
+    TRY(preface ? reader_preface(r) : reader_piece(r, span_of(r->buffer, r->used)));
+    r->used = 0;
+    return NACRE_OK;
+}
+
+/* ---- encrypted streams ---- */
+
+static void reader_end_sealed(BackupReader *r) {
+    if (!r->sealed) return;
+    aead_wipe(r->sealed, sizeof *r->sealed);
+    env_free(r->env, r->sealed, sizeof *r->sealed);
+    r->sealed = NULL;
+}
+
+static nacre_status reader_open_sealed(BackupReader *r) {
+    nacre_status status = crypt_stream_open(&r->sealed->stream, r->key);
+    r->sealed->opened = true;
+    r->sealed->used = 0;
+    if (status == NACRE_OK) return NACRE_OK;
+    return env_fail(r->env, status, "backup: stream %u: %s", r->streams + 1,
+                    status == NACRE_PERMISSION ? "the key is not the one it was encrypted with"
+                    : status == NACRE_VERSION  ? "encrypted by a later version"
+                                               : "its encrypted head is damaged");
+}
+
+/* A chunk is whole: its text is what a stream without encryption has. */
+static nacre_status reader_chunk(BackupReader *r, size_t size, bool last) {
+    SealedReader *s = r->sealed;
+    uint32_t before = r->streams;
+    if (!crypt_stream_unseal(&s->stream, s->chunk, size))
+        return reader_corrupt(r, "what is encrypted there is damaged, or in another place than it was");
+    s->used = 0;
+    for (Span text = span_of(s->chunk + SEALED_CHUNK, size); text.size > 0;) {
+        if (!r->in_stream && r->streams > before) return reader_corrupt(r, "an encrypted stream goes on behind its end");
+        TRY(reader_take_plain(r, &text));
+    }
+    if (!last) return NACRE_OK;
+    if (r->in_stream || r->used > 0) return reader_corrupt(r, "the encrypted stream ends here, but it is not whole");
+    reader_end_sealed(r);
+    return NACRE_OK;
+}
+
+static nacre_status reader_take_sealed(BackupReader *r, Span *bytes) {
+    SealedReader *s = r->sealed;
+    size_t wants = s->opened ? SEALED_CHUNK : SEALED_HEAD, size = 0;
+    bool last = false;
+    if (s->opened && s->used >= SEALED_CHUNK) {
+        if (!crypt_stream_size(s->chunk, &size, &last)) return reader_corrupt(r, "size of an encrypted chunk");
+        wants += size;
+    }
+    size_t part = wants - s->used < bytes->size ? wants - s->used : bytes->size;
+    memcpy((s->opened ? s->chunk : s->stream.head) + s->used, bytes->data, part);
+    s->used += part;
+    *bytes = span_of(bytes->data + part, bytes->size - part);
+    if (s->used < wants) return NACRE_OK;
+    if (!s->opened) return reader_open_sealed(r);
+    if (wants == SEALED_CHUNK && !crypt_stream_size(s->chunk, &size, &last)) return reader_corrupt(r, "size of an encrypted chunk");
+    return s->used == SEALED_CHUNK + size ? reader_chunk(r, size, last) : NACRE_OK;
 }
 
 nacre_status backup_reader_write(BackupReader *r, Span bytes) {
     while (bytes.size > 0) {
-        size_t wants = 0;
-        void *buffer = r->buffer;
-        TRY(reader_wants(r, &wants));
-        size_t part = wants - r->used < bytes.size ? wants - r->used : bytes.size;
-        /* A size that lies takes no memory: the buffer grows with what comes. */
-        TRY(env_grow(r->env, &buffer, &r->capacity, r->used + part, 1));
-        r->buffer = buffer;
-        memcpy(r->buffer + r->used, bytes.data, part);
-        r->used += part;
-        bytes = span_of(bytes.data + part, bytes.size - part);
-        TRY(reader_wants(r, &wants));
-        if (r->used < wants) continue;
-        bool preface = !r->in_stream;
-        TRY(preface ? reader_preface(r) : reader_piece(r, span_of(r->buffer, r->used)));
-        r->used = 0;
+        size_t before = bytes.size;
+        TRY(r->sealed ? reader_take_sealed(r, &bytes) : reader_take_plain(r, &bytes));
+        r->total += before - bytes.size;
     }
     return NACRE_OK;
 }
 
 nacre_status backup_reader_end(BackupReader *r) {
-    if (r->in_stream || r->used > 0) return reader_corrupt(r, "the stream ends here, but it is not whole");
+    if (r->sealed || r->in_stream || r->used > 0) return reader_corrupt(r, "the stream ends here, but it is not whole");
     return r->streams ? NACRE_OK : env_fail(r->env, NACRE_CORRUPT, "backup: it is empty");
 }
 
 void backup_reader_clear(BackupReader *r) {
+    reader_end_sealed(r);
     env_free(r->env, r->buffer, r->capacity);
     env_free(r->env, r->token, r->token_size);
     backup_segments_clear(r->env, &r->shipped);

@@ -237,6 +237,8 @@ NACRE_CHECKED nacre_status db_changes_records(Changes *changes, RecordsView *vie
 /* The newest state. `base` ends with an END: what is new since it; empty: all. */
 NACRE_CHECKED nacre_status backup_begin(Db *db, Span base, Backup **backup);
 /* The next bytes of the stream; *got 0: it is whole. A failure ends it. */
+/* Before it is read; `key` NULL: not at all. */
+NACRE_CHECKED nacre_status backup_encrypt(Backup *backup, const uint8_t *key);
 NACRE_CHECKED nacre_status backup_read(Backup *backup, uint8_t *into, size_t size, size_t *got);
 void backup_describe(const Backup *backup, nacre_backup_info *info);
 void backup_end(Backup *backup); /* NULL is fine */

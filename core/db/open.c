@@ -61,21 +61,15 @@ static nacre_status open_fail_vfs(Db *db, nacre_status status) {
     return env_fail_vfs(&db->env, status, "open");
 }
 
-/* Does anything of the database exist? Nothing is made by asking. */
+/* Does anything of the database exist? Nothing is made by asking. Without a key it is known here, and
+ * only here, that there should be one. */
 static nacre_status open_exists(Db *db, bool *exists) {
-    const Vfs *vfs = db->env.vfs;
-    *exists = false;
     char *names[3] = {db->name, db->log_names[0], db->log_names[1]};
-    for (int i = 0; i < 3; i++) {
-        VfsFile *file = NULL;
-        nacre_status status = vfs->open(vfs->self, names[i], VFS_READ, &file);
-        if (status == NACRE_OK) {
-            *exists = true;
-            vfs->close(file);
-        } else if (status != NACRE_NOT_FOUND) {
-            return open_fail_vfs(db, status);
-        }
-    }
+    bool encrypted = false;
+    nacre_status status = vfs_crypt_look(db->env.vfs, names, exists, db->crypt ? NULL : &encrypted);
+    if (status != NACRE_OK) return open_fail_vfs(db, status);
+    if (encrypted)
+        return env_fail(&db->env, NACRE_PERMISSION, "%s: the database is encrypted, and no key was given", db->name);
     return NACRE_OK;
 }
 

@@ -483,8 +483,6 @@ static nacre_status recover_verdict(Db *db, const Slots *slots, bool *create, bo
     }
     if (slots->state[0] == SLOT_VERSION_UNSURE || slots->state[1] == SLOT_VERSION_UNSURE)
         return recover_other_version(db);
-    if (slots->state[0] == SLOT_ENCRYPTED || slots->state[1] == SLOT_ENCRYPTED)
-        return env_fail(env, NACRE_PERMISSION, "%s: the database is encrypted, and no key was given", db->name);
     if (nothing && logs_there)
         return env_fail(env, NACRE_CORRUPT, "%s: the file is missing or empty, but its logs are there", db->name);
     if (slots->state[0] == SLOT_FOREIGN || slots->state[0] == SLOT_EMPTY)

@@ -18,6 +18,7 @@
 #include "db/row.h"
 #include "db/state.h"
 #include "db/survey.h"
+#include "host/vfs_crypt.h"
 #include "memtable/mem_iter.h"
 #include "memtable/record.h"
 #include "merge/merge.h"
@@ -122,6 +123,8 @@ static void repair_tell_states(Repair *r) {
         if (r->survey.data.file && state->wrong[0]) repair_tell_damage(r, r->survey.name, offset, state->wrong);
     }
     if (!r->survey.data.file) repair_tell_damage(r, r->survey.name, 0, "the file is missing");
+    const char *wrong = r->survey.crypt ? vfs_crypt_problem(r->survey.crypt) : NULL;
+    if (wrong) repair_tell_damage(r, r->survey.name, 0, wrong);
 }
 
 /* The damaged manifest of which most is left. */
@@ -615,6 +618,7 @@ static nacre_status repair_open(Repair *r, const char *to, const nacre_options *
         options.memory = given->memory;
         options.seed = given->seed;
         options.lock = given->lock;
+        options.encryption_key = given->encryption_key;
     }
     options.mode = NACRE_CREATE;
     nacre_status status = db_open(to, &options, &r->db, &error);

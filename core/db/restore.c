@@ -13,6 +13,7 @@
 #include "db/feed.h"
 #include "db/ingest.h"
 #include "db/keycode.h"
+#include "host/aead.h"
 
 #include "memtable/mem_iter.h"
 #include "memtable/record.h"
@@ -27,6 +28,7 @@ struct nacre_restore {
     Db *db;    /* NULL: only checks */
     BackupReader reader;
     nacre_restore_options until;
+    uint8_t key[AEAD_KEY]; /* of encrypted streams, where reader.key points to it */
     bool failed;
     /* segments of the streams, by id */
     Segment **known;
@@ -530,8 +532,14 @@ nacre_status restore_begin(const char *path, const nacre_options *options, const
     if (!r) return restore_refuse(error, NACRE_RESOURCE_EXHAUSTED, "restore: no memory");
     r->alone = env;
     if (until) r->until = *until;
+    r->until.key = NULL; /* borrowed, as the other one is */
+    const uint8_t *key = until && until->key ? until->key : resolved.encryption_key;
+    if (key) memcpy(r->key, key, sizeof r->key);
+    r->reader.key = key ? r->key : NULL;
+    r->reader.sealed_only = until && until->key;
     nacre_status status = restore_open(r, path, options, error);
     if (status != NACRE_OK) {
+        aead_wipe(r->key, sizeof r->key);
         env_free(&r->alone, r, sizeof *r);
         return status;
     }
@@ -625,6 +633,7 @@ static void restore_clear(Restore *r) {
     env_free(r->env, r->batch, r->batch_capacity);
     env_free(r->env, r->value_record, r->value_record_size);
     Env alone = r->alone;
+    aead_wipe(r->key, sizeof r->key);
     env_free(&alone, r, sizeof *r);
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/checksum.h"
 #include "db/options.h"
+#include "host/vfs_crypt.h"
 #include "host/vfs_posix.h"
 
 #include <stdio.h>
@@ -371,6 +372,17 @@ static nacre_status survey_open_data(Survey *s) {
     return status == NACRE_OK ? NACRE_OK : env_fail_vfs(s->env, status, "open");
 }
 
+/* Encrypted files without the key would look like damage all over. */
+static nacre_status survey_look_for_key(Survey *s) {
+    char *names[3] = {s->name, s->log_names[0], s->log_names[1]};
+    bool exists = false, encrypted = false;
+    if (s->crypt) return NACRE_OK;
+    nacre_status status = vfs_crypt_look(s->env->vfs, names, &exists, &encrypted);
+    if (status != NACRE_OK && status != NACRE_IO) return env_fail_vfs(s->env, status, "open");
+    if (!encrypted) return NACRE_OK; /* or what would say so cannot be read */
+    return env_fail(s->env, NACRE_PERMISSION, "%s: the database is encrypted, and no key was given", s->name);
+}
+
 static nacre_status survey_all(Survey *s, const char *path, const nacre_options *options) {
     if (options->vfs) {
         s->env->vfs = options->vfs;
@@ -379,7 +391,13 @@ static nacre_status survey_all(Survey *s, const char *path, const nacre_options 
         if (status != NACRE_OK) return env_fail(s->env, status, "no memory for the file layer");
         s->env->vfs = s->own_vfs;
     }
+    if (options->encryption_key) {
+        nacre_status status = vfs_crypt_create(&s->env->allocator, s->env->vfs, path, options->encryption_key, &s->crypt);
+        if (status != NACRE_OK) return env_fail(s->env, status, "no memory for the encrypting layer");
+        s->env->vfs = s->crypt;
+    }
     TRY(survey_names(s, path));
+    TRY(survey_look_for_key(s));
     TRY(cache_init(&s->own_cache, s->env, options->memory / 4));
     s->io = (SegmentIo){.env = s->env, .data = &s->data, .cache = &s->own_cache, .block_size = options->block_size,
                         .filter_bits = options->filter_bits};
@@ -421,6 +439,7 @@ void survey_close(Survey *s) {
     if (s->data.file) env->vfs->close(s->data.file);
     env_free(env, s->names, s->names_size);
     ASSERT(env->memory_used == 0); /* nothing leaks */
+    if (s->crypt) s->crypt->destroy(s->crypt->self);
     if (s->own_vfs) s->own_vfs->destroy(s->own_vfs->self);
     s->env = NULL;
 }

@@ -40,6 +40,7 @@ typedef struct SurveyLog {
 typedef struct Survey {
     Env own_env, *env;
     Vfs *own_vfs;
+    Vfs *crypt;           /* over it, or over the caller's; NULL: not encrypted */
     char *names;          /* NAME, NAME-wal0, NAME-wal1, zero-terminated */
     size_t names_size;
     char *name, *log_names[2];
@@ -55,6 +56,7 @@ typedef struct Survey {
 
 /* Opens what is there, for reading, and reads superblocks, manifests and logs. Failures are
  * written into *error. NACRE_NOT_FOUND: not one of the files is there. */
+/* With a key: NACRE_PERMISSION, NACRE_INVALID_ARGUMENT and NACRE_CORRUPT as nacre_open. */
 NACRE_CHECKED nacre_status survey_open(Survey *survey, const char *path, const nacre_options *options,
                                        nacre_error *error);
 void survey_close(Survey *survey);

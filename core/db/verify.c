@@ -14,6 +14,7 @@
 #include "db/roster.h"
 #include "db/row.h"
 #include "db/survey.h"
+#include "host/vfs_crypt.h"
 #include "memtable/record.h"
 #include "segment/run_iter.h"
 #include "segment/spare.h"
@@ -78,6 +79,9 @@ static nacre_status verify_states(Verify *v) {
         uint64_t offset = state->slot != SLOT_VALID ? (slot ? SUPERBLOCK_SLOT : 0) : state->offset;
         if (state->wrong[0]) verify_report(v, s->name, offset, state->wrong);
     }
+    const Vfs *crypt = v->db ? v->db->crypt : s->crypt;
+    const char *wrong = crypt ? vfs_crypt_problem(crypt) : NULL;
+    if (wrong) verify_report(v, s->name, 0, wrong);
     const Superblock *a = &s->states[0].superblock, *b = &s->states[1].superblock;
     if (s->states[0].slot == SLOT_VALID && s->states[1].slot == SLOT_VALID &&
         (memcmp(a->database_id, b->database_id, sizeof a->database_id) != 0 || a->generation == b->generation))

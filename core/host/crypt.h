@@ -50,6 +50,7 @@ struct Crypt {
     uint8_t key[CRYPT_KEY];       /* the user's */
     CryptKeys keys;
     bool mended;                  /* both slots are the same */
+    bool lone;                    /* only one was whole */
     uint64_t generation;
     uint8_t slot[CRYPT_SLOT];     /* the one that counts */
     uint8_t data_key[CRYPT_KEY];

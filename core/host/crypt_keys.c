@@ -104,6 +104,7 @@ static nacre_status crypt_judge(Crypt *c, const CryptSight *data) {
 nacre_status crypt_load(Crypt *c) {
     CryptSight data;
     int best = -1;
+    int whole = 0;
     bool later = false, plain = false, same = true;
     c->keys = CRYPT_UNREAD;
     TRY(sight_read(c, CRYPT_DATA, &data));
@@ -112,6 +113,7 @@ nacre_status crypt_load(Crypt *c) {
         later |= verdict == CRYPT_SLOT_LATER;
         plain |= verdict == CRYPT_SLOT_PLAIN;
         if (verdict != CRYPT_SLOT_WHOLE) continue;
+        whole++;
         if (best < 0 || get_u64(data.slots[i] + 16) > get_u64(data.slots[best] + 16)) best = i;
     }
     if (later)
@@ -127,6 +129,7 @@ nacre_status crypt_load(Crypt *c) {
     if (!slot_unwrap(data.slots[best], c->key, c->data_key)) /* rule 7 */
         return crypt_fail(c, NACRE_PERMISSION, "%s: the key is not that of this database", c->names[0]);
     crypt_use(c, data.slots[best], same);
+    c->lone = whole == 1;
     return NACRE_OK;
 }
 
@@ -206,6 +209,7 @@ nacre_status crypt_prepare(Crypt *c) {
     int written = 0;
     TRY(slots_write(c, c->slot, 0, &written));
     c->mended = true;
+    c->lone = false;
     return NACRE_OK;
 }
 

@@ -221,4 +221,40 @@ nacre_status vfs_crypt_create(const nacre_allocator *allocator, const Vfs *under
     return NACRE_OK;
 }
 
+const uint8_t *vfs_crypt_key(const Vfs *vfs) { return ((const Crypt *)vfs->self)->key; }
+
+const char *vfs_crypt_problem(const Vfs *vfs) {
+    const Crypt *c = vfs->self;
+    return c->keys == CRYPT_READY && c->lone ? "one of the two copies of the key is damaged" : NULL;
+}
+
+/* Does it begin with a slot, or has it the copy of one? */
+static nacre_status look_at(const Vfs *vfs, VfsFile *file, bool *encrypted) {
+    uint64_t size = 0;
+    TRY(vfs->size(file, &size));
+    for (uint64_t offset = 0; offset <= CRYPT_SLOT_COPY && !*encrypted; offset += CRYPT_SLOT_COPY) {
+        uint8_t magic[8];
+        if (size < offset + CRYPT_SLOT) return NACRE_OK;
+        TRY(vfs->read(file, offset, magic, sizeof magic));
+        *encrypted = memcmp(magic, CRYPT_MAGIC, sizeof magic) == 0;
+    }
+    return NACRE_OK;
+}
+
+nacre_status vfs_crypt_look(const Vfs *vfs, char *const names[3], bool *exists, bool *encrypted) {
+    *exists = false;
+    if (encrypted) *encrypted = false;
+    for (int i = 0; i < 3; i++) {
+        VfsFile *file = NULL;
+        nacre_status status = vfs->open(vfs->self, names[i], VFS_READ, &file);
+        if (status == NACRE_NOT_FOUND) continue;
+        TRY(status);
+        *exists = true;
+        if (encrypted) status = look_at(vfs, file, encrypted);
+        vfs->close(file);
+        TRY(status);
+    }
+    return NACRE_OK;
+}
+
 nacre_status vfs_crypt_rekey(Vfs *vfs, const uint8_t key[CRYPT_KEY]) { return crypt_rekey(vfs->self, key); }

@@ -3,7 +3,6 @@
 #include "log/wal.h"
 
 #include "base/checksum.h"
-#include "host/crypt_format.h"
 
 static void wal_encode_header(const WalHeader *header, uint8_t out[WAL_HEADER_SIZE]) {
     ByteWriter w = {out, out + WAL_HEADER_SIZE};
@@ -47,8 +46,6 @@ static nacre_status wal_read_header(Wal *wal, uint64_t file_size) {
         WalHeader header = {0};
         WalHeaderVerdict verdict = wal_decode_header(bytes, &header);
         other_version |= verdict == WAL_HEADER_OTHER_VERSION;
-        if (copy == 0 && memcmp(bytes, CRYPT_MAGIC, 8) == 0)
-            return env_fail(wal->env, NACRE_PERMISSION, "%s: the log is encrypted, and no key was given", wal->name);
         differ |= verdict != WAL_HEADER_GOOD || (found && header.sequence != wal->header.sequence);
         if (verdict != WAL_HEADER_GOOD) continue;
         if (!found || header.sequence > wal->header.sequence) {

@@ -3,7 +3,6 @@
 #include "store/superblock.h"
 
 #include "base/checksum.h"
-#include "host/crypt_format.h"
 
 void extent_list_encode(ByteWriter *w, const ExtentList *list) {
     uint8_t *count_at = w->at;
@@ -38,9 +37,7 @@ static nacre_status superblock_decode(Env *env, const uint8_t *bytes, uint64_t l
                                       SlotState *state) {
     static const uint8_t zeros[64];
     if (memcmp(bytes, SUPERBLOCK_MAGIC, 8) != 0) {
-        *state = memcmp(bytes, zeros, sizeof zeros) == 0    ? SLOT_EMPTY
-                 : memcmp(bytes, CRYPT_MAGIC, 8) == 0 ? SLOT_ENCRYPTED
-                                                      : SLOT_FOREIGN;
+        *state = memcmp(bytes, zeros, sizeof zeros) == 0 ? SLOT_EMPTY : SLOT_FOREIGN;
         return NACRE_OK;
     }
     bool whole = get_u64(bytes + SUPERBLOCK_SIZE - 8) == checksum64(0, bytes, SUPERBLOCK_SIZE - 8);

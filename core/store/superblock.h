@@ -17,7 +17,6 @@ typedef enum SlotState {
     SLOT_EMPTY,   /* nothing was ever written there */
     SLOT_DAMAGED,
     SLOT_FOREIGN, /* another file format */
-    SLOT_ENCRYPTED, /* a Nacre file that is encrypted (host/crypt_format.h) */
     SLOT_VERSION, /* a Nacre file of another format version */
     SLOT_VERSION_UNSURE, /* the same, or a damaged one of this version: the checksum is wrong */
     SLOT_VALID,

@@ -344,6 +344,7 @@ static const struct {
     {"nacre_close", "db", NACRE_OK},
     {"nacre_open", "options", NACRE_OK},
     {"nacre_backup_begin", "base", NACRE_OK},
+    {"nacre_backup_encrypt", "key", NACRE_OK},
     {"nacre_restore_begin", "path", NACRE_OK},
     {"nacre_restore_begin", "options", NACRE_OK},
     {"nacre_restore_begin", "until", NACRE_OK},

@@ -624,6 +624,355 @@ static void h08_readers_follow_a_writer(void) {
     sim_disk_free(disk);
 }
 
+/* ---- damaged files ---- */
+
+static void count_line(void *self, const char *json) {
+    (void)json;
+    ++*(int *)self;
+}
+
+static void note_finding(void *self, const nacre_finding *finding) {
+    if (strstr(finding->what, "copies of the key")) ++*(int *)self;
+}
+
+static nacre_status verify_of(SimDisk *disk, const uint8_t *key, uint64_t *problems) {
+    nacre_options options = crypt_options(disk, key);
+    *problems = 0;
+    return nacre_verify_files("db", &options, true, NULL, NULL, problems, NULL);
+}
+
+static nacre_status repair_of(SimDisk *disk, const uint8_t *key, nacre_repair_report *report, int *slots) {
+    nacre_options options = crypt_options(disk, key);
+    *report = (nacre_repair_report){0};
+    return nacre_repair("db", "new", &options, note_finding, slots, report, NULL);
+}
+
+static int lines_of(SimDisk *disk, const uint8_t *key, nacre_inspection what, nacre_status want) {
+    nacre_options options = crypt_options(disk, key);
+    nacre_error error = {0};
+    int lines = 0;
+    if (!CHECK_EQ(nacre_inspect("db", &options, what, count_line, &lines, &error), want)) printf("# %s\n", error.text);
+    return lines;
+}
+
+/* With some rows in segments and some in a log. */
+static SimDisk *made_both(const uint8_t *key) {
+    SimDisk *disk = made(key, 3000);
+    nacre_db *db = NULL;
+    CHECK_EQ(crypt_open_db(disk, key, NACRE_EXISTING, &db, NULL), NACRE_OK);
+    CHECK_EQ(nacre_checkpoint(db), NACRE_OK);
+    CHECK_EQ(put_rows(db, 3000, 3100), NACRE_OK);
+    CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+    return disk;
+}
+
+static void expect_new(SimDisk *disk, const uint8_t *key, int rows) {
+    nacre_options options = crypt_options(disk, key);
+    nacre_db *db = NULL;
+    CHECK_EQ(nacre_open("new", &options, &db, NULL), NACRE_OK);
+    CHECK(db && has_rows(db, rows));
+    CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+    options = crypt_options(disk, key ? NULL : key_one);
+    CHECK_EQ(nacre_open("new", &options, &db, NULL), key ? NACRE_PERMISSION : NACRE_INVALID_ARGUMENT);
+}
+
+/* H06: what the verbs for damaged files do with a key is what they do without one. */
+static void h08_verify_repair_and_inspect_want_the_key(void) {
+    SimDisk *disk = made_both(key_one), *plain = made_both(NULL);
+    uint64_t problems = 0;
+    nacre_repair_report report;
+    int slots = 0;
+    for (nacre_inspection what = NACRE_INSPECT_LOG; what <= NACRE_INSPECT_SEGMENTS; what++) {
+        int lines = lines_of(disk, key_one, what, NACRE_OK);
+        CHECK(lines > 0);
+        CHECK_EQ(lines, lines_of(plain, NULL, what, NACRE_OK));
+        CHECK_EQ(lines_of(disk, key_two, what, NACRE_PERMISSION), 0);
+        CHECK_EQ(lines_of(disk, NULL, what, NACRE_PERMISSION), 0);
+        CHECK_EQ(lines_of(plain, key_one, what, NACRE_INVALID_ARGUMENT), 0);
+    }
+    CHECK_EQ(verify_of(disk, key_one, &problems), NACRE_OK);
+    CHECK_EQ(problems, 0);
+    CHECK_EQ(verify_of(disk, key_two, &problems), NACRE_PERMISSION);
+    CHECK_EQ(verify_of(disk, NULL, &problems), NACRE_PERMISSION);
+    CHECK_EQ(verify_of(plain, key_one, &problems), NACRE_INVALID_ARGUMENT);
+    CHECK_EQ(repair_of(disk, key_two, &report, &slots), NACRE_PERMISSION);
+    CHECK_EQ(repair_of(disk, NULL, &report, &slots), NACRE_PERMISSION);
+    CHECK_EQ(repair_of(disk, key_one, &report, &slots), NACRE_OK);
+    CHECK_EQ(report.rows, 3100);
+    CHECK_EQ(report.damages + report.losses + report.doubts, 0);
+    expect_new(disk, key_one, 3100);
+    CHECK_EQ(repair_of(plain, NULL, &report, &slots), NACRE_OK);
+    expect_new(plain, NULL, 3100);
+    sim_disk_free(disk);
+    sim_disk_free(plain);
+}
+
+/* One slot lost: told, and nothing else is. Both: nothing can be read, and that is said. */
+static void h08_a_lost_copy_of_the_key_is_told(void) {
+    SimDisk *disk = made_both(key_one);
+    for (int lost = 1; lost < 4; lost++) {
+        SimDisk *work = sim_disk_clone(disk);
+        uint64_t problems = 0, open_problems = 0;
+        nacre_repair_report report;
+        nacre_db *db = NULL;
+        int slots = 0;
+        if (lost & 1) sim_disk_flip(work, "db", 700);
+        if (lost & 2) sim_disk_flip(work, "db", CRYPT_SLOT_COPY * 8 + 300);
+        CHECK_EQ(verify_of(work, key_one, &problems), lost == 3 ? NACRE_CORRUPT : NACRE_OK);
+        CHECK_EQ(problems, lost != 3);
+        CHECK_EQ(repair_of(work, key_one, &report, &slots), lost == 3 ? NACRE_CORRUPT : NACRE_OK);
+        CHECK_EQ(slots, lost != 3);
+        if (lost == 3) CHECK_EQ(lines_of(work, key_one, NACRE_INSPECT_LOG, NACRE_CORRUPT), 0);
+        else CHECK(report.rows == 3100 && report.damages == 1 && report.losses + report.doubts == 0);
+        if (lost != 3 && CHECK_EQ(crypt_open_db(work, key_one, NACRE_READ, &db, NULL), NACRE_OK)) {
+            CHECK_EQ(nacre_verify(db, false, NULL, NULL, &open_problems), NACRE_OK);
+            CHECK_EQ(open_problems, 1);
+            CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+        }
+        if (lost != 3 && CHECK_EQ(crypt_open_db(work, key_one, NACRE_EXISTING, &db, NULL), NACRE_OK)) {
+            CHECK_EQ(put_rows(db, 0, 1), NACRE_OK); /* whoever writes mends it */
+            CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+            CHECK_EQ(verify_of(work, key_one, &problems), NACRE_OK);
+            CHECK_EQ(problems, 0);
+        }
+        sim_disk_free(work);
+    }
+    sim_disk_free(disk);
+}
+
+/* A page or record somewhere: found when it is in use, and repair saves all the rest. */
+static void h08_repair_saves_what_still_authenticates(void) {
+    SimDisk *disk = made_both(key_one);
+    uint64_t random = test_seed(), found = 0, saved = 0;
+    enum { TRIALS = 40 };
+    for (int trial = 0; trial < TRIALS; trial++) {
+        SimDisk *work = sim_disk_clone(disk);
+        const char *file = trial % 4 ? "db" : trial % 8 ? "db-wal0" : "db-wal1";
+        uint64_t size = 0, problems = 0;
+        nacre_repair_report report;
+        int slots = 0;
+        (void)sim_disk_bytes(work, file, &size);
+        REQUIRE(size > CRYPT_HEAD);
+        sim_disk_flip(work, file, CRYPT_HEAD * 8 + test_random(&random) % ((size - CRYPT_HEAD) * 8));
+        CHECK_EQ(verify_of(work, key_one, &problems), NACRE_OK);
+        CHECK_EQ(repair_of(work, key_one, &report, &slots), NACRE_OK);
+        CHECK(report.rows == 3100 || report.losses > 0);
+        CHECK(report.rows == 3100 || problems > 0);
+        found += problems > 0;
+        saved += report.rows;
+        sim_disk_free(work);
+    }
+    CHECK(found > TRIALS / 4 && saved > 3100 * TRIALS / 2);
+    sim_disk_free(disk);
+}
+
+/* ---- backups ---- */
+
+typedef struct Bytes {
+    uint8_t *data;
+    size_t size, capacity;
+} Bytes;
+
+static void bytes_add(Bytes *b, const void *data, size_t size) {
+    while (b->size + size > b->capacity) {
+        b->capacity = b->capacity ? 2 * b->capacity : 1 << 16;
+        if (!(b->data = realloc(b->data, b->capacity))) abort();
+    }
+    memcpy(b->data + b->size, data, size);
+    b->size += size;
+}
+
+static bool bytes_have(Bytes b, const char *word) {
+    size_t size = strlen(word);
+    for (size_t at = 0; at + size <= b.size; at++)
+        if (b.data[at] == (uint8_t)word[0] && memcmp(b.data + at, word, size) == 0) return true;
+    return false;
+}
+
+/* Adds the stream to *out, read in pieces of changing sizes. */
+static nacre_status backup_into(nacre_backup *backup, Bytes *out, nacre_backup_info *info) {
+    static uint8_t buffer[200000];
+    uint64_t random = test_seed();
+    size_t got = 1, before = out->size;
+    nacre_status status = NACRE_OK;
+    while (status == NACRE_OK && got > 0) {
+        size_t room = 1 + (size_t)(test_random(&random) % (test_random(&random) % 3 ? 100 : sizeof buffer));
+        status = nacre_backup_read(backup, buffer, room, &got);
+        if (status == NACRE_OK) bytes_add(out, buffer, got);
+    }
+    CHECK_EQ(nacre_backup_describe(backup, info), NACRE_OK);
+    CHECK_EQ(info->bytes, out->size - before);
+    return status;
+}
+
+enum { AS_IT_IS, WITHOUT_KEY, WITH_KEY_TWO };
+
+static void backup_full(nacre_db *db, int how, Bytes *out) {
+    nacre_backup *backup = NULL;
+    nacre_backup_info info;
+    if (!CHECK_EQ(nacre_backup_begin(db, NULL, &backup), NACRE_OK)) return;
+    if (how == WITHOUT_KEY) CHECK_EQ(nacre_backup_encrypt(backup, NULL), NACRE_OK);
+    if (how == WITH_KEY_TWO) CHECK_EQ(nacre_backup_encrypt(backup, key_two), NACRE_OK);
+    CHECK_EQ(backup_into(backup, out, &info), NACRE_OK);
+    CHECK_EQ(nacre_backup_encrypt(backup, key_one), NACRE_MISUSE);
+    nacre_backup_end(backup);
+}
+
+/* `key` of the new database, `stream_key` of the streams; piece 0: all at once. */
+static nacre_status restore_from(SimDisk *disk, const char *name, const uint8_t *key, const uint8_t *stream_key, Bytes from,
+                                 size_t piece, nacre_db **db) {
+    nacre_options options = crypt_options(disk, key);
+    nacre_restore_options until = NACRE_RESTORE_INIT;
+    nacre_restore *restore = NULL;
+    uint8_t copy[32], stream_copy[32];
+    if (key) memcpy(copy, key, 32), options.encryption_key = copy;
+    if (stream_key) memcpy(stream_copy, stream_key, 32), until.key = stream_copy;
+    if (db) *db = NULL;
+    nacre_status status = nacre_restore_begin(name, &options, &until, &restore, NULL);
+    memset(copy, 0, 32), memset(stream_copy, 0, 32); /* borrowed only so long */
+    for (size_t at = 0, part; at < from.size && status == NACRE_OK; at += part) {
+        part = piece && piece < from.size - at ? piece : from.size - at;
+        status = nacre_restore_write(restore, from.data + at, part);
+    }
+    if (status == NACRE_OK) return nacre_restore_finish(restore, db, NULL);
+    nacre_restore_abort(restore);
+    return status;
+}
+
+static void expect_restored(const uint8_t *key, const uint8_t *stream_key, Bytes from, size_t piece, nacre_status want) {
+    SimDisk *disk = sim_disk_new(test_seed());
+    nacre_db *db = NULL;
+    if (!CHECK_EQ(restore_from(disk, "db", key, stream_key, from, piece, &db), want)) printf("# in pieces of %zu\n", piece);
+    if (db) CHECK(has_rows(db, 3100));
+    CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+    if (want == NACRE_OK) CHECK_EQ(found_in(disk, "PLAINTEXTVALUE", 14), key == NULL);
+    sim_disk_free(disk);
+}
+
+static void h08_a_backup_is_encrypted_as_its_database(void) {
+    for (int encrypted = 0; encrypted < 2; encrypted++) {
+        SimDisk *disk = made_both(encrypted ? key_one : NULL);
+        nacre_db *db = NULL;
+        Bytes streams[3] = {{0}}, again = {0};
+        REQUIRE(crypt_open_db(disk, encrypted ? key_one : NULL, NACRE_READ, &db, NULL) == NACRE_OK);
+        for (int how = AS_IT_IS; how <= WITH_KEY_TWO; how++) {
+            backup_full(db, how, &streams[how]);
+            bool sealed = how == WITH_KEY_TWO || (how == AS_IT_IS && encrypted);
+            CHECK_EQ(bytes_have(streams[how], "PLAINTEXTVALUE"), !sealed);
+            CHECK_EQ(bytes_have(streams[how], "NACREBAK"), !sealed);
+            CHECK_EQ(bytes_have(streams[how], "PLAINTEXTMEMBRANE"), !sealed);
+        }
+        backup_full(db, AS_IT_IS, &again); /* each has a nonce of its own; without a key they are equal */
+        CHECK_EQ(again.size, streams[0].size);
+        CHECK_EQ(memcmp(again.data + 16, streams[0].data + 16, again.size - 16) == 0, !encrypted);
+        CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+        static const size_t pieces[] = {0, 1, 19, 4096, 65556, 70000};
+        for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
+            expect_restored(encrypted ? key_one : NULL, NULL, streams[AS_IT_IS], pieces[i], NACRE_OK);
+            expect_restored(key_one, key_two, streams[WITH_KEY_TWO], pieces[i], NACRE_OK);
+        }
+        expect_restored(NULL, NULL, streams[WITHOUT_KEY], 0, NACRE_OK);
+        expect_restored(key_two, NULL, streams[WITHOUT_KEY], 0, NACRE_OK);
+        expect_restored(NULL, key_two, streams[WITH_KEY_TWO], 0, NACRE_OK);
+        expect_restored(key_two, NULL, streams[WITH_KEY_TWO], 0, NACRE_OK);
+        expect_restored(key_one, NULL, streams[WITH_KEY_TWO], 0, NACRE_PERMISSION);
+        expect_restored(NULL, key_one, streams[WITH_KEY_TWO], 7, NACRE_PERMISSION);
+        expect_restored(NULL, NULL, streams[WITH_KEY_TWO], 0, NACRE_PERMISSION);
+        expect_restored(key_one, key_one, streams[WITHOUT_KEY], 0, NACRE_INVALID_ARGUMENT); /* never for nothing */
+        for (int how = 0; how < 3; how++) free(streams[how].data);
+        free(again.data);
+        sim_disk_free(disk);
+    }
+}
+
+/* Full, incremental and log, with changing keys, one behind the other. */
+static void h08_streams_of_any_encryption_follow_each_other(void) {
+    SimDisk *disk = made(key_one, 1000);
+    nacre_db *db = NULL;
+    nacre_backup *backup = NULL;
+    nacre_archive *archive = NULL;
+    nacre_backup_info info;
+    Bytes all = {0};
+    nacre_options options = crypt_options(disk, key_one);
+    options.changes_size = 4 << 20;
+    REQUIRE(nacre_open("db", &options, &db, NULL) == NACRE_OK);
+    REQUIRE(nacre_backup_begin(db, NULL, &backup) == NACRE_OK);
+    CHECK_EQ(backup_into(backup, &all, &info), NACRE_OK);
+    Bytes token = {0};
+    bytes_add(&token, info.token.data, info.token.size);
+    nacre_backup_end(backup);
+    CHECK_EQ(put_rows(db, 1000, 2000), NACRE_OK);
+    CHECK_EQ(nacre_checkpoint(db), NACRE_OK);
+    nacre_span whole = {all.data, all.size}, base = {token.data, token.size};
+    CHECK_EQ(nacre_backup_begin(db, &whole, &backup), NACRE_INVALID_ARGUMENT); /* its end is encrypted */
+    REQUIRE(nacre_backup_begin(db, &base, &backup) == NACRE_OK);
+    CHECK_EQ(nacre_backup_encrypt(backup, NULL), NACRE_OK);
+    CHECK_EQ(backup_into(backup, &all, &info), NACRE_OK);
+    nacre_backup_end(backup);
+    REQUIRE(nacre_archive_open(db, info.sequence, &archive) == NACRE_OK);
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(put_rows(db, 2000, 3000 + 50 * i), NACRE_OK);
+        REQUIRE(nacre_archive_begin(archive, &backup) == NACRE_OK);
+        if (i == 1) { /* given up within its last chunk: not taken */
+            uint8_t some[5000];
+            size_t got = 0;
+            CHECK_EQ(nacre_backup_read(backup, some, sizeof some, &got), NACRE_OK);
+        } else {
+            CHECK_EQ(backup_into(backup, &all, &info), NACRE_OK);
+        }
+        nacre_backup_end(backup);
+    }
+    nacre_archive_close(archive);
+    CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+    expect_restored(key_one, NULL, all, 0, NACRE_OK);
+    expect_restored(key_one, NULL, all, 1000, NACRE_OK);
+    expect_restored(key_one, key_one, all, 0, NACRE_INVALID_ARGUMENT); /* one of them is plain */
+    free(all.data);
+    free(token.data);
+    sim_disk_free(disk);
+}
+
+/* A stream that is cut, or changed anywhere, or whose chunks are left out or change places. */
+static void h08_a_damaged_encrypted_backup_is_refused(void) {
+    SimDisk *disk = made(key_one, 6000), *none = sim_disk_new(0);
+    nacre_db *db = NULL;
+    Bytes stream = {0}, work = {0};
+    uint64_t random = test_seed();
+    REQUIRE(crypt_open_db(disk, key_one, NACRE_READ, &db, NULL) == NACRE_OK);
+    backup_full(db, AS_IT_IS, &stream);
+    CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+    CHECK_EQ(restore_from(none, NULL, key_one, NULL, stream, 0, NULL), NACRE_OK);
+    bytes_add(&work, stream.data, stream.size);
+    enum { CHUNK = 20 + 65536 };
+    for (int i = 0; i < 300; i++) { /* the head bit by bit, then anywhere */
+        uint64_t bit = i < 200 ? (uint64_t)(i * 9 / 4) : test_random(&random) % (stream.size * 8);
+        work.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        nacre_status status = restore_from(none, NULL, key_one, NULL, work, 0, NULL);
+        if (bit < 128) CHECK(status == NACRE_CORRUPT || status == NACRE_VERSION);
+        else CHECK_EQ(status, NACRE_CORRUPT); /* and never a wrong key */
+        work.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+    for (int i = 0; i < 200; i++) {
+        work.size = i < 100 ? (size_t)i : i < 120 ? stream.size - (size_t)(i - 99) : (size_t)(test_random(&random) % stream.size);
+        CHECK_EQ(restore_from(none, NULL, key_one, NULL, work, 0, NULL), NACRE_CORRUPT);
+    }
+    REQUIRE(stream.size > 56 + 2 * CHUNK);
+    work.size = 56 + CHUNK; /* cut between chunks */
+    CHECK_EQ(restore_from(none, NULL, key_one, NULL, work, 0, NULL), NACRE_CORRUPT);
+    work.size = 56;
+    bytes_add(&work, stream.data + 56 + CHUNK, stream.size - 56 - CHUNK); /* one left out */
+    CHECK_EQ(restore_from(none, NULL, key_one, NULL, work, 0, NULL), NACRE_CORRUPT);
+    work.size = 56;
+    bytes_add(&work, stream.data + 56 + CHUNK, CHUNK); /* two in another order */
+    bytes_add(&work, stream.data + 56, CHUNK);
+    bytes_add(&work, stream.data + 56 + 2 * CHUNK, stream.size - 56 - 2 * CHUNK);
+    CHECK_EQ(restore_from(none, NULL, key_one, NULL, work, 0, NULL), NACRE_CORRUPT);
+    free(stream.data);
+    free(work.data);
+    sim_disk_free(disk);
+    sim_disk_free(none);
+}
+
 void crypt_test(void) {
     RUN(h08_the_cipher_is_xchacha20_poly1305);
     RUN(h08_every_length_opens_again);
@@ -639,4 +988,10 @@ void crypt_test(void) {
     RUN(h08_a_key_is_changed_whole_or_not_at_all);
     RUN(h08_keys_are_gone_from_memory_after_close);
     RUN(h08_readers_follow_a_writer);
+    RUN(h08_verify_repair_and_inspect_want_the_key);
+    RUN(h08_a_lost_copy_of_the_key_is_told);
+    RUN(h08_repair_saves_what_still_authenticates);
+    RUN(h08_a_backup_is_encrypted_as_its_database);
+    RUN(h08_streams_of_any_encryption_follow_each_other);
+    RUN(h08_a_damaged_encrypted_backup_is_refused);
 }

@@ -14,6 +14,7 @@
 
 void power_test(void);
 void fault_test(void);
+void restore_test(void);
 
 #if defined __wasm__ || defined __aarch64__ || defined CRASH_SANITIZED
 enum { SAMPLES = 24 };
@@ -138,6 +139,7 @@ void crypt_test(void) {
     RUN(h08_damage_is_told_and_never_shown);
     power_test();
     fault_test();
+    restore_test();
     history_key = NULL;
     if (!wanted) unsetenv("CRASH_STATES");
 }

@@ -20,7 +20,8 @@ typedef struct Stream {
     size_t size;
 } Stream;
 
-static nacre_status drain(nacre_backup *backup, Stream *stream) {
+static nacre_status drain(nacre_backup *backup, Stream *stream, nacre_backup_info *info) {
+    static uint8_t token[4096];
     size_t got = 1;
     nacre_status status = NACRE_OK;
     if (!stream->bytes && !(stream->bytes = malloc(STREAM_MAX))) abort();
@@ -28,6 +29,10 @@ static nacre_status drain(nacre_backup *backup, Stream *stream) {
         status = nacre_backup_read(backup, stream->bytes + stream->size, STREAM_MAX - stream->size, &got);
         stream->size += got;
     }
+    CHECK_EQ(nacre_backup_describe(backup, info), NACRE_OK);
+    if (!CHECK(info->token.size <= sizeof token)) abort();
+    if (info->token.size) memcpy(token, info->token.data, info->token.size);
+    info->token.data = token; /* until the next one */
     nacre_backup_end(backup);
     return status;
 }
@@ -54,6 +59,7 @@ static bool restore_sources(Stream streams[3], Model *full, Model *last) {
     uint64_t random = test_seed();
     Model next;
     bool spilled;
+    nacre_backup_info info = {.kind = 0};
     options.changes_size = 16 << 20;
     sim_disk_set_clock(disk, EARLIER);
     if (!CHECK_EQ(nacre_open("db", &options, &db, NULL), NACRE_OK)) return false;
@@ -70,16 +76,14 @@ static bool restore_sources(Stream streams[3], Model *full, Model *last) {
             *full = next;
         }
         if (part == 2) break;
-        nacre_span base = {streams[0].bytes, streams[0].size};
+        nacre_span base = info.token;
         if (!CHECK_EQ(nacre_backup_begin(db, part ? &base : NULL, &backup), NACRE_OK)) return false;
-        nacre_backup_info info;
-        CHECK_EQ(nacre_backup_describe(backup, &info), NACRE_OK);
-        CHECK_EQ(drain(backup, &streams[part]), NACRE_OK);
+        CHECK_EQ(drain(backup, &streams[part], &info), NACRE_OK);
         if (part == 1) CHECK_EQ(nacre_archive_open(db, info.sequence, &archive), NACRE_OK);
     }
     *last = *full;
     if (!CHECK_EQ(nacre_archive_begin(archive, &backup), NACRE_OK)) return false;
-    CHECK_EQ(drain(backup, &streams[2]), NACRE_OK);
+    CHECK_EQ(drain(backup, &streams[2], &info), NACRE_OK);
     CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
     sim_disk_free(disk);
     return true;
@@ -116,9 +120,9 @@ static void b25_a_restore_survives_power_failures(void) {
     nacre_options options = history_options(disk, NACRE_STRICT);
     nacre_error error = {0};
     if (!CHECK_EQ(restore(&options, streams, 3, &error), NACRE_OK)) printf("# %s\n", error.text);
-    size_t operations = sim_disk_operations(disk);
+    size_t operations = sim_disk_operations(disk), stride = history_key ? 6 * STRIDE : STRIDE;
     CHECK(check_found(disk, &last));
-    for (size_t k = 0; k <= operations; k += k + 60 < operations && k > 60 ? 3 * STRIDE : STRIDE) {
+    for (size_t k = 0; k <= operations; k += k + 60 < operations && k > 60 ? 3 * stride : stride) {
         sim_disk_replay(disk, k, at);
         for (int pick = 0; pick < 4; pick++, states++) {
             SimCrash policy = pick < 2 ? SIM_CRASH_PREFIX : (SimCrash)(1 + test_random(&random) % 6);

@@ -6,7 +6,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { open, openSync, restoreSync } from "../../build/js/index.js";
+import { open, openSync, repair, repairSync, restore, restoreSync, verifyBackup, verifyBackupSync } from "../../build/js/index.js";
 import { freshName } from "./lib.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
@@ -53,18 +53,91 @@ test("h08 without the key, or with another one, it is PERMISSION; a plain one wi
   assert.equal(files(name) + files(plain), before, "what is refused is not touched");
 });
 
-test("h08 a backup is restored under another key, and one that is cut leaves nothing behind", async () => {
-  const pieces: Uint8Array[] = [], name = freshName(), cut = freshName();
-  const db = await open(await filled({ key }), { encryption: { key } });
+const has = (bytes: Uint8Array, word: string): boolean => Buffer.from(bytes).includes(word);
+
+test("h08 a backup is encrypted with its database's key, with another one, or not; one that is cut leaves nothing behind", async () => {
+  const db = await open(await filled({ key }), { encryption: { key } }), plain = await open(await filled(undefined));
+  const pieces: Uint8Array[] = [], parts: Uint8Array[][] = [[], [], [], []];
   for await (const piece of db.export()) pieces.push(piece);
+  const made = await db.backup((chunk) => { parts[0]?.push(chunk); }, { encryption: { key: other } });
+  await db.backup((chunk) => { parts[1]?.push(chunk); }, { encryption: false });
+  await plain.backup((chunk) => { parts[2]?.push(chunk); });
+  await plain.backup((chunk) => { parts[3]?.push(chunk); }, { encryption: { key: other } });
   await db.close();
-  const whole = Buffer.concat(pieces);
-  const copy = restoreSync(name, whole, { encryption: { key: other } });
-  assert.equal(copy.kv("SECRETNAME").get("SECRETKEY77"), "SECRETVALUE77");
+  await plain.close();
+  const whole = Buffer.concat(pieces), [others, bare, plains, sealed] = parts.map((chunks) => Buffer.concat(chunks)) as [Buffer, Buffer, Buffer, Buffer];
+  assert.equal(made.bytes, others.length);
+  for (const stream of [whole, others, sealed]) assert.ok(!has(stream, "SECRETVALUE") && !has(stream, "SECRETNAME"));
+  for (const stream of [bare, plains]) assert.ok(has(stream, "SECRETVALUE"), "the test would notice");
+
+  const expect = (encryption: Uint8Array | undefined, decryption: Uint8Array | undefined, stream: Uint8Array): void => {
+    const name = freshName();
+    const copy = restoreSync(name, stream, {
+      encryption: encryption && { key: encryption }, decryption: decryption && { key: decryption } });
+    assert.equal(copy.kv("SECRETNAME").get("SECRETKEY77"), "SECRETVALUE77");
+    copy.close();
+    assert.equal(files(name).includes("SECRETVALUE"), encryption === undefined);
+  };
+  expect(key, undefined, whole);
+  expect(other, key, whole);
+  expect(undefined, key, whole);
+  expect(key, other, others);
+  expect(other, undefined, sealed);
+  expect(key, undefined, bare);
+  expect(undefined, undefined, plains);
+  const code = (want: string, encryption: Uint8Array | undefined, decryption: Uint8Array | undefined, stream: Uint8Array): void => {
+    const name = freshName();
+    assert.throws(() => restoreSync(name, stream, {
+      encryption: encryption && { key: encryption }, decryption: decryption && { key: decryption } }), { code: want });
+    assert.deepEqual(readdirSync(dirname(name)).filter((file) => file.startsWith(basename(name))), []);
+  };
+  code("PERMISSION", other, undefined, whole);
+  code("PERMISSION", key, other, whole);
+  code("PERMISSION", undefined, undefined, whole);
+  code("INVALID_ARGUMENT", key, key, bare); // a key never stands for nothing
+  code("CORRUPT", key, undefined, whole.subarray(0, whole.length - 9));
+
+  assert.equal((await verifyBackup(whole, { decryption: { key } })).kind, "full");
+  assert.equal(verifyBackupSync(whole, { decryption: { key } }).bytes, whole.length);
+  await assert.rejects(verifyBackup(whole, { decryption: { key: other } }), { code: "PERMISSION" });
+  assert.throws(() => verifyBackupSync(whole), { code: "PERMISSION" });
+  const inMemory = await restore(":memory:", whole, { decryption: { key } });
+  assert.equal(await (await inMemory.kv("SECRETNAME")).get("last"), "SECRETLAST");
+  await inMemory.close();
+  const from = await open(freshName(), { from: whole, encryption: { key } });
+  await from.close();
+});
+
+test("h08 an incremental backup and an archive of an encrypted database are encrypted, too", async () => {
+  const db = await open(await filled({ key }), { encryption: { key }, changes: { retain: 1 << 20 } });
+  const streams: Uint8Array[] = [], sink = (chunk: Uint8Array): void => { streams.push(chunk); };
+  const full = await db.backup(sink);
+  const kv = await db.kv<string, string>("SECRETNAME");
+  await kv.put("more", "SECRETMORE");
+  const next = await db.backup(sink, { base: full.token });
+  const archive = await db.archive({ since: next.sequence });
+  await kv.put("most", "SECRETMOST");
+  await archive.write(sink);
+  await archive.close();
+  await assert.rejects(db.backup(sink, { base: Buffer.concat(streams) }), { code: "INVALID_ARGUMENT" });
+  await db.close();
+  assert.ok(!has(Buffer.concat(streams), "SECRET"));
+  const copy = restoreSync(freshName(), streams, { encryption: { key: other }, decryption: { key } });
+  assert.deepEqual(["more", "most"].map((name) => copy.kv("SECRETNAME").get(name)), ["SECRETMORE", "SECRETMOST"]);
   copy.close();
-  assert.ok(!files(name).includes("SECRETVALUE"));
-  assert.throws(() => restoreSync(cut, whole.subarray(0, whole.length - 9), { encryption: { key } }), { code: "CORRUPT" });
-  assert.deepEqual(readdirSync(dirname(cut)).filter((file) => file.startsWith(basename(cut))), []);
+});
+
+test("h08 repair takes the key, and the new database has it, too", async () => {
+  const name = await filled({ key }), repaired = freshName();
+  await assert.rejects(repair(name, freshName()), { code: "PERMISSION" });
+  await assert.rejects(repair(name, freshName(), { encryption: { key: other } }), { code: "PERMISSION" });
+  await assert.rejects(repair(name, freshName(), { encryption: { key: new Uint8Array(3) } }), { code: "INVALID_ARGUMENT" });
+  const report = repairSync(name, repaired, { encryption: { key } });
+  assert.deepEqual([report.rows, report.findings.length], [501, 0]);
+  assert.ok(!files(repaired).includes("SECRET"));
+  const db = openSync(repaired, { encryption: { key } });
+  assert.equal(db.kv("SECRETNAME").get("last"), "SECRETLAST");
+  db.close();
 });
 
 test("h08 a key that is none is refused, and no message shows it", async () => {
@@ -132,6 +205,29 @@ test("h08 the command takes the key from a file or the environment", async () =>
   assert.deepEqual(run({}, "rekey", name, "--key-file", raw, "--new-key-file", hex), { status: 0, out: "" });
   assert.equal(run({}, "get", name, "SECRETNAME", "last", "--key-file", raw).status, 1);
   assert.equal(run({}, "verify", name, "--deep", "--key-file", hex).status, 0);
+  for (const verb of ["wal", "manifest", "segments"]) {
+    assert.match(run({}, verb, name, "--key-file", hex).out, verb === "wal" ? /frame/ : verb === "manifest" ? /generation=/ : /firstKey=/);
+    assert.match(run({}, verb, name).out, /encrypted, and no key was given/);
+    assert.match(run({}, verb, name, "--key-file", raw).out, /the key is not that of this database/);
+  }
+  const saved = freshName(), stream = join(folder, "stream"), bare = join(folder, "bare"), sealed = join(folder, "sealed");
+  assert.match(run({}, "repair", name, "--out", saved).out, /no key was given/);
+  assert.match(run({}, "repair", name, "--out", saved, "--key-file", hex).out, /501 rows .* 0 damages, 0 losses, 0 doubts/);
+  assert.equal(run({}, "get", saved, "SECRETNAME", "last", "--key-file", hex).out, '"SECRETLAST"\n');
+  assert.equal(run({}, "backup", name, stream, "--key-file", hex).status, 0);
+  assert.equal(run({}, "backup", name, bare, "--key-file", hex, "--plain").status, 0);
+  assert.equal(run({}, "backup", name, sealed, "--key-file", hex, "--backup-key-file", raw).status, 0);
+  for (const [file, plain] of [[stream, false], [bare, true], [sealed, false]] as const) assert.equal(has(readFileSync(file), "SECRETVALUE"), plain);
+  assert.match(run({}, "backup", name, join(folder, "next"), "--key-file", hex, "--incremental", stream).out, /incremental/);
+  assert.match(run({}, "restore", "--verify", stream, "--key-file", hex).out, /full/);
+  assert.match(run({}, "restore", "--verify", stream).out, /no key was given/);
+  const restored = [freshName(), freshName(), freshName()] as const;
+  assert.match(run({ NACRE_KEY: other.toString("hex") }, "restore", stream, restored[0]).out, /restored/);
+  assert.match(run({}, "restore", sealed, restored[1], "--backup-key-file", raw).out, /restored/);
+  assert.match(run({}, "restore", bare, restored[2], "--key-file", raw).out, /restored/);
+  assert.equal(run({}, "get", restored[0], "SECRETNAME", "last", "--key-file", hex).out, '"SECRETLAST"\n');
+  assert.equal(run({}, "get", restored[1], "SECRETNAME", "last").out, '"SECRETLAST"\n');
+  assert.equal(run({}, "get", restored[2], "SECRETNAME", "last", "--key-file", raw).out, '"SECRETLAST"\n');
   const db = await open(name, { encryption: { key: other } }); // and it is the package's
   assert.equal(await (await db.kv("SECRETNAME")).get("last"), "SECRETLAST");
   await db.close();
