@@ -245,7 +245,13 @@ $(B)/gen/%_tests.c: FORCE
 $(B)/gen/api_functions.c: core/nacre.h tests/lib/functions.awk
 	@mkdir -p $(@D)
 	@awk -f tests/lib/functions.awk $< > $@
-GEN_core := api_functions
+# Real vectors, likewise (tests/lib/real_vectors.h has the sizes).
+$(B)/gen/real_vectors.c: tests/lib/real-vectors.sh examples/data/packages.i8.npy tests/data/sift.u8.npy tests/data/digits.u8.npy
+	@mkdir -p $(@D)
+	@$< packages:153600:examples/data/packages.i8.npy sift:51200:tests/data/sift.u8.npy \
+	    digits:156800:tests/data/digits.u8.npy > $@.tmp
+	@mv $@.tmp $@
+GEN_core := api_functions real_vectors
 
 TEST_LANES := native gcc arm64 wasm wasm-scalar
 SUFFIX_wasm        := .wasm

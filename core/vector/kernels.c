@@ -11,6 +11,7 @@ static const Kernels *const kernels_built_in[] = {
 #if defined(KERNELS_HAVE_X86)
     &kernels_avx512,
     &kernels_avx2,
+    &kernels_ssse3,
     &kernels_sse2,
 #elif defined(KERNELS_HAVE_WASM)
     &kernels_simd128,
@@ -23,8 +24,10 @@ static const Kernels *const kernels_built_in[] = {
 /* The compilers' builtin also asks whether the operating system saves the wide registers. */
 static bool kernels_run_here(const Kernels *kernels) {
 #if defined(KERNELS_HAVE_X86)
-    if (kernels == &kernels_avx512) return __builtin_cpu_supports("avx512f") != 0;
+    if (kernels == &kernels_avx512)
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw");
     if (kernels == &kernels_avx2) return __builtin_cpu_supports("avx2") != 0;
+    if (kernels == &kernels_ssse3) return __builtin_cpu_supports("ssse3") != 0;
 #endif
     (void)kernels;
     return true;

@@ -9,10 +9,13 @@
 #ifndef NACRE_VECTOR_KERNELS_BODY_H
 #define NACRE_VECTOR_KERNELS_BODY_H
 
+#include "vector/code_format.h"
 #include "vector/kernels.h"
 
 #include <float.h>
+#include <math.h>
 #include <stdint.h>
+#include <string.h>
 
 #ifdef __FAST_MATH__
 #error "results must not depend on the host: build without -ffast-math"
@@ -31,6 +34,36 @@
 
 extern const Kernels kernels_scalar;
 
+/* What a bound allows for floats being rounded, 16 half steps of the greatest number that its
+ * estimate is made of, and for squares that were too small for a float: below 2^-100 they lose
+ * bits, so a root may be 0 that is nearly 2^-50. */
+#define KERNELS_ROUNDED   0x1p-20f
+#define KERNELS_LOST      0x1p-90f
+#define KERNELS_ROOT_LOST 0x1p-49f
+
+/* What all lanes of a block share. */
+typedef struct KernelsBlock {
+    float add_min, add_step, res_min, res_step;
+    float res_half; /* half a step: how far res may be from what it was */
+    float reach;    /* per |res|, what chance may add to an estimate or take away */
+    float slack;    /* what else may, in every lane */
+} KernelsBlock;
+
+static inline KernelsBlock kernels_block(const CodeScan *s, const uint8_t *block) {
+    float head[5]; /* little-endian, as all hosts are */
+    memcpy(head, block, sizeof head);
+    KernelsBlock b = {head[0], head[1], head[2], head[3], 0.5f * head[3], 0, 0};
+    const float error = head[4] * (s->root + KERNELS_ROOT_LOST);
+    const float base_rounded = fabsf(s->base) * KERNELS_ROUNDED;
+    b.reach = s->epsilon * sqrtf(error * error + s->rounding * s->rounding); /* independent */
+    b.slack = (0.5f * b.add_step + base_rounded) + KERNELS_LOST;
+    return b;
+}
+
+static inline size_t kernels_block_size(const CodeScan *s) {
+    return CODE_BLOCK_PLANES + 16 * s->nibbles * s->bits;
+}
+
 #ifdef __has_builtin                       /* clang, gcc 10 */
 #if __has_builtin(__builtin_shufflevector) /* clang, gcc 12; others have "scalar" */
 #define KERNELS_HAVE_VECTORS 1
@@ -41,7 +74,7 @@ extern const Kernels kernels_scalar;
 
 #if defined(__x86_64__) || defined(__SSE2__)
 #define KERNELS_HAVE_X86 1
-extern const Kernels kernels_sse2, kernels_avx2, kernels_avx512;
+extern const Kernels kernels_sse2, kernels_ssse3, kernels_avx2, kernels_avx512;
 #elif defined(__wasm_simd128__)
 #define KERNELS_HAVE_WASM 1
 extern const Kernels kernels_simd128;
@@ -218,24 +251,295 @@ KERNELS_INLINE void kernels_f4_fold(const kernels_f4 *lanes, kernels_f4 *sum) { 
         }                                                                                          \
     }
 
-/* A whole set, as `const Kernels kernels_SET`. It needs kernels_SET_part and kernels_SET_fold,
- * which are what instruction sets really differ in. span is for l2 and dot, span2 for dot_norm. */
-#define KERNELS_DEFINE(set, target, Vec, width, span, span2)                                       \
+/* ---- what codes need ----
+ *
+ * Integers of the widths of the floats above, and bytes and shorts of a register. */
+typedef int32_t kernels_i4 __attribute__((vector_size(16)));
+typedef int32_t kernels_i8 __attribute__((vector_size(32)));
+typedef int32_t kernels_i16 __attribute__((vector_size(64)));
+typedef uint8_t kernels_b16 __attribute__((vector_size(16)));
+typedef uint8_t kernels_b32 __attribute__((vector_size(32)));
+typedef uint8_t kernels_b64 __attribute__((vector_size(64)));
+typedef uint16_t kernels_h4 __attribute__((vector_size(8)));
+typedef uint16_t kernels_h8 __attribute__((vector_size(16)));
+typedef uint16_t kernels_h16 __attribute__((vector_size(32)));
+typedef uint16_t kernels_h32 __attribute__((vector_size(64)));
+
+typedef int32_t kernels_i4_at __attribute__((vector_size(16), aligned(1), may_alias));
+typedef uint8_t kernels_b16_at __attribute__((vector_size(16), aligned(1), may_alias));
+typedef uint8_t kernels_b32_at __attribute__((vector_size(32), aligned(1), may_alias));
+typedef uint8_t kernels_b64_at __attribute__((vector_size(64), aligned(1), may_alias));
+typedef uint16_t kernels_h4_at __attribute__((vector_size(8), aligned(1), may_alias));
+typedef uint16_t kernels_h8_at __attribute__((vector_size(16), aligned(1), may_alias));
+typedef uint16_t kernels_h16_at __attribute__((vector_size(32), aligned(1), may_alias));
+
+/* The stages of a transform within one vector: with its neighbour, then 2, 4, 8 elements away.
+ * a - b is computed as b * -1 + a, which is the same number. */
+#define KERNELS_STAGE(v, Vec, signs, ...)                                                          \
+    (*(v) = __builtin_shufflevector(*(v), *(v), __VA_ARGS__) + *(v) * (Vec)signs)
+#define KERNELS_SIGNS(...) {__VA_ARGS__}
+
+KERNELS_INLINE void kernels_f4_mix(kernels_f4 *v) {
+    KERNELS_STAGE(v, kernels_f4, KERNELS_SIGNS(1, -1, 1, -1), 1, 0, 3, 2);
+    KERNELS_STAGE(v, kernels_f4, KERNELS_SIGNS(1, 1, -1, -1), 2, 3, 0, 1);
+}
+#define KERNELS_MIX8(v)                                                                            \
+    do {                                                                                           \
+        KERNELS_STAGE(v, kernels_f8, KERNELS_SIGNS(1, -1, 1, -1, 1, -1, 1, -1), 1, 0, 3, 2, 5, 4,  \
+                      7, 6);                                                                       \
+        KERNELS_STAGE(v, kernels_f8, KERNELS_SIGNS(1, 1, -1, -1, 1, 1, -1, -1), 2, 3, 0, 1, 6, 7,  \
+                      4, 5);                                                                       \
+        KERNELS_STAGE(v, kernels_f8, KERNELS_SIGNS(1, 1, 1, 1, -1, -1, -1, -1), 4, 5, 6, 7, 0, 1,  \
+                      2, 3);                                                                       \
+    } while (0)
+#define KERNELS_MIX16(v)                                                                           \
+    do {                                                                                           \
+        KERNELS_STAGE(v, kernels_f16,                                                              \
+                      KERNELS_SIGNS(1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1), 1, 0, \
+                      3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);                             \
+        KERNELS_STAGE(v, kernels_f16,                                                              \
+                      KERNELS_SIGNS(1, 1, -1, -1, 1, 1, -1, -1, 1, 1, -1, -1, 1, 1, -1, -1), 2, 3, \
+                      0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);                             \
+        KERNELS_STAGE(v, kernels_f16,                                                              \
+                      KERNELS_SIGNS(1, 1, 1, 1, -1, -1, -1, -1, 1, 1, 1, 1, -1, -1, -1, -1), 4, 5, \
+                      6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);                             \
+        KERNELS_STAGE(v, kernels_f16,                                                              \
+                      KERNELS_SIGNS(1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1, -1, -1, -1), 8, 9, \
+                      10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);                             \
+    } while (0)
+
+/* For sets of 16 bytes: one nibble in a register, and nothing to add. */
+KERNELS_INLINE void kernels_h8_join(const kernels_h8 *shorts, kernels_h8 *sum) { *sum = *shorts; }
+#define KERNELS_JOIN16(shorts, sum)                                                                \
+    (*(sum) = __builtin_shufflevector(*(shorts), *(shorts), 0, 1, 2, 3, 4, 5, 6, 7) +              \
+              __builtin_shufflevector(*(shorts), *(shorts), 8, 9, 10, 11, 12, 13, 14, 15))
+#define KERNELS_JOIN32(shorts, sum)                                                                \
+    do {                                                                                           \
+        const kernels_h16 half =                                                                   \
+            __builtin_shufflevector(*(shorts), *(shorts), 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11,    \
+                                    12, 13, 14, 15) +                                              \
+            __builtin_shufflevector(*(shorts), *(shorts), 16, 17, 18, 19, 20, 21, 22, 23, 24, 25,  \
+                                    26, 27, 28, 29, 30, 31);                                       \
+        KERNELS_JOIN16(&half, sum);                                                                \
+    } while (0)
+
+/* Two stages of the transform at a time, as each reads and writes all of y. */
+#define KERNELS_DEFINE_HADAMARD(set, target, width)                                                \
+    target static void kernels_##set##_hadamard(float *y, const float *signs, size_t count) {      \
+        for (size_t i = 0; i < count; i += (width)) {                                              \
+            kernels_f##width v = *(kernels_f##width##_at *)(y + i) *                               \
+                                 *(const kernels_f##width##_at *)(signs + i);                      \
+            kernels_##set##_mix(&v);                                                               \
+            *(kernels_f##width##_at *)(y + i) = v;                                                 \
+        }                                                                                          \
+        size_t h = (width);                                                                        \
+        for (; 4 * h <= count; h *= 4)                                                             \
+            for (size_t from = 0; from < count; from += 4 * h)                                     \
+                for (size_t i = from; i < from + h; i += (width)) {                                \
+                    kernels_f##width##_at *at[4];                                                  \
+                    KERNELS_UNROLL for (size_t j = 0; j < 4; j++) at[j] = (void *)(y + i + j * h); \
+                    const kernels_f##width a = *at[0], b = *at[1], c = *at[2], d = *at[3];         \
+                    const kernels_f##width ab = a + b, cd = c + d, a_b = a - b, c_d = c - d;       \
+                    *at[0] = ab + cd, *at[1] = a_b + c_d, *at[2] = ab - cd, *at[3] = a_b - c_d;    \
+                }                                                                                  \
+        if (2 * h <= count)                                                                        \
+            for (size_t i = 0; i < h; i += (width)) {                                              \
+                kernels_f##width##_at *at = (void *)(y + i), *bt = (void *)(y + i + h);            \
+                const kernels_f##width a = *at, b = *bt;                                           \
+                *at = a + b, *bt = a - b;                                                          \
+            }                                                                                      \
+    }
+
+/* 16 elements at a time, which is a vector of bytes. */
+#define KERNELS_DEFINE_QUANTISE(set, target)                                                       \
+    target static void kernels_##set##_quantise(const float *r, size_t count, float inverse,       \
+                                                uint32_t bits, uint8_t *u, float *v) {             \
+        const kernels_f4 zero = {0}, half = zero + (float)(1u << (bits - 1));                      \
+        const kernels_f4 most = zero + (float)((1u << bits) - 1), middle = most * 0.5f;            \
+        for (size_t i = 0; i < count; i += 16) {                                                   \
+            kernels_i4 whole[4];                                                                   \
+            KERNELS_UNROLL for (size_t j = 0; j < 4; j++) {                                        \
+                kernels_f4 x = *(const kernels_f4_at *)(r + i + 4 * j) * inverse + half;           \
+                x = (kernels_f4)((kernels_i4)x & (x > zero));                                      \
+                const kernels_i4 below = x < most;                                                 \
+                x = (kernels_f4)((below & (kernels_i4)x) | (~below & (kernels_i4)most));           \
+                whole[j] = __builtin_convertvector(x, kernels_i4);                                 \
+                *(kernels_f4_at *)(v + i + 4 * j) =                                                \
+                    __builtin_convertvector(whole[j], kernels_f4) - middle;                        \
+            }                                                                                      \
+            kernels_##set##_narrow(whole, u + i);                                                  \
+        }                                                                                          \
+    }
+
+/* The bits of 0 ... 15, four numbers to a vector. */
+#define KERNELS_BITS_0 {0, 1, 0, 1}
+#define KERNELS_BITS_1 {0, 0, 1, 1}
+
+#define KERNELS_DEFINE_TABLE(set, target)                                                          \
+    target static uint32_t kernels_##set##_code_table(const float *y, size_t nibbles, float scale, \
+                                                      uint8_t *lut) {                              \
+        const kernels_f4 bits0 = KERNELS_BITS_0, bits1 = KERNELS_BITS_1;                           \
+        kernels_i4 sum = {0};                                                                      \
+        for (size_t m = 0; m < nibbles; m++, y += 4, lut += 16) {                                  \
+            kernels_i4 whole[4];                                                                   \
+            float negative[4];                                                                     \
+            KERNELS_UNROLL for (size_t j = 0; j < 4; j++) negative[j] = y[j] < 0 ? y[j] : 0;       \
+            const float n = ((negative[0] + negative[1]) + negative[2]) + negative[3];             \
+            const kernels_f4 first = bits0 * y[0] + bits1 * y[1];                                  \
+            KERNELS_UNROLL for (size_t j = 0; j < 4; j++) {                                        \
+                const kernels_f4 third = j & 1 ? first + y[2] : first;                             \
+                const kernels_f4 t = j & 2 ? third + y[3] : third;                                 \
+                whole[j] = __builtin_convertvector((t - n) * scale + 0.5f, kernels_i4);            \
+                sum += whole[j];                                                                   \
+            }                                                                                      \
+            kernels_##set##_narrow(whole, lut);                                                    \
+        }                                                                                          \
+        return (uint32_t)(sum[0] + sum[1] + sum[2] + sum[3]);                                      \
+    }
+
+/* Sums of a plane, or of a part of at most 1024 nibbles: four entries of at most 63 fit a byte,
+ * 256 such bytes a short. `even` gathers pairs of bytes as shorts: what the upper bytes bring into
+ * it (it may wrap) is `odd`, shifted, and is taken off at the end. A register holds `bytes` / 16
+ * nibbles, which are added last. */
+#define KERNELS_DEFINE_SUMS(set, target, bytes, shorts)                                            \
+    target KERNELS_INLINE void kernels_##set##_zip(                                                \
+        const kernels_h##shorts *even, const kernels_h##shorts *odd, uint16_t *sums) {             \
+        kernels_h8 e, o;                                                                           \
+        kernels_##set##_join(even, &e);                                                            \
+        kernels_##set##_join(odd, &o);                                                             \
+        e -= o << 8;                                                                               \
+        *(kernels_h8_at *)sums = __builtin_shufflevector(e, o, 0, 8, 1, 9, 2, 10, 3, 11);          \
+        *(kernels_h8_at *)(sums + 8) = __builtin_shufflevector(e, o, 4, 12, 5, 13, 6, 14, 7, 15);  \
+    }                                                                                              \
+    target KERNELS_INLINE void kernels_##set##_code_sums(                                          \
+        const uint8_t *lut, const uint8_t *codes, size_t nibbles, uint16_t *sums) {                \
+        kernels_h##shorts even[2] = {{0}, {0}}, odd[2] = {{0}, {0}};                               \
+        for (size_t m = 0; m < nibbles; m += (bytes) / 4, lut += 4 * (bytes),                      \
+                    codes += 4 * (bytes)) {                                                        \
+            KERNELS_KEEP_POINTERS(lut, codes);                                                     \
+            kernels_b##bytes found[2] = {{0}, {0}};                                                \
+            KERNELS_UNROLL for (size_t v = 0; v < 4; v++) {                                        \
+                const kernels_b##bytes table = *(const kernels_b##bytes##_at *)(lut + (bytes) * v); \
+                const kernels_b##bytes both = *(const kernels_b##bytes##_at *)(codes + (bytes) * v); \
+                const kernels_b##bytes low = both & 15;                                            \
+                const kernels_b##bytes high =                                                      \
+                    (kernels_b##bytes)((kernels_h##shorts)both >> 4) & 15;                         \
+                kernels_b##bytes entry[2];                                                         \
+                kernels_##set##_look_up(&table, &low, &entry[0]);                                  \
+                kernels_##set##_look_up(&table, &high, &entry[1]);                                 \
+                found[0] += entry[0], found[1] += entry[1];                                        \
+            }                                                                                      \
+            KERNELS_UNROLL for (size_t i = 0; i < 2; i++) {                                        \
+                even[i] += (kernels_h##shorts)found[i];                                            \
+                odd[i] += (kernels_h##shorts)found[i] >> 8;                                        \
+            }                                                                                      \
+        }                                                                                          \
+        kernels_##set##_zip(&even[0], &odd[0], sums);                                              \
+        kernels_##set##_zip(&even[1], &odd[1], sums + 16);                                         \
+    }
+
+enum { KERNELS_SPAN = 1024 }; /* nibbles whose entries add up within 16 bits */
+
+#define KERNELS_SELECT(mask, value, other, Int, Vec)                                               \
+    ((Vec)(((mask) & (Int)(value)) | (~(mask) & (Int)(other))))
+
+/* A block: the sums of its planes, the most significant first, and what follows for each lane. */
+#define KERNELS_DEFINE_SCAN(set, target, width)                                                    \
+    target KERNELS_INLINE void kernels_##set##_code_planes(                                        \
+        const CodeScan *s, const uint8_t *codes, kernels_i##width total[32 / (width)]) {           \
+        uint16_t sums[CODE_LANES];                                                                 \
+        KERNELS_UNROLL for (size_t v = 0; v < 32 / (width); v++) total[v] = (kernels_i##width){0}; \
+        for (uint32_t plane = 0; plane < s->bits; plane++) {                                       \
+            KERNELS_UNROLL for (size_t v = 0; v < 32 / (width); v++) total[v] += total[v];         \
+            for (size_t m = 0, span; m < s->nibbles; m += span, codes += 16 * span) {              \
+                span = s->nibbles - m < KERNELS_SPAN ? s->nibbles - m : KERNELS_SPAN;              \
+                kernels_##set##_code_sums(s->lut + 16 * m, codes, span, sums);                     \
+                KERNELS_UNROLL for (size_t v = 0; v < 32 / (width); v++) total[v] +=               \
+                    __builtin_convertvector(*(kernels_h##width##_at *)(sums + (width) * v),        \
+                                            kernels_i##width);                                     \
+            }                                                                                      \
+        }                                                                                          \
+    }                                                                                              \
+    target static void kernels_##set##_code_scan(const CodeScan *s, const uint8_t *blocks,         \
+                                                 size_t count, float *est, float *bound) {         \
+        typedef kernels_f##width Vec;                                                              \
+        typedef kernels_i##width Int;                                                              \
+        const size_t size = kernels_block_size(s);                                                 \
+        const Vec most = (Vec){0} + FLT_MAX, infinite = (Vec){0} + INFINITY;                       \
+        for (size_t b = 0; b < count; b++, blocks += size) {                                       \
+            const KernelsBlock k = kernels_block(s, blocks);                                       \
+            Int total[32 / (width)];                                                               \
+            kernels_##set##_code_planes(s, blocks + CODE_BLOCK_PLANES, total);                     \
+            KERNELS_UNROLL for (size_t v = 0; v < 32 / (width); v++, est += (width),               \
+                                       bound += (width)) {                                         \
+                const uint8_t *at = blocks + 2 * (width) * v;                                      \
+                const Int a = __builtin_convertvector(                                             \
+                    *(const kernels_h##width##_at *)(at + CODE_BLOCK_ADD), Int);                   \
+                const Int r = __builtin_convertvector(                                             \
+                    *(const kernels_h##width##_at *)(at + CODE_BLOCK_RES), Int);                   \
+                const Vec t = __builtin_convertvector(total[v], Vec) * s->delta - s->bias;         \
+                const Vec add = __builtin_convertvector(a, Vec) * k.add_step + k.add_min;          \
+                const Vec res = __builtin_convertvector(r, Vec) * k.res_step + k.res_min;          \
+                const Vec product = res * t;                                                       \
+                const Vec e = (add + s->base) + product;                                           \
+                const Vec spread = (KERNELS_ABS(res, Int, Vec) + k.res_half) * k.reach;            \
+                const Vec steps = KERNELS_ABS(t, Int, Vec) * k.res_half + k.slack;                 \
+                const Vec rounded =                                                                \
+                    (KERNELS_ABS(add, Int, Vec) + KERNELS_ABS(product, Int, Vec)) *                \
+                    KERNELS_ROUNDED;                                                               \
+                const Vec low = e - ((spread + steps) + rounded);                                  \
+                const Int known = a != CODE_ADD_UNKNOWN;                                           \
+                *(kernels_f##width##_at *)est =                                                    \
+                    KERNELS_SELECT((e <= most) & known, e, infinite, Int, Vec);                    \
+                *(kernels_f##width##_at *)bound =                                                  \
+                    KERNELS_SELECT((low <= most) & known, low, -infinite, Int, Vec);               \
+            }                                                                                      \
+        }                                                                                          \
+    }
+#define KERNELS_ABS(x, Int, Vec) ((Vec)((Int)(x) & 0x7fffffff))
+
+/* A whole set, as `const Kernels kernels_SET`. It needs what instruction sets really differ in:
+ *
+ *   kernels_SET_part     the first floats of a row that is not whole
+ *   kernels_SET_fold     one vector of floats to four lanes
+ *   kernels_SET_mix      the stages of a transform within a vector
+ *   kernels_SET_narrow   16 integers of 0 to 255 to bytes
+ *   kernels_SET_look_up  out[i] = table[16 * (i / 16) + index[i]] for each byte, index < 16
+ *   kernels_SET_join     a register of shorts to eight, adding those that stand 8 apart
+ *
+ * span is for l2 and dot, span2 for dot_norm; bytes are those of a register, shorts half of it. */
+#define KERNELS_DEFINE(set, target, width, span, span2, bytes, shorts)                             \
+    KERNELS_DEFINE_FLOATS(set, target, kernels_f##width, width, span, span2)                       \
+    KERNELS_DEFINE_HADAMARD(set, target, width)                                                    \
+    KERNELS_DEFINE_QUANTISE(set, target)                                                           \
+    KERNELS_DEFINE_TABLE(set, target)                                                              \
+    KERNELS_DEFINE_SUMS(set, target, bytes, shorts)                                                \
+    KERNELS_DEFINE_SCAN(set, target, width)                                                        \
+    const Kernels kernels_##set = KERNELS_TABLE(set, set, #set);
+
+#define KERNELS_DEFINE_FLOATS(set, target, Vec, width, span, span2)                                \
     KERNELS_DEFINE_OP(set, target, Vec, width, l2, 1, span)                                        \
     KERNELS_DEFINE_OP(set, target, Vec, width, dot, 1, span)                                       \
     KERNELS_DEFINE_OP(set, target, Vec, width, dot_norm, 2, span2)                                 \
     KERNELS_DEFINE_ONE_RESULT(set, target, l2)                                                     \
     KERNELS_DEFINE_ONE_RESULT(set, target, dot)                                                    \
-    KERNELS_DEFINE_TWO_RESULTS(set, target, dot_norm)                                              \
-    const Kernels kernels_##set = {                                                                \
-        .name = #set,                                                                              \
+    KERNELS_DEFINE_TWO_RESULTS(set, target, dot_norm)
+
+/* `scans`: the set whose scan it takes. */
+#define KERNELS_TABLE(set, scans, set_name)                                                        \
+    {                                                                                              \
+        .name = set_name,                                                                          \
         .l2 = kernels_##set##_l2,                                                                  \
         .dot = kernels_##set##_dot,                                                                \
         .dot_norm = kernels_##set##_dot_norm,                                                      \
         .l2_many = kernels_##set##_l2_many,                                                        \
         .dot_many = kernels_##set##_dot_many,                                                      \
         .dot_norm_many = kernels_##set##_dot_norm_many,                                            \
-    };
+        .hadamard = kernels_##set##_hadamard,                                                      \
+        .quantise = kernels_##set##_quantise,                                                      \
+        .code_table = kernels_##set##_code_table,                                                  \
+        .code_scan = kernels_##scans##_code_scan,                                                  \
+    }
 
 #endif /* KERNELS_HAVE_VECTORS */
 #endif

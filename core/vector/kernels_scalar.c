@@ -4,6 +4,9 @@
  * memcpy, as rows may lie at any address. */
 #include "vector/kernels_body.h"
 
+#include "base/codec.h"
+
+#include <math.h>
 #include <string.h>
 
 enum { KERNELS_LANES = 32, KERNELS_COLUMN = 8 };
@@ -97,6 +100,90 @@ static void kernels_scalar_dot_norm_many(const float *query, const void *rows, s
         kernels_scalar_dot_norm(query, (const void *)row, dimensions, &dots[i], &norms[i]);
 }
 
+static void kernels_scalar_hadamard(float *y, const float *signs, size_t count) {
+    for (size_t i = 0; i < count; i++) y[i] *= signs[i];
+    for (size_t distance = 1; distance < count; distance *= 2)
+        for (size_t from = 0; from < count; from += 2 * distance)
+            for (size_t i = from; i < from + distance; i++) {
+                const float a = y[i], b = y[i + distance];
+                y[i] = a + b;
+                y[i + distance] = a - b;
+            }
+}
+
+static void kernels_scalar_quantise(const float *r, size_t count, float inverse, uint32_t bits,
+                                    uint8_t *u, float *v) {
+    const float half = (float)(1u << (bits - 1)), most = (float)((1u << bits) - 1);
+    for (size_t i = 0; i < count; i++) {
+        const float scaled = r[i] * inverse;
+        float x = scaled + half;
+        x = x > 0 ? x : 0; /* also for NaN: what is converted is in range */
+        x = x < most ? x : most;
+        u[i] = (uint8_t)x;
+        v[i] = (float)u[i] - 0.5f * most;
+    }
+}
+
+static uint32_t kernels_scalar_code_table(const float *y, size_t nibbles, float scale,
+                                          uint8_t *lut) {
+    uint32_t sum = 0;
+    for (size_t m = 0; m < nibbles; m++, y += 4, lut += 16) {
+        float negative[4];
+        for (size_t j = 0; j < 4; j++) negative[j] = y[j] < 0 ? y[j] : 0;
+        const float n = ((negative[0] + negative[1]) + negative[2]) + negative[3];
+        for (size_t k = 0; k < 16; k++) {
+            float t = k & 1 ? y[0] : 0;
+            t += k & 2 ? y[1] : 0;
+            t += k & 4 ? y[2] : 0;
+            t += k & 8 ? y[3] : 0;
+            t = (t - n) * scale;
+            lut[k] = (uint8_t)(t + 0.5f);
+            sum += lut[k];
+        }
+    }
+    return sum;
+}
+
+/* What a block's planes add up to, per lane. The most significant plane comes first. */
+static void kernels_scalar_code_sums(const CodeScan *s, const uint8_t *codes,
+                                     uint32_t sums[CODE_LANES]) {
+    memset(sums, 0, CODE_LANES * sizeof *sums);
+    for (uint32_t plane = 0; plane < s->bits; plane++) {
+        for (size_t i = 0; i < CODE_LANES; i++) sums[i] *= 2;
+        for (size_t m = 0; m < s->nibbles; m++, codes += 16)
+            for (size_t i = 0; i < 16; i++) {
+                sums[i] += s->lut[16 * m + (codes[i] & 15)];
+                sums[16 + i] += s->lut[16 * m + (codes[i] >> 4)];
+            }
+    }
+}
+
+static void kernels_scalar_code_scan(const CodeScan *s, const uint8_t *blocks, size_t count,
+                                     float *est, float *bound) {
+    const size_t size = kernels_block_size(s);
+    for (size_t b = 0; b < count; b++, blocks += size, est += CODE_LANES, bound += CODE_LANES) {
+        const KernelsBlock k = kernels_block(s, blocks);
+        uint32_t sums[CODE_LANES];
+        kernels_scalar_code_sums(s, blocks + CODE_BLOCK_PLANES, sums);
+        for (size_t i = 0; i < CODE_LANES; i++) {
+            const uint16_t a = get_u16(blocks + CODE_BLOCK_ADD + 2 * i);
+            const uint16_t r = get_u16(blocks + CODE_BLOCK_RES + 2 * i);
+            const float scaled = s->delta * (float)(int32_t)sums[i], t = scaled - s->bias;
+            const float add_steps = k.add_step * (float)a, add = k.add_min + add_steps;
+            const float res_steps = k.res_step * (float)r, res = k.res_min + res_steps;
+            const float product = res * t, here = add + s->base;
+            const float e = here + product;
+            const float spread = (fabsf(res) + k.res_half) * k.reach;
+            const float steps = fabsf(t) * k.res_half + k.slack;
+            const float rounded = (fabsf(add) + fabsf(product)) * KERNELS_ROUNDED;
+            const float low = e - ((spread + steps) + rounded);
+            const bool known = a != CODE_ADD_UNKNOWN;
+            est[i] = known && e <= FLT_MAX ? e : INFINITY;
+            bound[i] = known && low <= FLT_MAX ? low : -INFINITY;
+        }
+    }
+}
+
 const Kernels kernels_scalar = {
     .name = "scalar",
     .l2 = kernels_scalar_l2,
@@ -105,4 +192,8 @@ const Kernels kernels_scalar = {
     .l2_many = kernels_scalar_l2_many,
     .dot_many = kernels_scalar_dot_many,
     .dot_norm_many = kernels_scalar_dot_norm_many,
+    .hadamard = kernels_scalar_hadamard,
+    .quantise = kernels_scalar_quantise,
+    .code_table = kernels_scalar_code_table,
+    .code_scan = kernels_scalar_code_scan,
 };

@@ -12,7 +12,7 @@ enum { DIMENSIONS_MAX = 4100, ROWS_MAX = 11, SLACK = 64 };
 
 #ifdef KERNELS_HAVE_VECTORS
 /* The 512-bit variant of the text, in whatever registers there are: so what AVX-512 computes is
- * tested on processors without it, all but the two functions below. */
+ * tested on processors without it, all but the functions below. */
 KERNELS_INLINE void kernels_wide_part(kernels_f16 *to, const uint8_t *from, size_t count) {
     float lanes[16] = {0};
     memcpy(lanes, from, 4 * (count < 16 ? count : 16));
@@ -25,8 +25,19 @@ KERNELS_INLINE void kernels_wide_fold(const kernels_f16 *lanes, kernels_f4 *sum)
         for (size_t i = 0; i < half; i++) lane[i] += lane[i + half];
     memcpy(sum, lane, sizeof *sum);
 }
+KERNELS_INLINE void kernels_wide_mix(kernels_f16 *v) { KERNELS_MIX16(v); }
+KERNELS_INLINE void kernels_wide_join(const kernels_h32 *shorts, kernels_h8 *sum) {
+    KERNELS_JOIN32(shorts, sum);
+}
+KERNELS_INLINE void kernels_wide_narrow(const kernels_i4 whole[4], uint8_t *to) {
+    for (size_t i = 0; i < 16; i++) to[i] = (uint8_t)whole[i / 4][i % 4];
+}
+KERNELS_INLINE void kernels_wide_look_up(const kernels_b64 *table, const kernels_b64 *index,
+                                         kernels_b64 *out) {
+    for (size_t i = 0; i < 64; i++) (*out)[i] = (*table)[i / 16 * 16 + (*index)[i]];
+}
 extern const Kernels kernels_wide;
-KERNELS_DEFINE(wide, , kernels_f16, 16, 2, 2)
+KERNELS_DEFINE(wide, , 16, 2, 2, 64, 32)
 #endif
 
 /* Those that run here, and the wide one. */
@@ -301,8 +312,114 @@ static void cosine_stays_between_0_and_2(void) {
     }
 }
 
+/* ---- what codes need ---- */
+
+/* Hardly any of it in order; NaN and infinities among it. */
+static float random_bits(uint64_t *state) {
+    const uint32_t bits = (uint32_t)test_random(state);
+    float value;
+    memcpy(&value, &bits, 4);
+    return value;
+}
+
+static void a08_a09_every_set_transforms_quantises_and_makes_tables_as_scalar_does(void) {
+    static float y[2][4096], signs[4096], v[2][4096];
+    static uint8_t u[2][4096], lut[2][4 * 4096];
+    uint64_t state = test_seed();
+    const Kernels *k;
+    for (size_t i = 0; (k = tested(i)) != NULL; i++)
+        for (size_t round = 0; round < 60; round++) {
+            const size_t n = (size_t)64 << round % 7;
+            const uint32_t bits = 1 + (uint32_t)(round % 8);
+            fill(&state, round % KINDS, a, n);
+            for (size_t j = 0; j < n; j++) signs[j] = test_random(&state) % 2 ? 0.125f : -0.125f;
+            for (size_t which = 0; which < 2; which++) {
+                const Kernels *set = which ? k : &kernels_scalar;
+                memcpy(y[which], a, n * sizeof *a);
+                set->hadamard(y[which], signs, n);
+            }
+            for (size_t j = 0; j < n; j++) CHECK_EQ(bits_of(y[1][j]), bits_of(y[0][j]));
+
+            fill(&state, 1, a, n);
+            const float inverse = random_finite(&state, -8, 8);
+            if (round % 5 == 0) /* anything at all must be clamped, not converted */
+                for (size_t j = 0; j < n; j++) a[j] = random_bits(&state);
+            kernels_scalar.quantise(a, n, inverse, bits, u[0], v[0]);
+            k->quantise(a, n, inverse, bits, u[1], v[1]);
+            CHECK_BYTES(u[1], n, u[0], n);
+            CHECK_BYTES(v[1], 4 * n, v[0], 4 * n);
+
+            fill(&state, round % 2, a, n);
+            float greatest = 0;
+            for (size_t j = 0; j < n; j += 4)
+                greatest = fmaxf(greatest,
+                                 fabsf(a[j]) + fabsf(a[j + 1]) + fabsf(a[j + 2]) + fabsf(a[j + 3]));
+            const float scale = 63 / greatest;
+            const uint32_t sum = kernels_scalar.code_table(a, n / 4, scale, lut[0]);
+            CHECK_EQ(k->code_table(a, n / 4, scale, lut[1]), sum);
+            CHECK_BYTES(lut[1], 4 * n, lut[0], 4 * n);
+            uint32_t sum_by_hand = 0;
+            uint8_t most = 0;
+            for (size_t j = 0; j < 4 * n; j++) {
+                sum_by_hand += lut[0][j];
+                if (lut[0][j] > most) most = lut[0][j];
+            }
+            CHECK_EQ(sum, sum_by_hand);
+            CHECK_EQ(most, 63);
+        }
+}
+
+enum { SCAN_DIMENSIONS_MAX = 16384, SCAN_BLOCKS_MAX = 3 };
+static uint8_t scan_lut[4 * SCAN_DIMENSIONS_MAX];
+static uint8_t scan_blocks[CODE_BLOCK_PLANES + 4 * SCAN_DIMENSIONS_MAX * CODE_BITS_MAX + SLACK];
+
+/* All bits that a block may have, at any address, up to the last byte of an array. */
+static void a08_a09_f12_every_set_scans_any_bits_as_scalar_does(void) {
+    uint64_t state = test_seed();
+    const Kernels *k;
+    for (size_t round = 0; round < 240; round++) {
+        const size_t padded = round % 40 == 0   ? SCAN_DIMENSIONS_MAX
+                              : round % 40 == 1 ? 4224 /* more nibbles than 16 bits hold */
+                                                : 64 * (1 + (size_t)(test_random(&state) % 10));
+        const uint32_t bits =
+            round % 80 == 0 ? CODE_BITS_MAX : 1 + (uint32_t)(round % CODE_BITS_MAX);
+        CodeScan s = {scan_lut, padded / 4, bits, random_finite(&state, -8, 8),
+                      random_finite(&state, -8, 8), random_finite(&state, -8, 8),
+                      random_finite(&state, 0, 1), random_finite(&state, -4, 4),
+                      random_finite(&state, -4, 4)};
+        if (round % 9 == 0) s.delta = random_bits(&state), s.base = random_bits(&state);
+        const size_t size = CODE_BLOCK_PLANES + 4 * padded * bits;
+        const size_t count = round % 40 == 0 ? 1 : 1 + round % SCAN_BLOCKS_MAX;
+        uint8_t *blocks = scan_blocks + sizeof scan_blocks - count * size - round % SLACK;
+        for (size_t i = 0; i < 4 * padded; i++)
+            scan_lut[i] = round % 40 == 0 ? 63 : (uint8_t)(test_random(&state) % 64);
+        for (size_t i = 0; i < count * size; i++) blocks[i] = (uint8_t)test_random(&state);
+        for (size_t i = 0; i < count && round % 3; i++) { /* heads that make numbers */
+            for (size_t j = 0; j < 5; j++) {
+                const float value = random_finite(&state, -10, 0);
+                memcpy(blocks + i * size + 4 * j, &value, 4);
+            }
+            memset(blocks + i * size + CODE_BLOCK_ADD, 0xff, 4); /* two unknown lanes */
+        }
+        float est[2][SCAN_BLOCKS_MAX * CODE_LANES], bound[2][SCAN_BLOCKS_MAX * CODE_LANES];
+        kernels_scalar.code_scan(&s, blocks, count, est[0], bound[0]);
+        for (size_t i = 0; i < count * CODE_LANES; i++)
+            CHECK(est[0][i] == est[0][i] && bound[0][i] == bound[0][i]);
+        if (round % 3) CHECK(est[0][1] == INFINITY && bound[0][1] == -INFINITY);
+        for (size_t i = 0; (k = tested(i)) != NULL; i++) {
+            k->code_scan(&s, blocks, count, est[1], bound[1]);
+            const size_t bytes = count * CODE_LANES * sizeof(float);
+            if (!CHECK_BYTES(est[1], bytes, est[0], bytes) ||
+                !CHECK_BYTES(bound[1], bytes, bound[0], bytes))
+                CHECK_STR(k->name, "one that scans as scalar does");
+        }
+    }
+}
+
 void kernels_test(void);
 void kernels_test(void) {
+    RUN(a08_a09_every_set_transforms_quantises_and_makes_tables_as_scalar_does);
+    RUN(a08_a09_f12_every_set_scans_any_bits_as_scalar_does);
     RUN(every_set_gives_the_bits_of_the_definition);
     RUN(many_rows_give_what_each_gives_alone);
     RUN(results_are_those_of_every_other_host);
