@@ -17,6 +17,8 @@ export const NACRE = join(BUILD, "nacre");
 export const GOLDEN = join(import.meta.dirname, "golden");
 /** The databases that make_golden.c makes. */
 export const NAMES = ["small", "merged", "torn", "cut", "kept"] as const;
+/** Of the encrypted one, "secret". */
+export const GOLDEN_KEY = Buffer.from("the key of the golden database: ");
 /** Those of a version. */
 export const namesOfVersion = (version: string): readonly string[] => (version === "v1" ? NAMES.slice(0, 4) : NAMES);
 const SUFFIXES = ["", "-wal0", "-wal1"] as const;

@@ -2,7 +2,7 @@
  * bytes at each run and on each host. It knows nacre.h only, and files of which the clock
  * stands still.
  *
- *     make_golden small|merged|torn|cut|kept PATH
+ *     make_golden small|merged|torn|cut|kept|secret PATH
  *
  *   small   every kind of membrane and type of key, big and long things, deletions, a
  *           dropped and a renamed membrane, several segments, a tail in the log
@@ -11,6 +11,7 @@
  *   cut     the same, opened again (which cuts the log), written to and closed
  *   kept    rows that expire, in 2126 and long ago; compressed membranes, and blocks of
  *           several sizes
+ *   secret  encrypted, its key changed once; what the host would draw is counted here
  *
  * The stored copies in golden/vN/ are of format version N, and a release never changes
  * them. Before a release, a change of format makes formats.test.ts fail; if it was meant:
@@ -402,14 +403,85 @@ static void make_kept(const char *path) {
     files->destroy(files->self);
 }
 
+/* ---- secret ---- */
+
+static const uint8_t first_key[33] = "a key that was changed afterward", last_key[33] = "the key of the golden database: ";
+
+/* A Vfs of which the clock stands still, and what it draws are the numbers of xorshift32. */
+typedef struct CountedVfs {
+    Vfs vfs;
+    Vfs *files;
+    uint32_t state;
+} CountedVfs;
+
+static void counted_random(void *self, void *into, size_t size) {
+    CountedVfs *c = self;
+    for (size_t i = 0; i < size; i++) ((uint8_t *)into)[i] = (uint8_t)(random_next(&c->state) >> 9);
+}
+
+static nacre_status counted_open(void *self, const char *name, int how, VfsFile **file) {
+    CountedVfs *c = self;
+    return c->files->open(c->files->self, name, how, file);
+}
+
+static nacre_status counted_lock(void *self, const char *name, bool break_it, VfsFile **lock) {
+    CountedVfs *c = self;
+    return c->files->lock(c->files->self, name, break_it, lock);
+}
+
+static void counted_unlock(void *self, VfsFile *lock) {
+    CountedVfs *c = self;
+    c->files->unlock(c->files->self, lock);
+}
+
+static const char *counted_message(void *self) {
+    CountedVfs *c = self;
+    return c->files->message(c->files->self);
+}
+
+static void make_secret(const char *path) {
+    CountedVfs c = {.files = NULL, .state = 20261121};
+    must(vfs_posix_create(&(nacre_allocator){NULL, plain_alloc, plain_free}, &c.files), NULL, __LINE__);
+    c.vfs = (Vfs){.self = &c,
+                  .open = counted_open,
+                  .size = c.files->size,
+                  .read = c.files->read,
+                  .write = c.files->write,
+                  .truncate = c.files->truncate,
+                  .sync = c.files->sync,
+                  .close = c.files->close,
+                  .lock = counted_lock,
+                  .unlock = counted_unlock,
+                  .now_ms = new_year_2026,
+                  .random = counted_random,
+                  .message = counted_message};
+    nacre_options options = NACRE_OPTIONS_INIT;
+    options.seed = 6;
+    options.vfs = &c.vfs;
+    options.encryption_key = first_key;
+    nacre_db *db = open_with(path, options);
+    collection_round(db, "points", NACRE_L2, 12, 40, 0);
+    tail_round(db, 60);
+    MUST(nacre_checkpoint(db));
+    MUST(nacre_rekey(db, last_key));
+    tail_round(db, 20);
+    close_db(db);
+    options.encryption_key = last_key;
+    db = open_with(path, options);
+    collection_round(db, "points", NACRE_L2, 12, 15, 1);
+    close_db(db);
+    c.files->destroy(c.files->self);
+}
+
 int main(int argc, char **argv) {
     static const struct {
         const char *name;
         void (*make)(const char *path);
-    } databases[] = {{"small", make_small}, {"merged", make_merged}, {"torn", make_torn}, {"cut", make_cut}, {"kept", make_kept}};
+    } databases[] = {{"small", make_small}, {"merged", make_merged}, {"torn", make_torn}, {"cut", make_cut}, {"kept", make_kept},
+                   {"secret", make_secret}};
     for (size_t i = 0; i < LARGE; i++) large[i] = (char)((i % 1000 ? 'a' : 'A') + i % 26);
-    for (int i = 0; i < 5 && argc == 3; i++)
+    for (int i = 0; i < 6 && argc == 3; i++)
         if (strcmp(databases[i].name, argv[1]) == 0) return databases[i].make(argv[2]), 0;
-    fprintf(stderr, "usage: make_golden small|merged|torn|cut|kept PATH\n");
+    fprintf(stderr, "usage: make_golden small|merged|torn|cut|kept|secret PATH\n");
     return 2;
 }
