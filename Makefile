@@ -81,6 +81,20 @@ CC_wasm-scalar      := $(WASI_CC) $(WASI_FLAGS)
 CFLAGS_wasm-scalar  := -O2
 LDFLAGS_wasm-scalar := $(WASI_LINK)
 
+# What runs seldom, or waits for files when it does: small where every visitor downloads it. (What
+# each get, put, scan, search, flush and merge goes through stays with the others.)
+COLD_base  := decimal json textform
+COLD_host  := crypt_keys crypt_log crypt_pages holder lock_file pin_file vfs_crypt vfs_posix
+COLD_log   := wal_walk
+COLD_store := extents superblock version
+COLD_segment := salvage_iter spare
+COLD_db    := archive backup backup_read bulk catalog changes commit conflict feed filter_json held house ingest \
+              inspect keytext maintain open options own reader recover repair restore roster schema settle space spill \
+              stats survey transaction value verify
+COLD_SRC   := $(foreach m,$(MODULES),$(addprefix core/$m/,$(addsuffix .c,$(COLD_$m))))
+# The compiler makes vectors and longer loops of what is worth it there only.
+PLAIN_SRC  := $(filter-out core/vector/% core/base/checksum.c core/segment/block.c,$(LIB_SRC))
+
 SETUP_native := setup-test
 SETUP_fuzz   := setup-test
 SETUP_tsan   := setup-test
@@ -106,6 +120,9 @@ $(B)/obj/$1/gen/%.o: $(B)/gen/%.c Makefile
 	@$$(CC_$1) $$(CFLAGS_ALL) $$(CFLAGS_$1) -MMD -MP -c $$< -o $$@
 endef
 $(foreach l,$(LANES),$(eval $(call lane_rules,$l)))
+$(foreach l,wasm wasm-scalar,\
+    $(eval $(call objects,$l,$(COLD_SRC)): CFLAGS_$l += -Oz)\
+    $(eval $(call objects,$l,$(PLAIN_SRC)): CFLAGS_$l += -fno-unroll-loops -fno-vectorize -fno-slp-vectorize))
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 
 $(B)/vendor/xxhash.h: | setup-compiler
