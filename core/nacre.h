@@ -514,6 +514,14 @@ typedef struct nacre_search_options {
     uint32_t k;             /* 0: 10 */
     const char *where_json; /* the filter of API.md as JSON text, or NULL */
     size_t where_size;      /* bytes; 0: up to the terminating zero */
+    /* The share of true neighbours to aim for, above 0 and up to 1; 0: 0.95. Small collections
+     * are searched exactly whatever it is, and in this version all are. */
+    float recall;
+    bool exact;             /* every vector is scored; with neither recall nor probes */
+    uint32_t probes;        /* lists of the index to read, whatever recall would want; 0: not said */
+    bool limited;           /* only rows at max_distance or nearer: fewer than k if there are fewer */
+    float max_distance;
+    uint32_t timeout_ms;    /* NACRE_TIMEOUT when it takes longer; 0: no limit */
 } nacre_search_options;
 
 #define NACRE_SEARCH_INIT {.struct_size = sizeof(nacre_search_options)}
@@ -527,6 +535,32 @@ uint32_t nacre_hits_count(const nacre_hits *hits);
 /* `row` (fields and key; vector too) is borrowed until nacre_hits_free. */
 NACRE_CHECKED nacre_status nacre_hits_at(nacre_hits *hits, uint32_t index, float *distance, nacre_row *row);
 void nacre_hits_free(nacre_hits *hits);
+
+/* `count` searches in one call: `queries` are `count` vectors one behind the other, and hits[i]
+ * becomes what nacre_search would find for the i-th; free each of them. timeout_ms is for all. */
+NACRE_CHECKED nacre_status nacre_search_many(nacre_membrane *membrane, const nacre_snapshot *snapshot,
+                                             const float *queries, uint32_t count,
+                                             const nacre_search_options *options, nacre_hits **hits);
+
+typedef enum nacre_search_path {
+    NACRE_PATH_EXACT = 1, /* every vector was scored */
+} nacre_search_path;
+
+/* "exact" and so on, as in JavaScript; "unknown" for other numbers. */
+const char *nacre_search_path_name(nacre_search_path path);
+
+/* How a search was done. */
+typedef struct nacre_search_report {
+    nacre_search_path path;
+    uint64_t codes_scored; /* codes of vectors that were compared */
+    uint64_t reranked;     /* vectors themselves */
+    uint64_t segments;     /* with vectors, that were searched; the newest rows are in none */
+} nacre_search_report;
+
+/* Searches, and tells only how. */
+NACRE_CHECKED nacre_status nacre_search_explain(nacre_membrane *membrane, const nacre_snapshot *snapshot,
+                                                const float *query, const nacre_search_options *options,
+                                                nacre_search_report *report);
 
 /* ---- Changes: what was committed, in its order ----
  *

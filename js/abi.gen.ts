@@ -94,6 +94,10 @@ export const BACKUP = {
   LOG: 3,
 } as const;
 
+export const PATH = {
+  EXACT: 1,
+} as const;
+
 export const INDEX = {
   AUTO: 0,
   FLAT: 1,
@@ -131,6 +135,9 @@ export const INPUT = {
 
 export const ABI = {
   VERSION: 1,
+  SEARCH_VECTORS: 1,
+  SEARCH_EXACT: 2,
+  SEARCH_LIMITED: 4,
   CHANGES_OLDEST: -1,
   PIECE: 262144,
   PROBLEMS_MAX: 1000,
@@ -257,7 +264,7 @@ export interface Exports {
   abi_tx_release(host: number, tx: number, serial: number): number;
   abi_tx_commit(host: number, tx: number, sync: number): number;
   abi_tx_rollback(host: number, tx: number): void;
-  abi_search(host: number, membrane: number, snapshot: number, k: number, wantVectors: number, vectorSize: number, filterSize: number): number;
+  abi_search(host: number, membrane: number, snapshot: number, queries: number, k: number, flags: number, recall: number, probes: number, maxDistance: number, timeoutMs: number, vectorsSize: number, filterSize: number): number;
   abi_changes_open(host: number, since: number): number;
   abi_changes_page(host: number, changes: number, bytes: number): number;
   abi_changes_close(host: number, changes: number): void;

@@ -1,4 +1,4 @@
-import { LIMIT, RECORD } from "./abi.gen.ts";
+import { ABI, LIMIT, RECORD } from "./abi.gen.ts";
 import { bulkLoad, bulkLoadSync } from "./bulk.ts";
 import type { PutRow } from "./bulk.ts";
 import { checkOptions, invalid, NacreError, shown } from "./errors.ts";
@@ -11,11 +11,13 @@ import { AsyncRows, Rows } from "./iterate.ts";
 import { iterable, order } from "./kv.ts";
 import { copyFloats, PageRow, SHAPE } from "./membrane.ts";
 import type { Membrane, Shape, Shaped } from "./membrane.ts";
-import { checkVector, decodeFields, plainField, plainFieldRoom, plainVector, readU32, writeField, writeU32 } from "./rows.ts";
+import { checkVector, decodeFields, plainField, plainFieldRoom, plainVector, plainVectors, readU32, writeField, writeU32 } from "./rows.ts";
 import type { PlainField } from "./rows.ts";
 import { FIELD_TYPES } from "./schema.ts";
 import type { Field, Schema } from "./schema.ts";
 import type { Session } from "./store.ts";
+import { pathName, searchRequest } from "./search.ts";
+import type { Explanation, Include, SearchOptions, SearchRequest } from "./search.ts";
 import { encodeWhere } from "./where.ts";
 import type { Where } from "./where.ts";
 import type { Writer } from "./writer.ts";
@@ -23,9 +25,12 @@ import type { Writer } from "./writer.ts";
 /** What a record's fields may be given as: absent ones are null. */
 export type FieldsIn<F> = { readonly [Name in keyof F]?: F[Name] | null | undefined };
 
+/** A vector as it is given. */
+export type VectorIn = Float32Array | readonly number[];
+
 /** A record as it is put. */
 export type RecordIn<F = Record<string, unknown>, K extends Key = Key> =
-  { readonly key: K; readonly vector: Float32Array | readonly number[] } & FieldsIn<F>;
+  { readonly key: K; readonly vector: VectorIn } & FieldsIn<F>;
 
 /** A record as it is given back. */
 export type RecordOut<F = Record<string, unknown>, K extends Key = Key> =
@@ -46,19 +51,6 @@ export interface Columns<F = Record<string, unknown>, K extends Key = Key> {
   readonly fields?: { readonly [Name in keyof F]?: ArrayLike<F[Name] | null | undefined> } | undefined;
 }
 
-/** Names of fields, and "vector". */
-export type Include<F> = readonly ((keyof F & string) | "vector")[];
-
-export interface SearchOptions<F = Record<string, unknown>> {
-  /** 1 or more; 10 when absent. */
-  k?: number | undefined;
-  where?: Where<F> | undefined;
-  /** The share of true neighbours to aim for, above 0 and up to 1, or "exact". Searches are exact so far. */
-  recall?: number | "exact" | undefined;
-  /** All fields and no vector when absent; [] for neither. */
-  include?: Include<F> | undefined;
-}
-
 export interface RecordsOptions<F = Record<string, unknown>> {
   where?: Where<F> | undefined;
   /** All fields and no vector when absent; [] for neither. */
@@ -68,6 +60,7 @@ export interface RecordsOptions<F = Record<string, unknown>> {
 }
 
 const NONE = new Uint8Array(0);
+const QUERIES_INPUT = 4 << 20; // bytes of queries that go to the engine at once
 const EVERYTHING = { low: NONE, high: NONE, empty: false };
 class CollectionShape implements Shape {
   readonly membrane: Membrane;
@@ -258,7 +251,7 @@ export class CollectionSync<F = Record<string, unknown>, K extends Key = Key> im
   }
 
   /** Changes only the fields that are named, and the vector if it is; false when there is no such record. */
-  update(key: K, changes: FieldsIn<F> & { readonly vector?: Float32Array | readonly number[] }, options?: PutOptions): boolean {
+  update(key: K, changes: FieldsIn<F> & { readonly vector?: VectorIn }, options?: PutOptions): boolean {
     this.#session.writing(this.#membrane);
     const write = this.updating(key, changes, options);
     if (write === undefined) return false;
@@ -380,43 +373,66 @@ export class CollectionSync<F = Record<string, unknown>, K extends Key = Key> im
   }
 
   /** The nearest records, nearest first, ties by key; exactly `k` when `k` match. */
-  search(query: Float32Array | readonly number[], options?: SearchOptions<F>): Hit<F, K>[] {
-    const shape = this.#shape, membrane = this.#membrane;
-    const what = `${this.name}: search`;
-    const given = checkOptions(options, what,
-      ["k", "where", "recall", "include", "probes", "maxDistance", "signal", "timeoutMs"]);
-    for (const option of ["probes", "maxDistance", "signal", "timeoutMs"]) notYet(given, option, what);
-    const { k = 10, recall = 0.95 } = given;
-    if (typeof k !== "number" || !Number.isInteger(k) || k < 1 || k > LIMIT.K) {
-      throw invalid(`${what}: k must be a whole number from 1 to ${LIMIT.K}, not ${shown(k)}`);
-    }
-    if (recall !== "exact" && !(typeof recall === "number" && recall > 0 && recall <= 1)) {
-      throw invalid(`${what}: recall must be a number above 0 and up to 1, or "exact", not ${shown(recall)}`);
-    }
-    const { wanted, vector } = shape.include(given.include, what);
-    const filter = shape.where(given.where, what);
-    const floats = plainVector(query, shape.dimensions, shape.nonzero, () => what);
-    const { engine } = this.#session.reading(membrane);
-    engine.search(membrane.pointer, this.#session.snapshot, k, vector,
-      new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength), filter);
-    return this.#hits(wanted, vector);
+  search(query: VectorIn, options?: SearchOptions<F>): Hit<F, K>[] {
+    const { request, at } = this.#ask(query, options, `${this.name}: search`);
+    return this.#hits(request, at + 4, this.#session.store.engine.answerCount, new PageRow());
   }
 
-  #hits(wanted: boolean[] | undefined, vector: boolean): Hit<F, K>[] {
-    const { membrane, fields } = this.#shape;
-    const { engine } = this.#session.store;
-    const { u8 } = engine.heap;
-    const hits: Hit<F, K>[] = [];
+  /** Several searches in one go: what `search` finds for each query. */
+  searchMany(queries: Float32Array | readonly VectorIn[], options?: SearchOptions<F>): Hit<F, K>[][] {
+    const shape = this.#shape, what = `${this.name}: searchMany`;
+    const request = searchRequest(shape, options, what);
+    const vectors = plainVectors(queries, shape.dimensions, shape.nonzero, what);
+    const size = 4 * shape.dimensions, count = vectors.length / size;
+    const all: Hit<F, K>[][] = [];
     const row = new PageRow();
-    const count = engine.answerCount;
-    for (let i = 0, at = engine.answerData; i < count; i++, at = row.next) {
+    while (all.length < count) { // all in one go, but for input beyond all measure
+      const some = Math.min(count - all.length, Math.max(1, Math.floor(QUERIES_INPUT / size)));
+      const { engine } = this.#session.reading(this.#membrane);
+      engine.search(this.#membrane.pointer, this.#session.snapshot, some, request,
+        vectors.subarray(all.length * size, (all.length + some) * size));
+      const counts = engine.answerData;
+      for (let i = 0, at = counts + 4 * some; i < some; i++, at = row.next) {
+        row.next = at;
+        all.push(this.#hits(request, at, readU32(engine.heap.u8, counts + 4 * i), row));
+      }
+    }
+    return all;
+  }
+
+  /** Searches, and tells only how. */
+  explain(query: VectorIn, options?: SearchOptions<F>): Explanation {
+    const begun = performance.now();
+    this.#ask(query, options, `${this.name}: explain`);
+    const { path, ...counted } = this.#session.store.engine.searchReport();
+    return { path: pathName(path), ...counted, ms: performance.now() - begun };
+  }
+
+  /** Searches; where the answer begins. */
+  #ask(query: unknown, options: unknown, what: string): { request: SearchRequest; at: number } {
+    const shape = this.#shape, membrane = this.#membrane;
+    const request = searchRequest(shape, options, what);
+    const floats = plainVector(query, shape.dimensions, shape.nonzero, () => what);
+    const { engine } = this.#session.reading(membrane);
+    engine.search(membrane.pointer, this.#session.snapshot, 1, request,
+      new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength));
+    return { request, at: engine.answerData };
+  }
+
+  /** `count` hits that lie at `at`; `row.next` is where they end. */
+  #hits(request: SearchRequest, at: number, count: number, row: PageRow): Hit<F, K>[] {
+    const { membrane, fields } = this.#shape;
+    const { u8 } = this.#session.store.engine.heap;
+    const vector = (request.flags & ABI.SEARCH_VECTORS) !== 0;
+    const hits: Hit<F, K>[] = [];
+    for (let i = 0; i < count; i++, at = row.next) {
       row.read(u8, at);
       const hit: Record<string, unknown> = {
         key: membrane.keys.decode(u8, row.key, row.keyEnd),
         distance: row.readDistance(at),
       };
       if (vector) hit.vector = row.copyVector();
-      decodeFields(fields, wanted, u8, row.value, hit, this.#cut);
+      decodeFields(fields, request.wanted, u8, row.value, hit, this.#cut);
       hits.push(hit as Hit<F, K>);
     }
     return hits;
@@ -505,7 +521,7 @@ export class Collection<F = Record<string, unknown>, K extends Key = Key> implem
   }
 
   /** Changes only the fields that are named, and the vector if it is; false when there is no such record. */
-  async update(key: K, changes: FieldsIn<F> & { readonly vector?: Float32Array | readonly number[] }, options?: PutOptions): Promise<boolean> {
+  async update(key: K, changes: FieldsIn<F> & { readonly vector?: VectorIn }, options?: PutOptions): Promise<boolean> {
     this.#session.writing(this.#membrane);
     const write = this.#sync.updating(key, changes, options);
     if (write === undefined) return false;
@@ -558,7 +574,17 @@ export class Collection<F = Record<string, unknown>, K extends Key = Key> implem
   }
 
   /** The nearest records, nearest first, ties by key; exactly `k` when `k` match. */
-  async search(query: Float32Array | readonly number[], options?: SearchOptions<F>): Promise<Hit<F, K>[]> {
+  async search(query: VectorIn, options?: SearchOptions<F>): Promise<Hit<F, K>[]> {
     return this.#sync.search(query, options);
+  }
+
+  /** Several searches in one go, n × dimensions numbers or n vectors: what `search` finds for each query. */
+  async searchMany(queries: Float32Array | readonly VectorIn[], options?: SearchOptions<F>): Promise<Hit<F, K>[][]> {
+    return this.#sync.searchMany(queries, options);
+  }
+
+  /** Searches, and tells only how. */
+  async explain(query: VectorIn, options?: SearchOptions<F>): Promise<Explanation> {
+    return this.#sync.explain(query, options);
   }
 }

@@ -5,6 +5,7 @@ import { Heap } from "./heap.ts";
 import { ERRNO } from "./host.ts";
 import type { Host, WasiCalls } from "./host.ts";
 import { builtin, isNode } from "./node.ts";
+import type { SearchRequest } from "./search.ts";
 import type { Writer } from "./writer.ts";
 
 /** WebAssembly.Module, said so that programs compiled without the library "DOM" can be checked, too. */
@@ -666,11 +667,20 @@ export class Engine {
     return this.#number(ANSWER.NUMBER);
   }
 
-  /** DATA a page of COUNT hits. */
-  search(membrane: number, snapshot: number, k: number, wantVectors: boolean, vector: Uint8Array, filter: Uint8Array): void {
-    this.#put(vector, filter);
-    this.#call((exports, self) =>
-      exports.abi_search(self, membrane, snapshot, k, wantVectors ? 1 : 0, vector.length, filter.length));
+  /** DATA the number of hits of each query, u32, and a page of all of them. */
+  search(membrane: number, snapshot: number, queries: number, request: SearchRequest, vectors: Uint8Array): void {
+    const { k, flags, recall, probes, maxDistance, timeoutMs, filter } = request;
+    this.#put(vectors, filter);
+    this.#call((exports, self) => exports.abi_search(
+      self, membrane, snapshot, queries, k, flags, recall, probes, maxDistance, timeoutMs, vectors.length, filter.length));
+  }
+
+  /** What the last search did: the path's number. */
+  searchReport(): { path: number; codesScored: number; reranked: number; segments: number } {
+    return {
+      path: this.#word(ANSWER.MORE), codesScored: this.#number(ANSWER.NUMBER),
+      reranked: this.#number(ANSWER.SECOND), segments: this.#number(ANSWER.THIRD),
+    };
   }
 
   // ---- Bulk loads and large values ----

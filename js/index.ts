@@ -8,7 +8,7 @@ export type { Target } from "./batch.ts";
 export type { Change, ChangesOptions, ChangesSyncOptions, Commit } from "./changes.ts";
 export { Collection, CollectionSync } from "./collection.ts";
 export type {
-  Columns, FieldsIn, Hit, Include, RecordIn, RecordOut, RecordPart, RecordsOptions, SearchOptions,
+  Columns, FieldsIn, Hit, RecordIn, RecordOut, RecordPart, RecordsOptions, VectorIn,
 } from "./collection.ts";
 export type { LongCall } from "./cutoff.ts";
 export { Database } from "./database.ts";
@@ -25,6 +25,7 @@ export type {
 export type { CompactReport, Finding, MembraneInfo, Problem, RepairReport, Stats, VerifyReport } from "./report.ts";
 export type { PutOptions } from "./expiry.ts";
 export type { CollectionSchema, Compression, FieldType, KvSchema, Metric, StorageSchema, ValueType, VectorSchema } from "./schema.ts";
+export type { Explanation, Include, SearchOptions } from "./search.ts";
 export { Snapshot, SnapshotSync } from "./snapshot.ts";
 export type { Durability } from "./store.ts";
 export type { ByteSource, PutStreamOptions, StreamRange } from "./stream.ts";

@@ -207,6 +207,23 @@ export function plainVector(given: unknown, dimensions: number, nonzero: boolean
   return vector;
 }
 
+/** Many of them, one behind the other, as bytes. */
+export function plainVectors(given: unknown, dimensions: number, nonzero: boolean, what: string): Uint8Array {
+  let all: Float32Array;
+  if (given instanceof Float32Array) {
+    if (given.length % dimensions !== 0) throw invalid(`${what}: ${given.length} numbers are no vectors of ${dimensions} dimensions`);
+    all = given;
+    for (let from = 0; from < all.length; from += dimensions) {
+      checkVector(all, from, from + dimensions, nonzero, () => `${what}: query ${from / dimensions}`);
+    }
+  } else {
+    if (!Array.isArray(given)) throw invalid(`${what}: it takes a Float32Array or an array of vectors, not ${shown(given)}`);
+    all = new Float32Array(given.length * dimensions);
+    given.forEach((query, i) => all.set(plainVector(query, dimensions, nonzero, () => `${what}: query ${i}`), i * dimensions));
+  }
+  return new Uint8Array(all.buffer, all.byteOffset, all.byteLength);
+}
+
 /** All components finite (in 32 bits), and not all zero where that is asked. */
 export function checkVector(vector: Float32Array, from: number, to: number, nonzero: boolean, what: () => string): void {
   let zero = 0, any = false;

@@ -18,6 +18,7 @@ const GROUPS = [
   { name: "COMPRESSION", of: "nacre_compression", cut: "NACRE_" },
   { name: "CHANGE", of: "nacre_change_kind", cut: "NACRE_CHANGE_" },
   { name: "BACKUP", of: "nacre_backup_kind", cut: "NACRE_BACKUP_" },
+  { name: "PATH", of: "nacre_search_path", cut: "NACRE_PATH_" },
   { name: "INDEX", of: "SchemaIndex", cut: "SCHEMA_" },
   { name: "ANSWER", prefix: "ANSWER_" },
   { name: "PAGE", prefix: "PAGE_" },

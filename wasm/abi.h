@@ -151,9 +151,18 @@ ABI(abi_tx_release) uint32_t abi_tx_release(AbiHost *host, uint32_t tx, double s
 ABI(abi_tx_commit) uint32_t abi_tx_commit(AbiHost *host, uint32_t tx, uint32_t sync);
 ABI(abi_tx_rollback) void abi_tx_rollback(AbiHost *host, uint32_t tx);
 
-/* DATA a page of COUNT hits, nearest first. */
-ABI(abi_search) uint32_t abi_search(AbiHost *host, uint32_t membrane, uint32_t snapshot, uint32_t k,
-                                    uint32_t want_vectors, uint32_t vector_size, uint32_t filter_size);
+/* Input: the vectors of `queries` searches one behind the other, then the filter. recall 0: the
+ * default; probes 0: not said; max_distance counts with ABI_SEARCH_LIMITED; timeout_ms below 0: none.
+ * DATA: the number of hits of each, u32, then a page of these COUNT hits, nearest first. MORE the
+ * path (nacre_search_path); NUMBER codes compared, SECOND vectors compared, THIRD segments. */
+ABI(abi_search) uint32_t abi_search(AbiHost *host, uint32_t membrane, uint32_t snapshot, uint32_t queries, uint32_t k,
+                                    uint32_t flags, double recall, uint32_t probes, double max_distance,
+                                    double timeout_ms, uint32_t vectors_size, uint32_t filter_size);
+enum {
+    ABI_SEARCH_VECTORS = 1, /* hits have their vectors */
+    ABI_SEARCH_EXACT = 2,
+    ABI_SEARCH_LIMITED = 4,
+};
 
 /* Changes after the sequence `since`; ABI_CHANGES_OLDEST: all that are kept. POINTER. NUMBER, also
  * of NOT_FOUND: the least sequence that can be given. */

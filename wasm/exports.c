@@ -664,33 +664,63 @@ void abi_value_close(AbiHost *host, uint32_t reader) {
 
 /* ---- Search ---- */
 
-static nacre_status answer_hits(AbiHost *host, const Hits *hits) {
-    uint32_t count = hits_count(hits);
-    for (uint32_t i = 0; i < count; i++) {
-        const Hit *hit = hits_at(hits, i);
-        TRY(page_row(host, &hit->row, hit->distance));
+static nacre_status answer_hits(AbiHost *host, Hits **hits, uint32_t queries) {
+    uint32_t total = 0;
+    TRY(page_room(host, (uint64_t)queries * 4));
+    host->page_used = (size_t)queries * 4;
+    for (uint32_t q = 0; q < queries; q++) {
+        uint32_t count = hits_count(hits[q]);
+        put_u32(host->page.data + (size_t)q * 4, count);
+        for (uint32_t i = 0; i < count; i++) {
+            const Hit *hit = hits_at(hits[q], i);
+            TRY(page_row(host, &hit->row, hit->distance));
+        }
+        total += count;
     }
-    answer_page(host, count);
+    answer_page(host, total);
     return NACRE_OK;
 }
 
-uint32_t abi_search(AbiHost *host, uint32_t membrane, uint32_t snapshot, uint32_t k, uint32_t want_vectors,
-                    uint32_t vector_size, uint32_t filter_size) {
-    Hits *hits = NULL;
-    begin(host);
+static nacre_status search(AbiHost *host, Membrane *membrane, const Snapshot *snapshot, const SearchQuery *query,
+                           uint32_t queries) {
+    Env *env = db_env(host->db);
+    Hits *one = NULL, **hits = &one;
+    if (queries > 1 && !(hits = env_alloc(env, queries * sizeof *hits))) return NACRE_RESOURCE_EXHAUSTED;
+    nacre_status status = db_search_many(membrane, snapshot, query, queries, hits);
+    if (status == NACRE_OK) {
+        status = answer_hits(host, hits, queries);
+        for (uint32_t i = 0; i < queries; i++) hits_free(hits[i]);
+    }
+    if (queries > 1) env_free(env, hits, queries * sizeof *hits);
+    return status;
+}
+
+uint32_t abi_search(AbiHost *host, uint32_t membrane, uint32_t snapshot, uint32_t queries, uint32_t k, uint32_t flags,
+                    double recall, uint32_t probes, double max_distance, double timeout_ms, uint32_t vectors_size,
+                    uint32_t filter_size) {
+    Env *env = db_env(begin(host));
+    nacre_search_report report = {0};
     SearchQuery query = {
         .vector = (const float *)(const void *)host->input.data, /* malloc aligns it */
         .k = k,
-        .filter = input(host, vector_size, filter_size),
-        .want_vectors = want_vectors != 0,
+        .filter = input(host, vectors_size, filter_size),
+        .want_vectors = (flags & ABI_SEARCH_VECTORS) != 0,
+        .exact = (flags & ABI_SEARCH_EXACT) != 0,
+        .recall = (float)recall,
+        .probes = probes,
+        .limited = (flags & ABI_SEARCH_LIMITED) != 0,
+        .max_distance = (float)max_distance,
+        .deadline_ms = timeout_ms < 0 ? 0 : env->vfs->now_ms(env->vfs->self) + (uint64_t)timeout_ms,
+        .report = &report,
     };
-    if (vector_size != membrane_schema(membrane_of(membrane))->dimensions * sizeof(float))
-        return answer(host, env_fail(db_env(host->db), NACRE_INVALID_ARGUMENT, "search: the query has %u bytes",
-                                     (unsigned)vector_size));
-    nacre_status status = db_search(membrane_of(membrane), snapshot_of(snapshot), &query, &hits);
-    if (status != NACRE_OK) return fail(host, status);
-    status = answer_hits(host, hits);
-    hits_free(hits);
+    uint64_t needed = (uint64_t)queries * membrane_schema(membrane_of(membrane))->dimensions * sizeof(float);
+    if (vectors_size != needed)
+        return answer(host, env_fail(env, NACRE_INVALID_ARGUMENT, "search: the queries have %u bytes", (unsigned)vectors_size));
+    nacre_status status = search(host, membrane_of(membrane), snapshot_of(snapshot), &query, queries);
+    host->answer.more = (uint32_t)report.path;
+    host->answer.number = (double)report.codes_scored;
+    host->answer.second = (double)report.reranked;
+    host->answer.third = (double)report.segments;
     return answer(host, status);
 }
 

@@ -1,6 +1,8 @@
 /* rows.c - put, get, del, scan, search, dump. */
 #include "cli/cli.h"
 
+#include <float.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -249,15 +251,45 @@ static int rows_query(Cli *cli, nacre_membrane *membrane, float *query) {
     return code;
 }
 
-/* Every search is exact, so any recall that can be asked for is kept. */
-static int rows_check_recall(Cli *cli) {
-    const char *text = cli_option(cli, "recall");
+static bool rows_real(const char *text, double *value) {
     JsonValue json;
-    if (!text || strcmp(text, "exact") == 0) return CLI_DONE;
-    bool number = json_parse(span_of(text, strlen(text)), &json) &&
-                  (json.kind == JSON_INTEGER || json.kind == JSON_REAL);
-    if (number && json_real(json) > 0 && json_real(json) <= 1) return CLI_DONE;
-    return cli_fail(cli, CLI_USAGE, "--recall %s: give a number up to 1, or exact", text);
+    if (!json_parse(span_of(text, strlen(text)), &json) || (json.kind != JSON_INTEGER && json.kind != JSON_REAL))
+        return false;
+    *value = json_real(json);
+    return true;
+}
+
+static int rows_search_options(Cli *cli, nacre_search_options *options) {
+    const char *recall = cli_option(cli, "recall"), *far = cli_option(cli, "max-distance");
+    uint64_t k = 10, probes = 0;
+    double number = 0;
+    options->exact = recall && strcmp(recall, "exact") == 0;
+    if (recall && !options->exact && !(rows_real(recall, &number) && number > 0 && number <= 1))
+        return cli_fail(cli, CLI_USAGE, "--recall %s: give a number up to 1, or exact", recall);
+    options->recall = (float)number;
+    if (far && !rows_real(far, &number))
+        return cli_fail(cli, CLI_USAGE, "--max-distance %s: give a number", far);
+    options->limited = far != NULL;
+    options->max_distance = number > FLT_MAX ? FLT_MAX : number < -FLT_MAX ? -FLT_MAX : (float)number;
+    if ((double)options->max_distance > number) options->max_distance = nextafterf(options->max_distance, -FLT_MAX);
+    int code = cli_option_number(cli, "k", 1, nacre_limits_get().k_max, &k);
+    if (code == CLI_DONE) code = cli_option_number(cli, "probes", 1, UINT32_MAX, &probes);
+    options->k = (uint32_t)k;
+    options->probes = (uint32_t)probes;
+    options->where_json = cli_option(cli, "where");
+    if (code == CLI_DONE && options->where_json && !json_check(span_of(options->where_json, strlen(options->where_json))))
+        return cli_fail(cli, CLI_USAGE, "--where %s: this is not JSON", options->where_json);
+    return code;
+}
+
+static int rows_explain(Cli *cli, nacre_membrane *membrane, const float *query, const nacre_search_options *options) {
+    nacre_search_report report;
+    nacre_status status = nacre_search_explain(membrane, NULL, query, options, &report);
+    if (status != NACRE_OK) return cli_fail_status(cli, status, NULL);
+    printf("{\"path\":\"%s\",\"codesScored\":%llu,\"reranked\":%llu,\"segments\":%llu}\n",
+           nacre_search_path_name(report.path), (unsigned long long)report.codes_scored,
+           (unsigned long long)report.reranked, (unsigned long long)report.segments);
+    return CLI_DONE;
 }
 
 static int rows_print_hits(Cli *cli, nacre_membrane *membrane, nacre_hits *hits) {
@@ -286,15 +318,10 @@ int cli_search(Cli *cli) {
     nacre_membrane *membrane = NULL;
     nacre_search_options options = NACRE_SEARCH_INIT;
     nacre_hits *hits = NULL;
-    uint64_t k = 10;
     if (!cli_option(cli, "vector") == !cli_option(cli, "like"))
         return cli_fail(cli, CLI_USAGE,
                         "say what to look for: --vector JSON or --like KEY, one of them");
-    const char *where = cli_option(cli, "where");
-    if (where && !json_check(span_of(where, strlen(where))))
-        return cli_fail(cli, CLI_USAGE, "--where %s: this is not JSON", where);
-    int code = cli_option_number(cli, "k", 1, nacre_limits_get().k_max, &k);
-    if (code == CLI_DONE) code = rows_check_recall(cli);
+    int code = rows_search_options(cli, &options);
     if (code == CLI_DONE) code = cli_open_membrane(cli, NACRE_READ, &membrane);
     if (code != CLI_DONE) return code;
     const nacre_schema *schema = nacre_membrane_schema(membrane);
@@ -303,9 +330,9 @@ int cli_search(Cli *cli) {
                         cli->arguments[1]);
     float *query = cli_alloc(schema->dimensions * sizeof *query);
     code = rows_query(cli, membrane, query);
-    if (code == CLI_DONE) {
-        options.k = (uint32_t)k;
-        options.where_json = where;
+    if (code == CLI_DONE && cli_option(cli, "explain")) {
+        code = rows_explain(cli, membrane, query, &options);
+    } else if (code == CLI_DONE) {
         nacre_status status = nacre_search(membrane, NULL, query, &options, &hits);
         code = status == NACRE_OK ? rows_print_hits(cli, membrane, hits)
                                   : cli_fail_status(cli, status, NULL);

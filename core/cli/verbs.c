@@ -30,6 +30,9 @@ static const CliOption search_options[] = {
     {"k", "N", "how many, 10 by default"},
     {"where", "JSON", "only records that match, as in {\"year\":{\"gte\":2020}}"},
     {"recall", "R", "share of true neighbours to aim for, 0 to 1, or exact"},
+    {"probes", "N", "lists of the index to read, whatever recall would want"},
+    {"max-distance", "D", "only records at D or nearer"},
+    {"explain", NULL, "print how the search is done, and no records"},
     {NULL, NULL, NULL},
 };
 static const CliOption import_options[] = {

@@ -190,7 +190,16 @@ typedef struct SearchQuery {
     uint32_t k;           /* 1 or more */
     Span filter;          /* filter_format.h; empty: none */
     bool want_vectors;
+    bool exact;           /* every vector is scored; recall and probes are 0 then */
+    float recall;         /* the share of true neighbours to aim for, up to 1; 0: SEARCH_RECALL */
+    uint32_t probes;      /* lists to read, whatever recall would want; 0: not said */
+    bool limited;         /* only rows at max_distance or nearer, and so fewer than k if there are fewer */
+    float max_distance;
+    uint64_t deadline_ms; /* of Vfs.now_ms; from then on NACRE_TIMEOUT; 0: none */
+    nacre_search_report *report; /* gets what was done, added to what it holds; may be NULL */
 } SearchQuery;
+
+#define SEARCH_RECALL 0.95f
 
 typedef struct Hit {
     float distance;
@@ -199,6 +208,10 @@ typedef struct Hit {
 
 /* Nearest first, ties by key. The hits are the caller's, free with hits_free. */
 NACRE_CHECKED nacre_status db_search(Membrane *membrane, const Snapshot *snapshot, const SearchQuery *query, Hits **hits);
+/* The same for `count` queries, whose vectors lie at query->vector one behind the other; what is
+ * found is what db_search would find. hits[0 .. count) are the caller's; untouched on failure. */
+NACRE_CHECKED nacre_status db_search_many(Membrane *membrane, const Snapshot *snapshot, const SearchQuery *query,
+                                          uint32_t count, Hits **hits);
 uint32_t hits_count(const Hits *hits);
 const Hit *hits_at(const Hits *hits, uint32_t index);
 void hits_free(Hits *hits);

@@ -11,7 +11,12 @@
 #include "memtable/mem_iter.h"
 #include "vector/metric.h"
 
-enum { SCORES_AT_ONCE = VECTOR_UNIT / 4 };
+#include <math.h>
+
+enum {
+    SCORES_AT_ONCE = VECTOR_UNIT / 4,
+    RECORDS_AT_ONCE = 256, /* of a memtable, between looks at the clock */
+};
 
 typedef struct Candidate {
     float distance;
@@ -38,6 +43,9 @@ typedef struct Search {
     MetricQuery metric;
     Filter *filter;
     uint32_t k;
+    float limit;          /* no row farther than this is asked for */
+    uint64_t deadline_ms; /* 0: none */
+    uint64_t segments;    /* that had vectors to score */
     Candidate *heap; /* the farthest first */
     uint32_t count;
     size_t capacity;
@@ -90,9 +98,15 @@ static void heap_up(Search *s, uint32_t at) {
     }
 }
 
-/* Might a row at this distance be among the k nearest? Equal ones: the key decides. */
-static bool search_wants(const Search *s, float distance) {
-    return s->count < s->k || distance <= s->heap[0].distance;
+/* The distance up to which a row might be among the k nearest. At it the key decides. */
+static float search_limit(const Search *s) { return s->count < s->k ? s->limit : s->heap[0].distance; }
+
+static bool search_wants(const Search *s, float distance) { return distance <= search_limit(s); }
+
+static nacre_status search_in_time(const Search *s) {
+    Env *env = &s->db->env;
+    if (!s->deadline_ms || env->vfs->now_ms(env->vfs->self) < s->deadline_ms) return NACRE_OK;
+    return env_fail(env, NACRE_TIMEOUT, "search of \"%s\": not done in the time that it was given", s->membrane->name);
 }
 
 static nacre_status search_keep(Search *s, Candidate found, Span key) {
@@ -138,9 +152,11 @@ static nacre_status search_memtable(Search *s) {
     put_u32_be(bound, s->membrane->id);
     mem_cursor_init(&cursor, s->source.table, s->source.stamp);
     size_t size = (size_t)s->membrane->schema.dimensions * 4;
+    uint32_t seen = 0;
     for (bool on = mem_cursor_seek(&cursor, span_of(bound, 4)); on; on = mem_cursor_next(&cursor)) {
         Entry entry;
         float distance;
+        if (++seen % RECORDS_AT_ONCE == 0) TRY(search_in_time(s));
         mem_entry(cursor.record, &entry);
         if (memcmp(entry.key.data, bound, 4) != 0) break;
         if (entry.vector.size != size) continue; /* a deletion */
@@ -239,8 +255,8 @@ static nacre_status search_scores(Search *s, uint32_t first_slot, size_t count) 
     s->db->counters.vectors_scored += count;
     for (size_t i = 0; i < count; i++) {
         /* Once the k nearest are found, hardly any row is nearer: eight are asked at once. */
-        if (s->count == s->k && i + 8 <= count) {
-            float limit = s->heap[0].distance;
+        float limit = search_limit(s);
+        if (limit < INFINITY && i + 8 <= count) {
             int any = 0;
             for (size_t j = 0; j < 8; j++) any |= scores[i + j] <= limit;
             if (!any) {
@@ -280,6 +296,7 @@ static nacre_status search_section(Search *s) {
         uint64_t offset = section->offset + (uint64_t)slot * stride;
         size_t within = (size_t)(offset % EXTENT_SIZE), used = 0;
         CacheEntry *pin = NULL;
+        TRY(search_in_time(s));
         TRY(segment_vector_extent(s->segment, (uint32_t)(offset / EXTENT_SIZE), &pin, &used));
         size_t count = used > within ? (used - within) / stride : 0;
         if (count > section->slot_count - slot) count = section->slot_count - slot;
@@ -303,6 +320,7 @@ static nacre_status search_segment(Search *s, Segment *segment) {
     s->segment = segment;
     nacre_status status = NACRE_OK;
     if (segment_find_section(segment, s->membrane->id, &s->section) && s->section.slot_count > 0) {
+        s->segments++;
         if (s->section.stride == s->membrane->schema.dimensions * 4) status = search_section(s);
         else
             status = env_fail(&s->db->env, NACRE_CORRUPT, "%s: segment %llu: vectors of %u bytes", s->db->name,
@@ -413,6 +431,19 @@ static nacre_status search_hits(Search *s, bool want_vectors, Hits **out) {
 
 /* ---- the whole ---- */
 
+static nacre_status search_check_options(const Membrane *membrane, const SearchQuery *query) {
+    Env *env = &membrane->db->env;
+    if (!(query->recall >= 0 && query->recall <= 1))
+        return env_fail(env, NACRE_INVALID_ARGUMENT, "search of \"%s\": recall must be above 0 and up to 1",
+                        membrane->name);
+    if (query->exact && (query->recall > 0 || query->probes))
+        return env_fail(env, NACRE_INVALID_ARGUMENT, "search of \"%s\": an exact search has neither recall nor probes",
+                        membrane->name);
+    if (query->limited && query->max_distance != query->max_distance)
+        return env_fail(env, NACRE_INVALID_ARGUMENT, "search of \"%s\": max_distance is not a number", membrane->name);
+    return NACRE_OK;
+}
+
 static nacre_status search_check(Membrane *membrane, const Snapshot *snapshot, const SearchQuery *query) {
     Env *env = &membrane->db->env;
     const Schema *schema = &membrane->schema;
@@ -424,6 +455,7 @@ static nacre_status search_check(Membrane *membrane, const Snapshot *snapshot, c
     if (query->k == 0 || query->k > nacre_limits_get().k_max)
         return env_fail(env, NACRE_INVALID_ARGUMENT, "search of \"%s\": k is %u, not 1 to %u", membrane->name,
                         query->k, nacre_limits_get().k_max);
+    TRY(search_check_options(membrane, query));
     bool zero = true;
     for (uint32_t i = 0; i < schema->dimensions; i++) {
         float x = query->vector[i];
@@ -444,10 +476,14 @@ nacre_status db_search(Membrane *membrane, const Snapshot *snapshot, const Searc
     TRY(search_check(membrane, snapshot, query));
     Search s = {.db = db, .membrane = membrane, .view = state_view(db, snapshot), .k = query->k};
     nacre_status status = NACRE_OK;
+    uint64_t scored_before = db->counters.vectors_scored;
+    s.limit = query->limited ? query->max_distance : INFINITY;
+    s.deadline_ms = query->deadline_ms;
     if (query->filter.size) TRY(filter_compile(env, &membrane->schema, query->filter, &s.filter));
     metric_query_init(&s.metric, db->kernels, (Metric)membrane->schema.metric, query->vector,
                       membrane->schema.dimensions);
     if (!(s.scores = env_alloc(env, SCORES_AT_ONCE * sizeof(float)))) TRY_OUT(NACRE_RESOURCE_EXHAUSTED);
+    TRY_OUT(search_in_time(&s));
     for (s.place = 0; s.place < view_source_count(s.view); s.place++) {
         s.source = view_source(s.view, s.place);
         if (s.source.table) TRY_OUT(search_memtable(&s));
@@ -456,6 +492,11 @@ nacre_status db_search(Membrane *membrane, const Snapshot *snapshot, const Searc
     }
     TRY_OUT(search_hits(&s, query->want_vectors, out));
     db->counters.searches++;
+    if (query->report) {
+        query->report->path = NACRE_PATH_EXACT;
+        query->report->reranked += db->counters.vectors_scored - scored_before;
+        query->report->segments += s.segments;
+    }
 out:
     filter_free(s.filter);
     for (uint32_t i = 0; i < s.count; i++) env_free(env, s.heap[i].key, s.heap[i].key_capacity);

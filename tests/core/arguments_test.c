@@ -156,7 +156,8 @@ static bool is_out(const char *type) {
     size_t size = strlen(type);
     return (size > 2 && is(type + size - 2, "**")) || is(type, "uint64_t *") || is(type, "bool *") || is(type, "float *") ||
            is(type, "nacre_row *") || is(type, "nacre_change *") || is(type, "nacre_compact_report *") || is(type, "nacre_error *") ||
-           is(type, "void *") || is(type, "size_t *") || is(type, "nacre_backup_info *") || is(type, "nacre_repair_report *");
+           is(type, "void *") || is(type, "size_t *") || is(type, "nacre_backup_info *") || is(type, "nacre_repair_report *") ||
+           is(type, "nacre_search_report *");
 }
 
 /* By type, and by name where one type means several things; false: it is not known here. */
@@ -302,7 +303,7 @@ static void settle(World *w, const ApiFunction *f, const ApiArgument *a, nacre_s
     else if (is(f->name, "nacre_value_open")) nacre_value_close(made);
     else if (is(f->name, "nacre_bulk_begin")) nacre_bulk_abort(made);
     else if (is(f->name, "nacre_begin")) nacre_rollback(made);
-    else if (is(f->name, "nacre_search")) nacre_hits_free(made);
+    else if (is(f->name, "nacre_search") || is(f->name, "nacre_search_many")) nacre_hits_free(made);
     else if (is(f->name, "nacre_get_pinned")) nacre_view_release(made);
     else if (is(f->name, "nacre_changes_open")) nacre_changes_close(made);
     else if (is(f->name, "nacre_backup_begin") || is(f->name, "nacre_archive_begin")) nacre_backup_end(made);
@@ -357,6 +358,8 @@ static const struct {
     {"nacre_transaction_put_with", "options", NACRE_OK},
     {"nacre_value_begin", "options", NACRE_OK},
     {"nacre_search", "options", NACRE_OK},
+    {"nacre_search_many", "options", NACRE_OK},
+    {"nacre_search_explain", "options", NACRE_OK},
     {"nacre_count", "range", NACRE_OK},
     {"nacre_clear", "range", NACRE_OK},
     {"nacre_clear", "removed", NACRE_OK},
@@ -511,7 +514,7 @@ static void bad_put_options(Bads *bads) {
 }
 
 static void bad_search_options(Bads *bads) {
-    static nacre_search_options options[24];
+    static nacre_search_options options[32];
     static const char *const filters[] = {"", "{", "[]", "{\"nobody\":1}", "{\"i\":{\"like\":1}}", "{\"i\":\"one\"}",
                                           "{\"t\":{\"gt\":null}}", "{\"r\":NaN}", "\xff", "{\"and\":{}}"};
     int n = 0;
@@ -519,6 +522,12 @@ static void bad_search_options(Bads *bads) {
     options[n] = plain_search, options[n++].k = LIMIT_K + 1;
     options[n] = plain_search, options[n++].k = UINT32_MAX;
     options[n] = plain_search, options[n++].where_size = 5;
+    options[n] = plain_search, options[n++].recall = 1.5f;
+    options[n] = plain_search, options[n++].recall = -0.1f;
+    options[n] = plain_search, options[n++].recall = NAN;
+    options[n] = plain_search, options[n].exact = true, options[n++].recall = 0.5f;
+    options[n] = plain_search, options[n].exact = true, options[n++].probes = 1;
+    options[n] = plain_search, options[n].limited = true, options[n++].max_distance = NAN;
     for (size_t i = 0; i < sizeof filters / sizeof *filters; i++) options[n] = plain_search, options[n++].where_json = filters[i];
     for (int i = 0; i < n; i++) bad_pointer(bads, "options of a search that cannot be", &options[i], NACRE_INVALID_ARGUMENT);
 }
@@ -669,7 +678,7 @@ static void bad_arguments(World *w, const ApiFunction *f, int index, int round, 
 
 /* ---- the laws ---- */
 
-static bool wants_vectors(const ApiFunction *f) { return is(f->name, "nacre_search"); }
+static bool wants_vectors(const ApiFunction *f) { return begins(f->name, "nacre_search"); }
 static bool wants_values(const ApiFunction *f) { return begins(f->name, "nacre_value_"); }
 
 static void c29_every_function_takes_good_arguments(void) {

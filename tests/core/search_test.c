@@ -466,7 +466,131 @@ static void wrong_searches_are_refused(void) {
     sim_disk_free(disk);
 }
 
+/* ---- options ---- */
+
+static Space space_spread(nacre_db *db, nacre_metric metric) {
+    uint64_t random = 11;
+    Space space = space_make(db, metric, 6, 300);
+    for (uint32_t i = 0; i < 200; i++) space_put(&space, i, 1);
+    CHECK_EQ(nacre_checkpoint(db), NACRE_OK);
+    space_change(&space, 150, &random);
+    return space;
+}
+
+static bool hits_equal(nacre_hits *a, nacre_hits *b, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        float x = 0, y = 0;
+        nacre_row row = {0};
+        if (nacre_hits_at(a, i, &x, &row) != NACRE_OK) return false;
+        int64_t key = row.key[0].integer;
+        if (nacre_hits_at(b, i, &y, &row) != NACRE_OK || x != y || key != row.key[0].integer) return false;
+    }
+    return true;
+}
+
+static void f23_max_distance_leaves_out_what_is_farther(void) {
+    static const float query[6] = {1, -1, 0.5f, 2, 0, -0.25f};
+    nacre_db *db = NULL;
+    CHECK_EQ(nacre_open(":memory:", NULL, &db, NULL), NACRE_OK);
+    for (int metric = NACRE_L2; metric <= NACRE_IP; metric++) {
+        Space space = space_spread(db, (nacre_metric)metric);
+        nacre_search_options options = NACRE_SEARCH_INIT;
+        nacre_hits *all = NULL, *near = NULL;
+        options.k = 1000;
+        CHECK_EQ(nacre_search(space.membrane, NULL, query, &options, &all), NACRE_OK);
+        uint32_t count = nacre_hits_count(all);
+        CHECK(count > 100);
+        options.limited = true;
+        for (uint32_t i = 0; i < count; i += 7) {
+            uint32_t want = i + 1;
+            float next = 0;
+            CHECK_EQ(nacre_hits_at(all, i, &options.max_distance, NULL), NACRE_OK);
+            while (want < count && nacre_hits_at(all, want, &next, NULL) == NACRE_OK && next == options.max_distance) want++;
+            for (options.k = 5; options.k <= 1000; options.k += 995) {
+                uint32_t some = want < options.k ? want : options.k;
+                CHECK_EQ(nacre_search(space.membrane, NULL, query, &options, &near), NACRE_OK);
+                CHECK_EQ(nacre_hits_count(near), some);
+                CHECK(hits_equal(all, near, some));
+                nacre_hits_free(near);
+            }
+        }
+        nacre_hits_free(all);
+        space_free(&space);
+    }
+    CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+}
+
+static void f18_many_searches_find_what_single_ones_find(void) {
+    enum { MANY = 9 };
+    nacre_db *db = NULL;
+    float queries[MANY][6];
+    nacre_hits *many[MANY] = {NULL}, *one = NULL;
+    uint64_t random = 5;
+    CHECK_EQ(nacre_open(":memory:", NULL, &db, NULL), NACRE_OK);
+    Space space = space_spread(db, NACRE_COSINE);
+    for (int q = 0; q < MANY; q++)
+        for (int d = 0; d < 6; d++) queries[q][d] = (float)(test_random(&random) % 100) - 49.5f;
+    nacre_search_options options = NACRE_SEARCH_INIT;
+    options.k = 20;
+    options.where_json = "{\"i\":{\"lt\":12}}";
+    CHECK_EQ(nacre_search_many(space.membrane, NULL, queries[0], MANY, &options, many), NACRE_OK);
+    for (int q = 0; q < MANY; q++) {
+        CHECK_EQ(nacre_search(space.membrane, NULL, queries[q], &options, &one), NACRE_OK);
+        CHECK_EQ(nacre_hits_count(many[q]), nacre_hits_count(one));
+        CHECK(hits_equal(many[q], one, nacre_hits_count(one)));
+        nacre_hits_free(one);
+        nacre_hits_free(many[q]);
+        many[q] = NULL;
+    }
+    queries[MANY - 1][2] = NAN; /* one that is refused refuses all */
+    CHECK_EQ(nacre_search_many(space.membrane, NULL, queries[0], MANY, &options, many), NACRE_INVALID_ARGUMENT);
+    for (int q = 0; q < MANY; q++) CHECK(many[q] == NULL);
+    CHECK_EQ(nacre_search_many(space.membrane, NULL, queries[0], 0, &options, many), NACRE_OK);
+    space_free(&space);
+    CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+}
+
+static void f28_a_search_tells_what_it_did(void) {
+    static const float query[6] = {1, -1, 0.5f, 2, 0, -0.25f};
+    nacre_db *db = NULL;
+    nacre_search_report report = {0};
+    CHECK_EQ(nacre_open(":memory:", NULL, &db, NULL), NACRE_OK);
+    Space space = space_make(db, NACRE_L2, 6, 300);
+    for (uint32_t i = 0; i < 200; i++) space_put(&space, i, 1);
+    CHECK_EQ(nacre_checkpoint(db), NACRE_OK);
+    for (uint32_t i = 150; i < 300; i++) space_put(&space, i, 2);
+    CHECK_EQ(nacre_search_explain(space.membrane, NULL, query, NULL, &report), NACRE_OK);
+    CHECK_EQ(report.path, NACRE_PATH_EXACT);
+    CHECK_EQ(report.codes_scored, 0);
+    CHECK_EQ(report.reranked, 350);
+    CHECK_EQ(report.segments, 1);
+    CHECK(strcmp(nacre_search_path_name(report.path), "exact") == 0);
+    CHECK(strcmp(nacre_search_path_name((nacre_search_path)99), "unknown") == 0);
+    space_free(&space);
+    CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+}
+
+static void f23_a_search_ends_when_its_time_is_over(void) {
+    static const float query[6] = {1, 1, 1, 1, 1, 1};
+    nacre_db *db = NULL;
+    Hits *hits = NULL;
+    CHECK_EQ(nacre_open(":memory:", NULL, &db, NULL), NACRE_OK);
+    Space space = space_spread(db, NACRE_L2);
+    SearchQuery late = {.vector = query, .k = 1, .deadline_ms = 1}; /* in 1970 */
+    CHECK_EQ(db_search(space.membrane, NULL, &late, &hits), NACRE_TIMEOUT);
+    CHECK(hits == NULL && strstr(nacre_message(db), "space-6") != NULL);
+    late.deadline_ms = UINT64_MAX;
+    CHECK_EQ(db_search(space.membrane, NULL, &late, &hits), NACRE_OK);
+    hits_free(hits);
+    space_free(&space);
+    CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+}
+
 void search_test(void) {
+    RUN(f23_max_distance_leaves_out_what_is_farther);
+    RUN(f18_many_searches_find_what_single_ones_find);
+    RUN(f28_a_search_tells_what_it_did);
+    RUN(f23_a_search_ends_when_its_time_is_over);
     RUN(l2_equals_the_scan);
     RUN(cosine_equals_the_scan);
     RUN(ip_equals_the_scan);
