@@ -1,22 +1,25 @@
 #!/bin/bash
 # Breaks the code on purpose, one way at a time, and expects the tests to notice:
-# tests/mutants.sh [TEXT] tries those whose name contains TEXT.
+# tests/mutants.sh [TEXT] tries those whose name contains TEXT, or matches it as a regular expression.
+# tests/mutants.sh --places only asks whether each edit still finds its place.
 #
 # Each mutant is an edit of one file, made in a copy of the tree under build/mutants, built
 # without sanitizers (assertions are always on). The tests that should catch it run first, then
-# all. A crash or a hang counts as caught. Fails when a mutant survives, or when an edit no
+# all. A crash or a hang (PATIENCE seconds, 240 when not given) counts as caught. Fails when a mutant survives, or when an edit no
 # longer finds its place.
 set -u
 cd "$(dirname "$0")/.."
 only=${1:-}
+[ "$only" = --places ] && only=''
 work=$PWD/build/mutants
+patience=${PATIENCE:-240}
 lanes=$(nproc 2>/dev/null || echo 2)
 [ "$lanes" -gt 4 ] && lanes=4
 names=() edited=() edits=() hints=()
 
 # mutant NAME FILE EDIT TESTS: EDIT is Perl over the whole file; TESTS are PROGRAM:FILTER.
 mutant() {
-    case $1 in *"$only"*) names+=("$1") edited+=("$2") edits+=("$3") hints+=("$4") ;; esac
+    if [[ $1 =~ $only ]]; then names+=("$1") edited+=("$2") edits+=("$3") hints+=("$4"); fi
 }
 
 # --- durability and the log ---------------------------------------------------------------
@@ -107,15 +110,15 @@ mutant damage_found_after_writing core/db/recover.c \
     's/    TRY\(catalog_load\(db\)\);[^\n]*\n    if \(db->readonly\) return NACRE_OK;/    if (db->readonly) return catalog_load(db);/; s/    return recover_raise_epoch\(db\);/    TRY(recover_raise_epoch(db));\n    return catalog_load(db);/' \
     'crash:damage/lost_and_misdirected crash:damage/no_flipped_bit'
 mutant missing_file_made_anew core/db/open.c \
-    's/    if \(!unfinished\)\n/    if (false)\n/' \
+    's/if \(!unfinished && !\(db->restoring/if (false \&\& !(db->restoring/' \
     'crash:damage/missing_files'
 
 # --- segments, merges ----------------------------------------------------------------------
 mutant block_checksum_ignored core/segment/block.c \
-    's/if \(get_u64\(data\) != checksum64\(seed, data \+ 8, size - 8\)\) return "checksum";/(void)seed;/' \
+    's/return get_u64\(data\) == checksum64\(seed, data \+ 8, size - 8\) \? NULL : "checksum";/(void)data, (void)size, (void)seed;\n    return NULL;/' \
     'crash:damage/no_flipped_bit'
 mutant blob_checksum_ignored core/segment/segment.c \
-    's/if \(checksum64\(blob\.size, into, \(size_t\)blob\.size\) == blob\.checksum\) return NACRE_OK;/if (blob.size) return NACRE_OK;/' \
+    's/return checksum64\(blob\.size, into, \(size_t\)blob\.size\) == blob\.checksum \? NACRE_OK/return blob.size ? NACRE_OK/' \
     'crash:damage/no_flipped_bit core:segment/'
 mutant vector_checksum_ignored core/segment/segment.c \
     's/, into \+ at, part\) != expected\)/, into + at, part) == expected + 1)/' \
@@ -130,7 +133,7 @@ mutant filter_denies core/segment/filter_blocks.h \
     's/    return missing == 0;/    return missing == 0 \&\& hash % 64 != 0;/' \
     'core:db/equals core:segment/'
 mutant oldest_wins core/merge/merge.c \
-    's/if \(order == 0\) return a < b;/if (order == 0) return a > b;/' \
+    's/if \(order == 0\) return a\.index < b\.index;/if (order == 0) return a.index > b.index;/' \
     'core:merge/ core:db/equals'
 mutant deletions_dropped_early core/db/maintain.c \
     's/bool bottom = first \+ count == version->count;/bool bottom = true;/' \
@@ -138,6 +141,116 @@ mutant deletions_dropped_early core/db/maintain.c \
 mutant trimmed_inputs_show_through core/segment/run_iter.c \
     's/return it->above_size && span_compare\(key, span_of\(it->above, it->above_size\)\) <= 0;/(void)key;\n    return false \&\& it->above_size;/; s/TRY\(run_iter_seek_plain\(it, bounded \? span_of\(it->above, it->above_size\) : key\)\);/TRY(run_iter_seek_plain(it, bounded \&\& false ? span_of(it->above, it->above_size) : key));/' \
     'core:run_iter/ core:db/ crash:power/'
+
+mutant flushed_rows_are_the_bottom core/db/maintain.c \
+    's/\.bottom = db->version->count == 0,/.bottom = true,/' \
+    'core:db/equals core:ttl/ crash:power/'
+mutant expired_rows_show_older_ones core/db/maintain.c \
+    's/\*entry = \(Entry\)\{\.key = entry->key, \.flags = ENTRY_DELETE\};/return false;/' \
+    'core:ttl/'
+mutant bound_of_an_input_falls core/store/version.c \
+    's/if \(run->above_size && span_compare\(above, span_of\(run->above, run->above_size\)\) <= 0\) return NACRE_OK;//' \
+    'core:version/ core:db/'
+mutant trimmed_segment_lost_early core/store/version.c \
+    's/(while \(below < run->count && span_compare\(segment_)last(_key\(run->segments\[below\]\), above\) <= 0\))/$1first$2/' \
+    'core:version/ core:db/equals'
+mutant runs_joined_below_their_bound core/db/maintain.c \
+    's/if \(run->above_size \|\| run->count == 0\) return NACRE_OK;/if (run->count == 0) return NACRE_OK;/' \
+    'core:maintain/ core:db/ crash:power/'
+mutant overlapping_runs_joined core/db/maintain.c \
+    's/segment_first_key\(b->segments\[0\]\)\) >= 0\)\n/segment_first_key(b->segments[0])) > 0)\n/' \
+    'core:maintain/ core:db/equals'
+mutant merge_resumed_with_inputs_of_another core/db/maintain.c \
+    's/if \(!span_eq\(segment_last_key\(output->segments\[output->count - 1\]\), above\)\) continue;//' \
+    'core:maintain/ core:db/ crash:power/'
+mutant merge_forgets_equal_keys core/merge/merge.c \
+    's/i < m->heap_count && i < 3; i\+\+/i < m->heap_count \&\& i < 2; i++/' \
+    'core:merge/'
+mutant merge_turns_onto_the_same_row core/merge/merge.c \
+    's/if \(merge_valid\(m\) && span_eq\(merge_key\(m\), span_of\(m->at, m->at_size\)\)\) return merge_step\(m\);//' \
+    'core:merge/'
+mutant merge_compares_old_heads core/merge/merge.c \
+    's/if \(top->valid\) m->heap\[0\]\.head = top->head;/if (top->valid) (void)top;/' \
+    'core:merge/'
+
+# --- memtable ------------------------------------------------------------------------------
+mutant older_versions_forgotten core/memtable/memtable.c \
+    's/put_u32\(record \+ 8, older & ~MEM_LEAF\);/put_u32(record + 8, 0);/' \
+    'core:memtable/'
+mutant newest_version_for_all core/memtable/memtable.c \
+    's/return mem_version\(memtable, reference, stamp\);/return mem_version(memtable, reference, stamp | UINT32_MAX);/' \
+    'core:memtable/ core:db/a_snapshot'
+mutant grown_node_lacks_a_child core/memtable/memtable.c \
+    's/for \(uint32_t i = 0; i < 16; i\+\+\) \{/for (uint32_t i = 0; i < 15; i++) {/' \
+    'core:memtable/'
+mutant children_unsorted core/memtable/memtable.c \
+    's/for \(; i > 0 && bytes\[i - 1\] > byte; i--\)/for (; i > 0 \&\& bytes[i - 1] < byte; i--)/' \
+    'core:memtable/'
+mutant prefix_of_a_key_accepted core/memtable/memtable.c \
+    's/\} else if \(same == left \|\| same == other_left\) \{\n            return false;/} else if (same == left) {\n            return false;/' \
+    'core:memtable/'
+mutant nodes_reserved_short core/memtable/memtable.c \
+    's/by_steps = memtable->nodes->cut \+ count \* sizeof\(MemNode256\);/by_steps = memtable->nodes->cut + count * sizeof(MemNode48);/' \
+    'core:memtable/'
+mutant node_places_used_twice core/memtable/memtable.c \
+    's/    nodes->free\[node->kind\] = reference;\n//' \
+    'core:memtable/'
+
+# --- transactions --------------------------------------------------------------------------
+mutant conflicts_unchecked core/db/transaction.c \
+    's/status = conflict_check\(tx\);/status = NACRE_OK;/' \
+    'core:transaction/c08'
+mutant conflicts_in_segments_unseen core/db/conflict.c \
+    's/    if \(db->durable\[0\]\.superblock\.flushed_lsn > since\) return true;\n//' \
+    'core:transaction/c08'
+mutant conflicts_in_the_frozen_unseen core/db/conflict.c \
+    's/for \(int i = 0; i < 2; i\+\+\) \{\n        const uint8_t \*record/for (int i = 0; i < 1; i++) {\n        const uint8_t *record/' \
+    'core:transaction/c08'
+mutant conflict_of_vectors_unseen core/db/conflict.c \
+    's/\|\| !span_eq\(a->row\.vector, b->row\.vector\) //' \
+    'core:transaction/c08'
+mutant conflict_of_expiry_unseen core/db/conflict.c \
+    's/\(\(a->entry\.flags & ENTRY_EXPIRES\) && a->entry\.expires != b->entry\.expires\)/false/' \
+    'core:transaction/c08'
+mutant any_write_is_a_conflict core/db/conflict.c \
+    's/status = rows_then_differ\(db, &then, &now, &differs\);/differs = true;\n    if (false) status = rows_then_differ(db, \&then, \&now, \&differs);/' \
+    'core:transaction/c08'
+mutant savepoint_undoes_nothing core/db/own.c \
+    's/put_u32\(record \+ 12, OWN_UNDONE\);/(void)record;/' \
+    'core:transaction/c08'
+mutant savepoint_forgets_itself core/db/transaction.c \
+    's/tx->savepoint_count = index \+ 1;/tx->savepoint_count = index;/' \
+    'core:transaction/c08'
+mutant savepoint_changes_what_cursors_see core/db/own.c \
+    's/if \(own->references > 1\) \{/if (false) {/' \
+    'core:transaction/c08'
+mutant cursors_see_later_writes core/db/transaction.c \
+    's/    view->own_position\+\+;\n/    if (view->own_position == 0) view->own_position++;\n/' \
+    'core:transaction/c08'
+mutant clear_that_failed_stays core/db/transaction.c \
+    's/if \(status != NACRE_OK\) tx->broken = own_undo\(tx, &tx->savepoints\[tx->savepoint_count - 1\]\) != NACRE_OK;//' \
+    'core:transaction/ crash:fault/'
+mutant dropped_membrane_committed core/db/transaction.c \
+    's/    TRY\(commit_check_membranes\(tx\)\);\n/    if (false) TRY(commit_check_membranes(tx));\n/' \
+    'core:transaction/c08'
+mutant last_writes_not_spilled core/db/transaction.c \
+    's/    TRY\(spill\(tx\)\);\n    return ingest_publish/    return ingest_publish/' \
+    'core:transaction/c09'
+mutant runs_across_savepoints core/db/spill.c \
+    's/if \(position <= low \|\| position >= end\) continue;/if (position) continue;/' \
+    'core:transaction/c09 core:transaction/c08'
+mutant folded_across_savepoints core/db/spill.c \
+    's/if \(low < tx->savepoints\[i\]\.position && tx->savepoints\[i\]\.position <= last_low\) return false;/(void)low, (void)last_low;/' \
+    'core:transaction/c09 core:transaction/c08'
+mutant oldest_wins_in_a_fold core/db/spill.c \
+    's/runs\[tx->run_count - first - TIER_RUNS \+ i\];/runs[tx->run_count - first - 1 - i];/' \
+    'core:transaction/c09 core:transaction/c08'
+mutant undone_run_stays core/db/spill.c \
+    's/tx->runs\[left - 1\]\.low >= position\) left--;/tx->runs[left - 1].low > position) left--;/' \
+    'core:transaction/c09 core:transaction/c08'
+mutant fold_of_undone_runs_goes_on core/db/spill.c \
+    's/    if \(left < tx->fold\.first \+ tx->fold\.count\) fold_clear\(tx\);\n//' \
+    'core:transaction/c09 core:transaction/c08'
 
 # --- files and memory ----------------------------------------------------------------------
 mutant short_reads_ignored core/host/vfs_posix.c \
@@ -154,8 +267,8 @@ mutant a_full_memory_is_ignored core/host/env.c \
 
 # The tree as it is now: others may go on editing it.
 copy_tree() { # FROM TO
-    mkdir -p "$2"
-    for part in core tests Makefile package.json; do
+    mkdir -p "$2/build"
+    for part in core tests Makefile package.json build/lz4 build/monocypher; do # the last two as installed
         rm -rf "${2:?}/$part"
         cp -Rp "$1/$part" "$2/$part"
     done
@@ -170,7 +283,7 @@ build() { # TREE
 run() {
     local directory code failed
     directory=$(mktemp -d)
-    CRASH_STATES=$4 timeout 240 "$1/build/native/$2-tests" --dir "$directory" ${3:+"$3"} > "$1/run.txt" 2>&1
+    CRASH_STATES=$4 timeout "$patience" "$1/build/native/$2-tests" --dir "$directory" ${3:+"$3"} > "$1/run.txt" 2>&1
     code=$?
     rm -rf "$directory"
     [ $code -eq 0 ] && return 1
@@ -196,16 +309,36 @@ try() { # TREE INDEX: one line of result
     cp "$work/base/$file" "$1/$file"
 }
 
+# The code as it is must pass: all crash tests, or those that the few mutants asked for name.
+sound() { # TREE
+    local tests=crash: hint by
+    [ -n "$only" ] && tests=$(printf '%s\n' ${hints[@]+"${hints[@]}"} | tr ' ' '\n' | sort -u)
+    for hint in $tests; do
+        if by=$(run "$1" "${hint%%:*}" "${hint#*:}" 3000); then
+            echo "LOST     the code as it is fails: $by"
+            return 1
+        fi
+    done
+}
+
 lane() { # NUMBER
     local tree=$work/$1 i
     copy_tree "$work/base" "$tree"
     build "$tree" || { echo "LOST     lane $1: the code as it is does not build"; cat "$tree/build.txt"; return; }
-    if [ "$1" -eq 0 ] && ! by=$(! run "$tree" crash '' 3000); then
-        echo "LOST     the code as it is fails: $by"
-        return
-    fi
+    if [ "$1" -eq 0 ] && ! sound "$tree"; then return; fi
     for ((i = $1; i < ${#names[@]}; i += lanes)); do try "$tree" "$i"; done
 }
+
+if [ "${1:-}" = --places ]; then
+    lost=0
+    for i in "${!names[@]}"; do
+        perl -0777 -pe "${edits[$i]}" "${edited[$i]}" | cmp -s - "${edited[$i]}" || continue
+        echo "mutants: the edit of ${names[$i]} no longer finds its place in ${edited[$i]}"
+        lost=1
+    done
+    [ "$lost" -eq 0 ] && echo "check-mutants: ${#names[@]} edits find their places"
+    exit "$lost"
+fi
 
 mkdir -p "$work"
 copy_tree . "$work/base"

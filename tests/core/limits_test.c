@@ -1,6 +1,7 @@
 /* limits_test.c - each limit of limits.h and options.c at one less, exactly, one more
  * (C21, A18, C29), and memory budgets smaller than the work (A12, C27). */
 #include "lib/check.h"
+#include "lib/count_disk.h"
 #include "lib/sim_disk.h"
 
 #include "db/state.h"
@@ -165,6 +166,52 @@ static void schemas_up_to_the_limits(void) {
     none.key_count = 0;
     CHECK_EQ(nacre_membrane_open(db, "none", &none, &membrane), NACRE_INVALID_ARGUMENT);
     CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+}
+
+static nacre_db *open_with_room(CountDisk *disk) {
+    nacre_options options = NACRE_OPTIONS_INIT;
+    nacre_db *db = NULL;
+    options.vfs = count_disk_vfs(disk);
+    options.memory = 256 << 20;
+    options.seed = 2;
+    options.durability = NACRE_NONE;
+    CHECK_EQ(nacre_open("db", &options, &db, NULL), NACRE_OK);
+    return db;
+}
+
+/* At the limit everything goes on but making another one, also after it was opened again. */
+static void c21_membranes_up_to_the_limit(void) {
+    CountDisk *disk = count_disk_new(NULL);
+    nacre_db *db = open_with_room(disk);
+    nacre_schema schema = nacre_schema_kv(NACRE_TEXT, NACRE_TEXT);
+    nacre_membrane *membrane = NULL;
+    char name[16];
+    for (uint32_t i = 0; i < LIMIT_MEMBRANES; i++) {
+        snprintf(name, sizeof name, "m%06u", i);
+        if (!CHECK_EQ(nacre_membrane_open(db, name, &schema, &membrane), NACRE_OK)) break;
+    }
+    nacre_value key = nacre_text("key"), value = nacre_text("value");
+    CHECK_EQ(nacre_put(membrane, &key, NULL, &value), NACRE_OK); /* into the last one */
+    for (int round = 0; round < 2; round++) {
+        nacre_membrane *over = NULL, *at = NULL;
+        CHECK_EQ(nacre_membrane_open(db, "over", &schema, &over), NACRE_RESOURCE_EXHAUSTED);
+        CHECK(strstr(nacre_message(db), "membranes"));
+        CHECK_EQ(nacre_membrane_open(db, "over", NULL, &over), NACRE_NOT_FOUND);
+        CHECK_EQ(nacre_membrane_at(db, LIMIT_MEMBRANES - 1, &at), NACRE_OK);
+        CHECK_EQ(nacre_membrane_at(db, LIMIT_MEMBRANES, &over), NACRE_NOT_FOUND);
+        CHECK_EQ(nacre_membrane_drop(db, "m000007"), NACRE_OK);
+        CHECK_EQ(nacre_membrane_open(db, "m000007", &schema, &membrane), NACRE_OK); /* exactly one */
+        CHECK_EQ(nacre_membrane_open(db, "over", &schema, &over), NACRE_RESOURCE_EXHAUSTED);
+        CHECK(!over);
+        if (round) break;
+        CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+        db = open_with_room(disk);
+    }
+    nacre_row row;
+    CHECK_EQ(nacre_membrane_open(db, "m099999", NULL, &membrane), NACRE_OK);
+    CHECK_EQ(nacre_get(membrane, NULL, &key, &row), NACRE_OK);
+    CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+    count_disk_free(disk);
 }
 
 static void the_widest_vectors_are_kept_and_found(void) {
@@ -535,6 +582,7 @@ void limits_test(void) {
     RUN(values_up_to_the_limit);
     RUN(large_values_pass);
     RUN(schemas_up_to_the_limits);
+    RUN(c21_membranes_up_to_the_limit);
     RUN(the_widest_vectors_are_kept_and_found);
     RUN(ten_thousand_hits_are_found);
     RUN(filters_up_to_the_limits);

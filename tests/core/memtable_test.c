@@ -1,5 +1,6 @@
 /* memtable_test.c - the memtable against a sorted array, its room, and its cursors. */
 #include "lib/check.h"
+#include "memtable/mem_iter.h"
 #include "memtable/memtable.h"
 
 #include <stdlib.h>
@@ -557,6 +558,88 @@ static void any_failing_allocation_leaves_it_whole(void) {
     }
 }
 
+/* Forward, an iterator has records in hand that it has not come to: back is from where it stands. */
+static void an_iterator_turns_anywhere(void) {
+    enum { COUNT = 200 };
+    Rig rig;
+    Iter *it = NULL;
+    uint8_t key[2];
+    REQUIRE(rig_open(&rig, ARENA));
+    for (uint32_t i = 0; i < COUNT; i++) {
+        key[0] = (uint8_t)(i >> 8), key[1] = (uint8_t)i;
+        CHECK(rig_insert(&rig, span_of(key, 2), 1));
+    }
+    REQUIRE(mem_iter_open(rig.m, 1, &it) == NACRE_OK);
+    for (int from = 0; from < COUNT; from++) {
+        CHECK_EQ(it->verbs->seek(it, (Span){NULL, 0}), NACRE_OK);
+        for (int i = 0; i < from; i++) CHECK_EQ(it->verbs->next(it), NACRE_OK);
+        CHECK_EQ(it->verbs->prev(it), NACRE_OK);
+        if (CHECK_EQ(it->valid, from > 0) && from > 0) CHECK_EQ(it->key.data[1], from - 1);
+    }
+    it->verbs->close(it);
+    rig_close(&rig);
+}
+
+static void records_ahead_are_as_many_as_there_is_room_for(void) {
+    enum { COUNT = 100 };
+    Rig rig;
+    const uint8_t *records[COUNT];
+    uint8_t key[1];
+    REQUIRE(rig_open(&rig, ARENA));
+    MemCursor cursor;
+    mem_cursor_init(&cursor, rig.m, 1);
+    CHECK_EQ(mem_cursor_ahead(&cursor, records, COUNT), 0); /* it stands nowhere */
+    for (uint8_t i = 0; i < COUNT; i++) {
+        key[0] = i;
+        CHECK(rig_insert(&rig, span_of(key, 1), 1));
+    }
+    CHECK(mem_cursor_first(&cursor));
+    for (size_t at = 1; at < COUNT;) {
+        size_t found = mem_cursor_ahead(&cursor, records, COUNT);
+        if (!CHECK(found > 0 && found < COUNT)) break;
+        for (size_t i = 0; i < found; i++, at++) CHECK_EQ(records[i][RECORD_HEAD], at);
+    }
+    CHECK_EQ(mem_cursor_ahead(&cursor, records, COUNT), 0);
+    rig_close(&rig);
+}
+
+static void readers_see_up_to_their_lsn(void) {
+    Memtable m = {.base_lsn = 1000};
+    CHECK_EQ(memtable_stamp(&m, 0), 0);
+    CHECK_EQ(memtable_stamp(&m, 999), 0);
+    CHECK_EQ(memtable_stamp(&m, 1000), 0);
+    CHECK_EQ(memtable_stamp(&m, 1001), 1);
+    CHECK_EQ(memtable_stamp(&m, UINT64_C(1000) + UINT32_MAX), UINT32_MAX);
+    CHECK_EQ(memtable_stamp(&m, UINT64_C(1001) + UINT32_MAX), UINT32_MAX); /* not 0: stamps have 32 bits */
+}
+
+/* Gives little, whatever is asked for: nothing of an arena is touched before a record comes. */
+static void *claims_alloc(void *self, size_t size) {
+    (void)self;
+    return calloc(1, size < 16 << 20 ? size : 1);
+}
+
+static void claims_free(void *self, void *memory, size_t size) {
+    (void)self, (void)size;
+    free(memory);
+}
+
+/* The largest arena could hold more keys than there are names for nodes: that is refused
+ * when room is asked for, and never found out later. */
+static void nodes_end_before_keys_in_the_largest_arena(void) {
+    const nacre_allocator claims = {NULL, claims_alloc, claims_free};
+    const size_t capacity = UINT32_MAX & ~(size_t)3;
+    Env env;
+    Memtable *m = NULL;
+    env_init(&env, NULL, &claims, UINT64_MAX);
+    REQUIRE(memtable_alloc(&env, capacity, 0, 0, &m) == NACRE_OK);
+    CHECK_EQ(memtable_reserve(m, UINT64_MAX), NACRE_RESOURCE_EXHAUSTED);
+    CHECK(strstr(env.error.text, "nodes"));
+    CHECK_EQ(memtable_reserve(m, 1000), NACRE_OK);
+    memtable_release(m);
+    CHECK_EQ(env.memory_used, 0);
+}
+
 void memtable_test(void) {
     RUN(an_empty_memtable_is_cheap_and_answers);
     RUN(the_last_reference_frees);
@@ -569,5 +652,9 @@ void memtable_test(void) {
     RUN(outgrown_places_are_used_again);
     RUN(cursors_walk_trees_deeper_than_their_path);
     RUN(the_longest_keys_work);
+    RUN(an_iterator_turns_anywhere);
+    RUN(records_ahead_are_as_many_as_there_is_room_for);
+    RUN(readers_see_up_to_their_lsn);
+    RUN(nodes_end_before_keys_in_the_largest_arena);
     RUN(any_failing_allocation_leaves_it_whole);
 }

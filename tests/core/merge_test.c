@@ -14,11 +14,13 @@ typedef struct ArrayIter {
     uint32_t source;
     uint8_t *key;
     int *fail_in; /* moves left; NULL: never */
+    bool liar;    /* seeks do not find what it stands on */
     int *open;
 } ArrayIter;
 
-/* Keys of different lengths, in the order of their numbers. */
+/* Keys of different lengths, in the order of their numbers; the first one is empty. */
 static size_t key_bytes(uint16_t number, uint8_t out[4]) {
+    if (number == 0) return 0;
     out[0] = (uint8_t)(number >> 8), out[1] = (uint8_t)number, out[2] = (uint8_t)(number * 7), out[3] = 1;
     return 2 + number % 3;
 }
@@ -36,6 +38,7 @@ static nacre_status array_seek(Iter *iter, Span key) {
     uint8_t bytes[4];
     for (it->at = 0; it->at < it->count; it->at++)
         if (span_compare(span_of(bytes, key_bytes(it->keys[it->at], bytes)), key) >= 0) break;
+    if (it->liar) it->at++;
     return array_stand(it);
 }
 
@@ -206,17 +209,70 @@ static void a_failing_source_stops_the_merge(void) {
     }
 }
 
-static void without_memory_the_sources_are_closed(void) {
-    Env env;
-    int open = 1;
-    Merge merge;
+static Iter *array_open(const uint16_t *keys, size_t count, int *open) {
     ArrayIter *it = calloc(1, sizeof *it);
-    *it = (ArrayIter){.base = {.verbs = &array_verbs}, .key = malloc(4), .open = &open};
-    env_init(&env, NULL, NULL, 4);
-    CHECK_EQ(merge_init(&merge, &env, (Iter *[1]){&it->base}, 1), NACRE_RESOURCE_EXHAUSTED);
-    CHECK_EQ(open, 0);
-    CHECK_EQ(env.memory_used, 0);
-    merge_clear(&merge); /* does nothing */
+    *it = (ArrayIter){.base = {.verbs = &array_verbs}, .keys = keys, .count = count, .key = malloc(4), .open = open};
+    ++*open;
+    return &it->base;
+}
+
+static void without_memory_the_sources_are_closed(void) {
+    for (uint64_t budget = 0; budget <= sizeof(Iter *); budget += sizeof(Iter *)) /* none, or for the first thing only */
+        for (size_t count = 0; count < 2; count++) {
+            Env env;
+            int open = 0;
+            Merge merge;
+            Iter *it = count ? array_open(NULL, 0, &open) : NULL;
+            env_init(&env, NULL, NULL, budget);
+            CHECK_EQ(merge_init(&merge, &env, &it, count), NACRE_RESOURCE_EXHAUSTED);
+            CHECK_EQ(open, 0);
+            CHECK_EQ(env.memory_used, 0);
+            merge_clear(&merge); /* does nothing */
+        }
+}
+
+/* Turning round takes memory for the key: without it the merge stays where it is. */
+static void without_memory_a_merge_stays_where_it_stands(void) {
+    static World w;
+    uint64_t random = test_seed() + 33;
+    for (int backward = 0; backward < 2; backward++) {
+        world_open(&w, 3, 100, false, &random); /* all have all keys */
+        uint8_t bytes[4];
+        Span key = span_of(bytes, key_bytes(100, bytes));
+        CHECK_EQ(backward ? merge_seek_before(&w.merge, key) : merge_seek(&w.merge, key), NACRE_OK);
+        int at = backward ? 99 : 100;
+        w.env.memory_budget = w.env.memory_used;
+        CHECK_EQ(merge_next(&w.merge), NACRE_RESOURCE_EXHAUSTED);
+        check_stands(&w, at);
+        CHECK_EQ(merge_prev(&w.merge), NACRE_RESOURCE_EXHAUSTED);
+        check_stands(&w, at);
+        w.env.memory_budget = 1 << 20;
+        CHECK_EQ(backward ? merge_next(&w.merge) : merge_prev(&w.merge), NACRE_OK);
+        check_stands(&w, backward ? at + 1 : at - 1);
+        world_close(&w);
+    }
+}
+
+/* A damaged segment may not find again what it has shown: the merge goes on above it. */
+static void a_source_that_contradicts_itself_is_passed_over(void) {
+    static const uint16_t keys[3] = {10, 20, 30};
+    for (size_t from = 1; from <= 3; from++) {
+        Env env;
+        int open = 0;
+        Merge merge;
+        uint8_t bytes[4];
+        env_init(&env, NULL, NULL, 1 << 20);
+        Iter *it = array_open(keys, 3, &open);
+        CHECK_EQ(merge_init(&merge, &env, &it, 1), NACRE_OK);
+        CHECK_EQ(merge_seek_before(&merge, span_of(bytes, key_bytes((uint16_t)(10 * from + 1), bytes))), NACRE_OK);
+        CHECK(span_eq(merge_key(&merge), span_of(bytes, key_bytes((uint16_t)(10 * from), bytes))));
+        ((ArrayIter *)it)->liar = true;
+        CHECK_EQ(merge_next(&merge), NACRE_OK);
+        if (CHECK_EQ(merge_valid(&merge), from < 3) && from < 3)
+            CHECK(span_eq(merge_key(&merge), span_of(bytes, key_bytes((uint16_t)(10 * (from + 1)), bytes))));
+        merge_clear(&merge);
+        CHECK_EQ(open, 0);
+    }
 }
 
 void merge_test(void) {
@@ -224,4 +280,6 @@ void merge_test(void) {
     RUN(every_walk_is_a_walk_in_the_sorted_map);
     RUN(a_failing_source_stops_the_merge);
     RUN(without_memory_the_sources_are_closed);
+    RUN(without_memory_a_merge_stays_where_it_stands);
+    RUN(a_source_that_contradicts_itself_is_passed_over);
 }
