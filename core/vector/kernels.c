@@ -33,7 +33,15 @@ static bool kernels_run_here(const Kernels *kernels) {
     return true;
 }
 
-const Kernels *kernels_choose(void) { return kernels_at(0); }
+/* The one that is always first is named, so that a module of WebAssembly, where nobody asks for
+ * another, need not contain the others. */
+const Kernels *kernels_choose(void) {
+#if defined(KERNELS_HAVE_WASM)
+    return &kernels_simd128;
+#else
+    return kernels_at(0);
+#endif
+}
 
 const Kernels *kernels_by_name(const char *name) {
     const Kernels *kernels = NULL;

@@ -33,6 +33,8 @@
 #endif
 
 extern const Kernels kernels_scalar;
+void kernels_scalar_code_scan(const CodeScan *s, const uint8_t *blocks, size_t count, float *est,
+                              float *bound);
 
 /* What a bound allows for floats being rounded, 16 half steps of the greatest number that its
  * estimate is made of, and for squares that were too small for a float: below 2^-100 they lose
@@ -466,6 +468,7 @@ enum { KERNELS_SPAN = 1024 }; /* nibbles whose entries add up within 16 bits */
         typedef kernels_i##width Int;                                                              \
         const size_t size = kernels_block_size(s);                                                 \
         const Vec most = (Vec){0} + FLT_MAX, infinite = (Vec){0} + INFINITY;                       \
+        const float delta = s->delta, bias = s->bias, base = s->base;                              \
         for (size_t b = 0; b < count; b++, blocks += size) {                                       \
             const KernelsBlock k = kernels_block(s, blocks);                                       \
             Int total[32 / (width)];                                                               \
@@ -477,11 +480,11 @@ enum { KERNELS_SPAN = 1024 }; /* nibbles whose entries add up within 16 bits */
                     *(const kernels_h##width##_at *)(at + CODE_BLOCK_ADD), Int);                   \
                 const Int r = __builtin_convertvector(                                             \
                     *(const kernels_h##width##_at *)(at + CODE_BLOCK_RES), Int);                   \
-                const Vec t = __builtin_convertvector(total[v], Vec) * s->delta - s->bias;         \
+                const Vec t = __builtin_convertvector(total[v], Vec) * delta - bias;               \
                 const Vec add = __builtin_convertvector(a, Vec) * k.add_step + k.add_min;          \
                 const Vec res = __builtin_convertvector(r, Vec) * k.res_step + k.res_min;          \
                 const Vec product = res * t;                                                       \
-                const Vec e = (add + s->base) + product;                                           \
+                const Vec e = (add + base) + product;                                              \
                 const Vec spread = (KERNELS_ABS(res, Int, Vec) + k.res_half) * k.reach;            \
                 const Vec steps = KERNELS_ABS(t, Int, Vec) * k.res_half + k.slack;                 \
                 const Vec rounded =                                                                \
@@ -510,20 +513,21 @@ enum { KERNELS_SPAN = 1024 }; /* nibbles whose entries add up within 16 bits */
  * span is for l2 and dot, span2 for dot_norm; bytes are those of a register, shorts half of it. */
 #define KERNELS_DEFINE(set, target, width, span, span2, bytes, shorts)                             \
     KERNELS_DEFINE_FLOATS(set, target, kernels_f##width, width, span, span2)                       \
-    KERNELS_DEFINE_HADAMARD(set, target, width)                                                    \
-    KERNELS_DEFINE_QUANTISE(set, target)                                                           \
-    KERNELS_DEFINE_TABLE(set, target)                                                              \
     KERNELS_DEFINE_SUMS(set, target, bytes, shorts)                                                \
     KERNELS_DEFINE_SCAN(set, target, width)                                                        \
     const Kernels kernels_##set = KERNELS_TABLE(set, set, #set);
 
+/* All but the scan. */
 #define KERNELS_DEFINE_FLOATS(set, target, Vec, width, span, span2)                                \
     KERNELS_DEFINE_OP(set, target, Vec, width, l2, 1, span)                                        \
     KERNELS_DEFINE_OP(set, target, Vec, width, dot, 1, span)                                       \
     KERNELS_DEFINE_OP(set, target, Vec, width, dot_norm, 2, span2)                                 \
     KERNELS_DEFINE_ONE_RESULT(set, target, l2)                                                     \
     KERNELS_DEFINE_ONE_RESULT(set, target, dot)                                                    \
-    KERNELS_DEFINE_TWO_RESULTS(set, target, dot_norm)
+    KERNELS_DEFINE_TWO_RESULTS(set, target, dot_norm)                                              \
+    KERNELS_DEFINE_HADAMARD(set, target, width)                                                    \
+    KERNELS_DEFINE_QUANTISE(set, target)                                                           \
+    KERNELS_DEFINE_TABLE(set, target)
 
 /* `scans`: the set whose scan it takes. */
 #define KERNELS_TABLE(set, scans, set_name)                                                        \

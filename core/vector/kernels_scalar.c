@@ -158,8 +158,8 @@ static void kernels_scalar_code_sums(const CodeScan *s, const uint8_t *codes,
     }
 }
 
-static void kernels_scalar_code_scan(const CodeScan *s, const uint8_t *blocks, size_t count,
-                                     float *est, float *bound) {
+void kernels_scalar_code_scan(const CodeScan *s, const uint8_t *blocks, size_t count, float *est,
+                              float *bound) {
     const size_t size = kernels_block_size(s);
     for (size_t b = 0; b < count; b++, blocks += size, est += CODE_LANES, bound += CODE_LANES) {
         const KernelsBlock k = kernels_block(s, blocks);

@@ -45,16 +45,6 @@ KERNELS_SSE2 KERNELS_INLINE void kernels_x86_narrow(const kernels_i4 whole[4], u
     *(kernels_b16_at *)to = (kernels_b16)_mm_packus_epi16(low, high);
 }
 
-/* SSE2 has no shuffle of bytes by a register: one by one. */
-KERNELS_SSE2 KERNELS_INLINE void kernels_sse2_look_up(const kernels_b16 *table,
-                                                      const kernels_b16 *index, kernels_b16 *out) {
-    uint8_t entries[16], at[16];
-    memcpy(entries, table, 16);
-    memcpy(at, index, 16);
-    for (size_t i = 0; i < 16; i++) at[i] = entries[at[i]];
-    memcpy(out, at, 16);
-}
-
 KERNELS_SSSE3 KERNELS_INLINE void kernels_ssse3_look_up(const kernels_b16 *table,
                                                         const kernels_b16 *index,
                                                         kernels_b16 *out) {
@@ -82,18 +72,18 @@ KERNELS_AVX512 KERNELS_INLINE void kernels_avx512_join(const kernels_h32 *shorts
 }
 
 #define kernels_sse2_mix      kernels_f4_mix
-#define kernels_sse2_join     kernels_h8_join
 #define kernels_ssse3_join    kernels_h8_join
 #define kernels_sse2_narrow   kernels_x86_narrow
 #define kernels_avx2_narrow   kernels_x86_narrow
 #define kernels_avx512_narrow kernels_x86_narrow
 
 /* 16 registers for SSE2 and AVX2: eight at most hold sums. */
-KERNELS_DEFINE(sse2, KERNELS_SSE2, 4, 8, 4, 16, 8)
 KERNELS_DEFINE(avx2, KERNELS_AVX2, 8, 4, 4, 32, 16)
 KERNELS_DEFINE(avx512, KERNELS_AVX512, 16, 2, 2, 64, 32)
 
-/* All that SSSE3 adds for us is that shuffle. */
+/* All that SSSE3 adds to SSE2 for us is a shuffle of bytes by a register. */
+KERNELS_DEFINE_FLOATS(sse2, KERNELS_SSE2, kernels_f4, 4, 8, 4)
+const Kernels kernels_sse2 = KERNELS_TABLE(sse2, scalar, "sse2");
 KERNELS_DEFINE_SUMS(ssse3, KERNELS_SSSE3, 16, 8)
 KERNELS_DEFINE_SCAN(ssse3, KERNELS_SSSE3, 4)
 const Kernels kernels_ssse3 = KERNELS_TABLE(sse2, ssse3, "ssse3");
