@@ -1,6 +1,7 @@
 /* crypt_test.c - H08: the encrypting layer by itself, against arrays of bytes; then databases on
  * it: keys, damage, what lies in the files. Its crash laws are those of tests/crash. */
 #include "host/aead.h"
+#include "host/poly1305.h"
 #include "host/vfs_crypt.h"
 #include "base/codec.h"
 #include "base/checksum.h"
@@ -71,6 +72,124 @@ static void h08_every_length_opens_again(void) {
         CHECK(aead_open(&key, text, text, size % 29, tag, sealed, size, opened));
         CHECK(memcmp(opened, text, size) == 0);
     }
+}
+
+/* ---- the cipher, as slowly as the pages say it ---- */
+
+static void slow_quarter(uint32_t *w, int a, int b, int c, int d) {
+    static const int by[4] = {16, 12, 8, 7};
+    for (int i = 0; i < 4; i++) {
+        int x = i % 2 ? c : a, y = i % 2 ? d : b, z = i % 2 ? b : d;
+        w[x] = (uint32_t)((uint64_t)w[x] + w[y]);
+        uint64_t turned = (uint64_t)(w[z] ^ w[x]) << by[i];
+        w[z] = (uint32_t)turned | (uint32_t)(turned >> 32);
+    }
+}
+
+/* RFC 8439, 2.3, with a counter of 64 bits. */
+static void slow_block(const uint8_t *key, const uint8_t *nonce, uint64_t counter, uint8_t *out) {
+    static const char expand[] = "expand 32-byte k";
+    uint32_t first[16], w[16];
+    for (int i = 0; i < 4; i++) first[i] = get_u32((const uint8_t *)expand + 4 * i);
+    for (int i = 0; i < 8; i++) first[4 + i] = get_u32(key + 4 * i);
+    first[12] = (uint32_t)counter, first[13] = (uint32_t)(counter >> 32);
+    for (int i = 0; i < 2; i++) first[14 + i] = get_u32(nonce + 4 * i);
+    memcpy(w, first, sizeof w);
+    for (int round = 0; round < 10; round++) {
+        for (int i = 0; i < 4; i++) slow_quarter(w, i, 4 + i, 8 + i, 12 + i);
+        for (int i = 0; i < 4; i++) slow_quarter(w, i, 4 + (i + 1) % 4, 8 + (i + 2) % 4, 12 + (i + 3) % 4);
+    }
+    for (int i = 0; i < 16; i++) put_u32(out + 4 * i, (uint32_t)((uint64_t)w[i] + first[i]));
+}
+
+/* Numbers of 17 bytes, modulo 2^130 - 5. */
+static void slow_poly_block(uint32_t sum[17], const uint8_t key[16], const uint8_t block[16]) {
+    static const uint8_t clamp[16] = {255, 255, 255, 15, 252, 255, 255, 15, 252, 255, 255, 15, 252, 255, 255, 15};
+    uint32_t product[34] = {0}, carry = 0;
+    for (int i = 0; i < 17; i++) {
+        carry += sum[i] + (i < 16 ? block[i] : 1);
+        sum[i] = carry & 255, carry >>= 8;
+    }
+    for (int i = 0; i < 17; i++)
+        for (int k = 0; k < 16; k++) product[i + k] += sum[i] * (key[k] & clamp[k]);
+    for (int i = 0; i < 33; i++) product[i + 1] += product[i] >> 8, product[i] &= 255;
+    for (int again = 0; again < 3; again++) { /* what is above 2^130, times 5 */
+        uint32_t high[18] = {0};
+        for (int i = 0; i < 18 && 16 + i < 34; i++)
+            high[i] = (product[16 + i] >> 2 | (17 + i < 34 ? product[17 + i] << 6 : 0)) & 255;
+        product[16] &= 3;
+        for (int i = 17; i < 34; i++) product[i] = 0;
+        for (int i = 0; i < 18; i++) product[i] += 5 * high[i];
+        for (int i = 0; i < 33; i++) product[i + 1] += product[i] >> 8, product[i] &= 255;
+    }
+    for (int i = 0; i < 17; i++) sum[i] = product[i];
+}
+
+static void slow_poly_end(const uint32_t sum[17], const uint8_t pad[16], uint8_t tag[16]) {
+    uint32_t less[17], carry = 5;
+    for (int i = 0; i < 17; i++) carry += sum[i], less[i] = carry & 255, carry >>= 8;
+    const uint32_t *least = less[16] >= 4 ? less : sum;
+    carry = 0;
+    for (int i = 0; i < 16; i++) carry += least[i] + pad[i], tag[i] = (uint8_t)carry, carry >>= 8;
+}
+
+static void slow_poly(const uint8_t key[32], const uint8_t *bytes, size_t size, uint32_t sum[17]) {
+    for (size_t at = 0; at < size; at += 16) {
+        uint8_t block[16] = {0};
+        memcpy(block, bytes + at, size - at < 16 ? size - at : 16);
+        slow_poly_block(sum, key, block);
+    }
+}
+
+static void h08_the_fast_cipher_is_the_slow_one(void) {
+    static uint8_t text[5000], stream[5000 + 128], sealed[5000], want[5000];
+    uint64_t random = test_seed();
+    AeadKey key;
+    for (size_t i = 0; i < sizeof text; i++) text[i] = (uint8_t)test_random(&random);
+    for (size_t size = 0; size <= sizeof text; size += size < 1100 ? 1 : 173) {
+        uint8_t nonce[8], tag[16], want_tag[16], sizes[16], extra[24];
+        uint32_t sum[17] = {0};
+        size_t extra_size = size % 25;
+        for (int i = 0; i < 32; i++) key.subkey[i] = (uint8_t)test_random(&random);
+        for (int i = 0; i < 24; i++) nonce[i % 8] = extra[i] = (uint8_t)test_random(&random);
+        for (size_t block = 0; block <= (size + 63) / 64; block++) slow_block(key.subkey, nonce, block, stream + 64 * block);
+        for (size_t i = 0; i < size; i++) want[i] = text[i] ^ stream[64 + i];
+        slow_poly(stream, extra, extra_size, sum);
+        slow_poly(stream, want, size, sum);
+        put_u64(sizes, extra_size), put_u64(sizes + 8, size);
+        slow_poly(stream, sizes, 16, sum);
+        slow_poly_end(sum, stream + 16, want_tag);
+        aead_seal(&key, nonce, extra, extra_size, text, size, sealed, tag);
+        if (!CHECK(memcmp(sealed, want, size) == 0)) printf("# %zu bytes\n", size);
+        if (!CHECK(memcmp(tag, want_tag, 16) == 0)) printf("# tag of %zu bytes\n", size);
+    }
+}
+
+/* Numbers at the edges: all bits set in key, text and pad, or few. */
+static void h08_the_fast_tag_is_the_slow_one(void) {
+#ifdef POLY1305_WIDE
+    static const uint8_t bytes[] = {0, 1, 2, 4, 5, 251, 252, 253, 254, 255};
+    uint64_t random = test_seed();
+    uint8_t key[32], text[400], tag[16], want[16];
+    for (int trial = 0; trial < 30000; trial++) {
+        size_t size = 16 * (size_t)(test_random(&random) % (sizeof text / 16));
+        uint8_t fill[3];
+        for (int i = 0; i < 3; i++) fill[i] = bytes[test_random(&random) % sizeof bytes];
+        memset(key, fill[0], 16), memset(key + 16, fill[1], 16), memset(text, fill[2], sizeof text);
+        if (trial % 2) key[test_random(&random) % 32] = (uint8_t)test_random(&random), text[test_random(&random) % sizeof text] = 5;
+        if (trial % 3 == 0) memset(key, 0, 16), key[0] = (uint8_t)(1 + trial % 7);
+        uint32_t sum[17] = {0};
+        Poly1305 poly;
+        poly1305_init(&poly, key);
+        poly1305_add(&poly, text, size);
+        poly1305_end(&poly, tag);
+        slow_poly(key, text, size, sum);
+        slow_poly_end(sum, key + 16, want);
+        if (!CHECK(memcmp(tag, want, 16) == 0)) printf("# trial %d, %zu bytes\n", trial, size);
+    }
+#else
+    CHECK(true); /* Monocypher's */
+#endif
 }
 
 /* ---- the layer ---- */
@@ -976,6 +1095,8 @@ static void h08_a_damaged_encrypted_backup_is_refused(void) {
 void crypt_test(void) {
     RUN(h08_the_cipher_is_xchacha20_poly1305);
     RUN(h08_every_length_opens_again);
+    RUN(h08_the_fast_cipher_is_the_slow_one);
+    RUN(h08_the_fast_tag_is_the_slow_one);
     RUN(h08_pages_are_bytes_at_any_place);
     RUN(h08_logs_are_bytes_that_are_appended_to);
     RUN(h08_a_damaged_record_takes_no_other_along);
