@@ -203,54 +203,46 @@ KERNELS_INLINE void kernels_f4_fold(const kernels_f4 *lanes, kernels_f4 *sum) { 
 
 /* The functions of one operation with one result per row. */
 #define KERNELS_DEFINE_ONE_RESULT(set, target, op)                                                 \
-    target static float kernels_##set##_##op(const float *a, const float *b, size_t dimensions) {  \
-        kernels_f4 sum;                                                                            \
-        kernels_##set##_##op##_row(a, b, dimensions, &sum);                                        \
-        return kernels_sum1(&sum);                                                                 \
-    }                                                                                              \
     target static void kernels_##set##_##op##_many(const float *query, const void *rows,           \
                                                    size_t stride, size_t count, size_t dimensions, \
                                                    float *out) {                                   \
         const uint8_t *row = rows;                                                                 \
         kernels_f4 sum[4];                                                                         \
         size_t i = 0;                                                                              \
-        for (; count - i >= 4; i += 4) {                                                           \
-            for (size_t r = 0; r < 4; r++, row += stride)                                          \
-                kernels_##set##_##op##_row(query, row, dimensions, &sum[r]);                       \
-            kernels_sum4(&sum[0], &sum[1], &sum[2], &sum[3], out + i);                             \
+        for (; i < count; row += stride) {                                                         \
+            kernels_##set##_##op##_row(query, row, dimensions, &sum[i % 4]);                       \
+            if (++i % 4 == 0) kernels_sum4(&sum[0], &sum[1], &sum[2], &sum[3], out + i - 4);       \
         }                                                                                          \
-        for (; i < count; i++, row += stride) {                                                    \
-            kernels_##set##_##op##_row(query, row, dimensions, sum);                               \
-            out[i] = kernels_sum1(sum);                                                            \
-        }                                                                                          \
+        for (size_t j = i & ~(size_t)3; j < i; j++) out[j] = kernels_sum1(&sum[j % 4]);            \
+    }                                                                                              \
+    target static float kernels_##set##_##op(const float *a, const float *b, size_t dimensions) {  \
+        float out;                                                                                 \
+        kernels_##set##_##op##_many(a, b, 0, 1, dimensions, &out);                                 \
+        return out;                                                                                \
     }
 
 /* The same for dot_norm, with two. */
 #define KERNELS_DEFINE_TWO_RESULTS(set, target, op)                                                \
-    target static void kernels_##set##_##op(const float *a, const float *b, size_t dimensions,     \
-                                            float *dot, float *norm) {                             \
-        kernels_f4 sum[2];                                                                         \
-        kernels_##set##_##op##_row(a, b, dimensions, sum);                                         \
-        *dot = kernels_sum1(&sum[0]);                                                              \
-        *norm = kernels_sum1(&sum[1]);                                                             \
-    }                                                                                              \
     target static void kernels_##set##_##op##_many(const float *query, const void *rows,           \
                                                    size_t stride, size_t count, size_t dimensions, \
                                                    float *dots, float *norms) {                    \
         const uint8_t *row = rows;                                                                 \
         kernels_f4 sum[4][2];                                                                      \
         size_t i = 0;                                                                              \
-        for (; count - i >= 4; i += 4) {                                                           \
-            for (size_t r = 0; r < 4; r++, row += stride)                                          \
-                kernels_##set##_##op##_row(query, row, dimensions, sum[r]);                        \
-            kernels_sum4(&sum[0][0], &sum[1][0], &sum[2][0], &sum[3][0], dots + i);                \
-            kernels_sum4(&sum[0][1], &sum[1][1], &sum[2][1], &sum[3][1], norms + i);               \
+        for (; i < count; row += stride) {                                                         \
+            kernels_##set##_##op##_row(query, row, dimensions, sum[i % 4]);                        \
+            if (++i % 4 != 0) continue;                                                            \
+            kernels_sum4(&sum[0][0], &sum[1][0], &sum[2][0], &sum[3][0], dots + i - 4);            \
+            kernels_sum4(&sum[0][1], &sum[1][1], &sum[2][1], &sum[3][1], norms + i - 4);           \
         }                                                                                          \
-        for (; i < count; i++, row += stride) {                                                    \
-            kernels_##set##_##op##_row(query, row, dimensions, sum[0]);                            \
-            dots[i] = kernels_sum1(&sum[0][0]);                                                    \
-            norms[i] = kernels_sum1(&sum[0][1]);                                                   \
+        for (size_t j = i & ~(size_t)3; j < i; j++) {                                              \
+            dots[j] = kernels_sum1(&sum[j % 4][0]);                                                \
+            norms[j] = kernels_sum1(&sum[j % 4][1]);                                               \
         }                                                                                          \
+    }                                                                                              \
+    target static void kernels_##set##_##op(const float *a, const float *b, size_t dimensions,     \
+                                            float *dot, float *norm) {                             \
+        kernels_##set##_##op##_many(a, b, 0, 1, dimensions, dot, norm);                            \
     }
 
 /* ---- what codes need ----
