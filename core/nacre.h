@@ -242,8 +242,20 @@ uint32_t nacre_format_version(void);
 /* ---- Membranes ---- */
 
 typedef enum nacre_kind { NACRE_KV = 1, NACRE_COLLECTION = 2, NACRE_TABLE = 3 } nacre_kind;
-typedef enum nacre_metric { NACRE_L2 = 1, NACRE_COSINE = 2, NACRE_IP = 3 } nacre_metric;
-typedef enum nacre_element { NACRE_F32 = 1 } nacre_element;
+typedef enum nacre_metric {
+    NACRE_L2 = 1,
+    NACRE_COSINE = 2,
+    NACRE_IP = 3,
+    NACRE_HAMMING = 4, /* of NACRE_BIT, and NACRE_BIT's only one */
+} nacre_metric;
+/* What a vector's numbers are stored as; vectors cross this page as floats all the same. What
+ * cannot be stored so is NACRE_INVALID_ARGUMENT, in a query too. */
+typedef enum nacre_element {
+    NACRE_F32 = 1,
+    NACRE_F16 = 2, /* rounded to the nearest, to the even one of two; up to 65504 */
+    NACRE_I8 = 3,  /* whole numbers from -128 to 127 */
+    NACRE_BIT = 4, /* 0 or 1 */
+} nacre_element;
 typedef enum nacre_compression { NACRE_PLAIN = 0, NACRE_LZ4 = 1 } nacre_compression;
 
 typedef struct nacre_field {
@@ -527,7 +539,7 @@ typedef struct nacre_search_options {
 #define NACRE_SEARCH_INIT {.struct_size = sizeof(nacre_search_options)}
 
 /* The k nearest rows that match, nearest first, ties by key, exactly. Smaller is
- * nearer: Euclidean distance, 1 - cosine, or negative inner product. */
+ * nearer: Euclidean distance, 1 - cosine, negative inner product, or differing bits. */
 NACRE_CHECKED nacre_status nacre_search(nacre_membrane *membrane, const nacre_snapshot *snapshot,
                                         const float *query, const nacre_search_options *options,
                                         nacre_hits **hits);

@@ -67,10 +67,14 @@ export const METRIC = {
   L2: 1,
   COSINE: 2,
   IP: 3,
+  HAMMING: 4,
 } as const;
 
 export const ELEMENT = {
   F32: 1,
+  F16: 2,
+  I8: 3,
+  BIT: 4,
 } as const;
 
 export const COMPRESSION = {

@@ -3,7 +3,6 @@ import { Cutoff, longCall } from "./cutoff.ts";
 import { checkOptions, invalid, NacreError, shown } from "./errors.ts";
 import { decodeText, viewOf } from "./heap.ts";
 import type { Key } from "./keys.ts";
-import { copyFloats } from "./membrane.ts";
 import type { Membrane } from "./membrane.ts";
 import { decodeFields, decodeValue, readU32 } from "./rows.ts";
 import { decodeSchema } from "./schema.ts";
@@ -126,7 +125,7 @@ function decodeChange(bytes: Uint8Array, at: number, membrane: Membrane | undefi
     return { sequence, index, type: "put", name, kind: "kv", key, value, ...rest };
   }
   const record: Record<string, unknown> = { key };
-  if (parts.vectorSize > 0) record.vector = copyFloats(bytes, parts.vector, parts.vectorSize);
+  if (parts.vectorSize > 0) record.vector = membrane.vectors?.read(bytes, parts.vector);
   decodeFields(schema.fields, undefined, bytes, parts.value, record, viewOf);
   return { sequence, index, type: "put", name, kind: schema.kind, key, record, ...rest };
 }

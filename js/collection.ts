@@ -9,15 +9,16 @@ import type { Cut } from "./heap.ts";
 import type { Key } from "./keys.ts";
 import { AsyncRows, Rows } from "./iterate.ts";
 import { iterable, order } from "./kv.ts";
-import { copyFloats, PageRow, SHAPE } from "./membrane.ts";
+import { PageRow, SHAPE } from "./membrane.ts";
 import type { Membrane, Shape, Shaped } from "./membrane.ts";
-import { checkVector, decodeFields, plainField, plainFieldRoom, plainVector, plainVectors, readU32, writeField, writeU32 } from "./rows.ts";
+import { decodeFields, plainField, plainFieldRoom, readU32, writeField, writeU32 } from "./rows.ts";
 import type { PlainField } from "./rows.ts";
 import { FIELD_TYPES } from "./schema.ts";
-import type { Field, Schema } from "./schema.ts";
+import type { Field } from "./schema.ts";
 import type { Session } from "./store.ts";
 import { pathName, searchRequest } from "./search.ts";
 import type { Explanation, Include, SearchOptions, SearchRequest } from "./search.ts";
+import type { VectorCodec, VectorIn, VectorOut } from "./vectors.ts";
 import { encodeWhere } from "./where.ts";
 import type { Where } from "./where.ts";
 import type { Writer } from "./writer.ts";
@@ -25,29 +26,27 @@ import type { Writer } from "./writer.ts";
 /** What a record's fields may be given as: absent ones are null. */
 export type FieldsIn<F> = { readonly [Name in keyof F]?: F[Name] | null | undefined };
 
-/** A vector as it is given. */
-export type VectorIn = Float32Array | readonly number[];
-
 /** A record as it is put. */
 export type RecordIn<F = Record<string, unknown>, K extends Key = Key> =
   { readonly key: K; readonly vector: VectorIn } & FieldsIn<F>;
 
 /** A record as it is given back. */
-export type RecordOut<F = Record<string, unknown>, K extends Key = Key> =
-  { key: K; vector: Float32Array } & { [Name in keyof F]: F[Name] | null };
+export type RecordOut<F = Record<string, unknown>, K extends Key = Key, V extends VectorOut = Float32Array> =
+  { key: K; vector: V } & { [Name in keyof F]: F[Name] | null };
 
 /** A record, or the parts of it that `include` names. */
-export type RecordPart<F = Record<string, unknown>, K extends Key = Key> =
-  { key: K; vector?: Float32Array } & { [Name in keyof F]?: F[Name] | null };
+export type RecordPart<F = Record<string, unknown>, K extends Key = Key, V extends VectorOut = Float32Array> =
+  { key: K; vector?: V } & { [Name in keyof F]?: F[Name] | null };
 
 /** A record found by a search. */
-export type Hit<F = Record<string, unknown>, K extends Key = Key> = { key: K; distance: number } & RecordPart<F, K>;
+export type Hit<F = Record<string, unknown>, K extends Key = Key, V extends VectorOut = Float32Array> =
+  { key: K; distance: number } & RecordPart<F, K, V>;
 
 /** Records by columns. */
 export interface Columns<F = Record<string, unknown>, K extends Key = Key> {
   readonly keys: readonly K[];
-  /** n × dimensions. */
-  readonly vectors: Float32Array;
+  /** n × dimensions numbers; of bits n × the bytes of one. */
+  readonly vectors: Float32Array | Int8Array | Uint8Array;
   readonly fields?: { readonly [Name in keyof F]?: ArrayLike<F[Name] | null | undefined> } | undefined;
 }
 
@@ -64,18 +63,15 @@ const QUERIES_INPUT = 4 << 20; // bytes of queries that go to the engine at once
 const EVERYTHING = { low: NONE, high: NONE, empty: false };
 class CollectionShape implements Shape {
   readonly membrane: Membrane;
-  readonly dimensions: number;
-  readonly nonzero: boolean;
+  readonly vectors: VectorCodec;
   readonly #index = new Map<string, number>();
   #key: unknown;
   readonly #what = (): string => `${this.membrane.name}: put ${shown(this.#key)}`;
 
   constructor(membrane: Membrane) {
     this.membrane = membrane;
-    const { vector, fields } = membrane.schema as Schema & { vector: NonNullable<Schema["vector"]> };
-    this.dimensions = vector.dimensions;
-    this.nonzero = vector.metric === "cosine";
-    fields.forEach(({ name }, i) => this.#index.set(name, i));
+    this.vectors = membrane.vectors as VectorCodec;
+    membrane.schema.fields.forEach(({ name }, i) => this.#index.set(name, i));
   }
 
   get fields(): readonly Field[] {
@@ -114,8 +110,8 @@ class CollectionShape implements Shape {
     // Fields first: reading JSON may run the caller's code, and nothing may change a vector
     // after it was checked.
     const plain = this.plainFields(rest, this.#what, new Array<PlainField>(this.fields.length).fill(null));
-    const floats = plainVector(vector, this.dimensions, this.nonzero, this.#what);
-    this.#write(writer, key, floats, 0, plain as PlainField[], expiry, this.#what);
+    const bytes = this.vectors.plain(vector, this.#what);
+    this.#write(writer, key, bytes, plain as PlainField[], expiry, this.#what);
   }
 
   /** Checks the named fields and puts them into `into` by index. */
@@ -141,10 +137,10 @@ class CollectionShape implements Shape {
     }
     const { keys, vectors, fields = {} } = checkOptions(given, what, ["keys", "vectors", "fields"]);
     const all: unknown[] = [...iterable(keys, `${what}: keys must be an array`)];
-    const { dimensions } = this;
-    if (!(vectors instanceof Float32Array)) throw invalid(`${what}: vectors must be one Float32Array, not ${shown(vectors)}`);
-    if (vectors.length !== all.length * dimensions) {
-      throw invalid(`${what}: vectors has ${vectors.length} numbers, ${all.length} keys of ${dimensions} dimensions need ${all.length * dimensions}`);
+    const { dimensions, length } = this.vectors;
+    const column = this.vectors.column(vectors, what);
+    if (column.length !== all.length * length) {
+      throw invalid(`${what}: vectors has ${column.length} ${length === dimensions ? "numbers" : "bytes"}, ${all.length} keys of ${dimensions} dimensions need ${all.length * length}`);
     }
     const columns = this.#columns(fields, all.length, what);
     for (let row = 0; row < all.length; row++) {
@@ -152,8 +148,7 @@ class CollectionShape implements Shape {
       if (this.#key === undefined) throw invalid(`${what}: keys[${row}] is undefined`);
       const plain = columns.map((column, i) =>
         column === undefined ? null : plainField(this.fields[i] as Field, column[row], this.#what));
-      checkVector(vectors, row * dimensions, (row + 1) * dimensions, this.nonzero, this.#what);
-      this.#write(writer, all[row], vectors, row * dimensions, plain, expiry, this.#what);
+      this.#write(writer, all[row], this.vectors.plainAt(column, row * length, this.#what), plain, expiry, this.#what);
     }
   }
 
@@ -174,10 +169,10 @@ class CollectionShape implements Shape {
     return columns;
   }
 
-  #write(writer: Writer, key: unknown, vectors: Float32Array, from: number, plain: readonly PlainField[],
+  #write(writer: Writer, key: unknown, vector: Uint8Array, plain: readonly PlainField[],
          expiry: Expiry, what: () => string): void {
     const { keys, id } = this.membrane;
-    const vectorSize = 4 * this.dimensions;
+    const vectorSize = vector.length;
     let room = keys.room(key) + EXPIRY_ROOM + 4 + vectorSize;
     for (const value of plain) room += plainFieldRoom(value, what);
     const start = writer.recordBegin(room, id);
@@ -185,7 +180,7 @@ class CollectionShape implements Shape {
     const keyEnd = keys.encode(key, bytes, writer.at);
     let at = writeExpiry(expiry, bytes, keyEnd);
     writeU32(vectorSize, bytes, at);
-    bytes.set(new Uint8Array(vectors.buffer, vectors.byteOffset + 4 * from, vectorSize), at + 4);
+    bytes.set(vector, at + 4);
     at += 4 + vectorSize;
     for (let i = 0; i < plain.length; i++) {
       at = writeField(FIELD_TYPES[(this.fields[i] as Field).type], plain[i] as PlainField, bytes, at, what);
@@ -218,8 +213,8 @@ class CollectionShape implements Shape {
 /** What an update keeps of a stored row: a copy of its bytes, or a value in its place. */
 type Kept = { readonly bytes: Uint8Array };
 
-/** A vector collection, synchronously. */
-export class CollectionSync<F = Record<string, unknown>, K extends Key = Key> implements Shaped {
+/** A vector collection, synchronously. `V` is what its vectors are given back as. */
+export class CollectionSync<F = Record<string, unknown>, K extends Key = Key, V extends VectorOut = Float32Array> implements Shaped {
   readonly [SHAPE]: { readonly session: Session; readonly shape: CollectionShape };
   readonly #session: Session;
   readonly #membrane: Membrane;
@@ -269,7 +264,7 @@ export class CollectionSync<F = Record<string, unknown>, K extends Key = Key> im
     const { vector, ...rest } = given as Record<string, unknown>;
     const named = Object.fromEntries(Object.entries(rest).filter(([name, value]) => value !== undefined || !shape.fields.some((f) => f.name === name)));
     const plain = shape.plainFields<Kept | undefined>(named, what, new Array<undefined>(shape.fields.length).fill(undefined));
-    const floats = vector === undefined ? undefined : plainVector(vector, shape.dimensions, shape.nonzero, what);
+    const plainVector = vector === undefined ? undefined : shape.vectors.plain(vector, what);
     const { ttlMs } = checkOptions(options, what(), ["ttlMs"]);
     const anew = ttlMs === undefined ? undefined : expiryOf(options, membrane.schema.storage, what);
     const keyBytes = membrane.keys.encoded(key).slice();
@@ -280,13 +275,11 @@ export class CollectionSync<F = Record<string, unknown>, K extends Key = Key> im
     const spans = fieldSpans(row, shape.fields.length);
     const parts: (PlainField | Kept)[] = plain.map((value, i) =>
       value === undefined ? { bytes: row.subarray(spans[i], spans[i + 1]) } : value);
-    const vectorBytes = floats === undefined
-      ? heap.copy(engine.answerVector, engine.answerVectorSize)
-      : new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength).slice();
+    const vectorBytes = plainVector?.slice() ?? heap.copy(engine.answerVector, engine.answerVectorSize);
     return (writer) => writeUpdated(writer, membrane, keyBytes, vectorBytes, parts, expiry, what);
   }
 
-  get(key: K): RecordOut<F, K> | undefined {
+  get(key: K): RecordOut<F, K, V> | undefined {
     const membrane = this.#membrane, session = this.#session;
     const { engine } = session.reading(membrane);
     const keySize = membrane.putKey(session, key);
@@ -294,14 +287,14 @@ export class CollectionSync<F = Record<string, unknown>, K extends Key = Key> im
     const { u8 } = engine.heap;
     const record: Record<string, unknown> = {
       key: membrane.keys.decode(u8, engine.input, engine.input + keySize),
-      vector: copyFloats(u8, engine.answerVector, engine.answerVectorSize),
+      vector: this.#shape.vectors.read(u8, engine.answerVector),
     };
     decodeFields(this.#shape.fields, undefined, u8, engine.answerData, record, this.#cut);
-    return record as RecordOut<F, K>;
+    return record as RecordOut<F, K, V>;
   }
 
   /** The records in the order of the keys; undefined where there is none. */
-  getMany(keys: Iterable<K>): (RecordOut<F, K> | undefined)[] {
+  getMany(keys: Iterable<K>): (RecordOut<F, K, V> | undefined)[] {
     return [...iterable(keys, `${this.name}: getMany takes an iterable of keys`)].map((key) => this.get(key as K));
   }
 
@@ -356,35 +349,35 @@ export class CollectionSync<F = Record<string, unknown>, K extends Key = Key> im
   }
 
   /** Records in order of their keys, over the state of the first `next()`. */
-  records(options?: RecordsOptions<F>): IterableIterator<RecordPart<F, K>> {
+  records(options?: RecordsOptions<F>): IterableIterator<RecordPart<F, K, V>> {
     const what = `${this.name}: records`;
     const given = checkOptions(options, what, ["where", "include", "reverse", "limit"]);
     const { wanted, vector } = this.#shape.include(given.include, what);
     const filter = this.#shape.where(given.where, what);
-    const { membrane, fields } = this.#shape;
+    const { membrane, fields, vectors } = this.#shape;
     this.#session.check();
     const bare = wanted !== undefined && !vector && !wanted.includes(true) && filter.length === 0;
     return new Rows(this.#session, membrane, EVERYTHING, { ...order(options, what), keysOnly: bare, filter }, (row) => {
       const record: Record<string, unknown> = { key: membrane.keys.decode(row.bytes, row.key, row.keyEnd, viewOf) };
-      if (vector) record.vector = row.copyVector();
+      if (vector) record.vector = vectors.read(row.bytes, row.vector);
       if (!bare) decodeFields(fields, wanted, row.bytes, row.value, record, viewOf);
-      return record as RecordPart<F, K>;
+      return record as RecordPart<F, K, V>;
     });
   }
 
   /** The nearest records, nearest first, ties by key; exactly `k` when `k` match. */
-  search(query: VectorIn, options?: SearchOptions<F>): Hit<F, K>[] {
+  search(query: VectorIn, options?: SearchOptions<F>): Hit<F, K, V>[] {
     const { request, at } = this.#ask(query, options, `${this.name}: search`);
     return this.#hits(request, at + 4, this.#session.store.engine.answerCount, new PageRow());
   }
 
   /** Several searches in one go: what `search` finds for each query. */
-  searchMany(queries: Float32Array | readonly VectorIn[], options?: SearchOptions<F>): Hit<F, K>[][] {
+  searchMany(queries: Float32Array | Int8Array | Uint8Array | readonly VectorIn[], options?: SearchOptions<F>): Hit<F, K, V>[][] {
     const shape = this.#shape, what = `${this.name}: searchMany`;
     const request = searchRequest(shape, options, what);
-    const vectors = plainVectors(queries, shape.dimensions, shape.nonzero, what);
-    const size = 4 * shape.dimensions, count = vectors.length / size;
-    const all: Hit<F, K>[][] = [];
+    const vectors = shape.vectors.plainMany(queries, what);
+    const { size } = shape.vectors, count = vectors.length / size;
+    const all: Hit<F, K, V>[][] = [];
     const row = new PageRow();
     while (all.length < count) { // all in one go, but for input beyond all measure
       const some = Math.min(count - all.length, Math.max(1, Math.floor(QUERIES_INPUT / size)));
@@ -412,28 +405,27 @@ export class CollectionSync<F = Record<string, unknown>, K extends Key = Key> im
   #ask(query: unknown, options: unknown, what: string): { request: SearchRequest; at: number } {
     const shape = this.#shape, membrane = this.#membrane;
     const request = searchRequest(shape, options, what);
-    const floats = plainVector(query, shape.dimensions, shape.nonzero, () => what);
+    const vector = shape.vectors.plain(query, () => what);
     const { engine } = this.#session.reading(membrane);
-    engine.search(membrane.pointer, this.#session.snapshot, 1, request,
-      new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength));
+    engine.search(membrane.pointer, this.#session.snapshot, 1, request, vector);
     return { request, at: engine.answerData };
   }
 
   /** `count` hits that lie at `at`; `row.next` is where they end. */
-  #hits(request: SearchRequest, at: number, count: number, row: PageRow): Hit<F, K>[] {
-    const { membrane, fields } = this.#shape;
+  #hits(request: SearchRequest, at: number, count: number, row: PageRow): Hit<F, K, V>[] {
+    const { membrane, fields, vectors } = this.#shape;
     const { u8 } = this.#session.store.engine.heap;
     const vector = (request.flags & ABI.SEARCH_VECTORS) !== 0;
-    const hits: Hit<F, K>[] = [];
+    const hits: Hit<F, K, V>[] = [];
     for (let i = 0; i < count; i++, at = row.next) {
       row.read(u8, at);
       const hit: Record<string, unknown> = {
         key: membrane.keys.decode(u8, row.key, row.keyEnd),
         distance: row.readDistance(at),
       };
-      if (vector) hit.vector = row.copyVector();
+      if (vector) hit.vector = vectors.read(u8, row.vector);
       decodeFields(fields, request.wanted, u8, row.value, hit, this.#cut);
-      hits.push(hit as Hit<F, K>);
+      hits.push(hit as Hit<F, K, V>);
     }
     return hits;
   }
@@ -487,21 +479,22 @@ function isKept(part: PlainField | Kept): part is Kept {
  * A vector collection.
  *
  * 1. A promise of a write resolves when it is as durable as the database's level says.
- * 2. Vectors are kept bit for bit.
+ * 2. Vectors are kept bit for bit; of f16 rounded to the nearest, to the even one of two. `V` is
+ *    what they are given back as.
  * 3. A record has all its fields; those that are absent are null.
  */
-export class Collection<F = Record<string, unknown>, K extends Key = Key> implements Shaped {
+export class Collection<F = Record<string, unknown>, K extends Key = Key, V extends VectorOut = Float32Array> implements Shaped {
   readonly [SHAPE]: { readonly session: Session; readonly shape: CollectionShape };
   readonly #session: Session;
   readonly #membrane: Membrane;
   readonly #shape: CollectionShape;
-  readonly #sync: CollectionSync<F, K>;
+  readonly #sync: CollectionSync<F, K, V>;
 
   /** @internal */
   constructor(session: Session, membrane: Membrane) {
     this.#session = session;
     this.#membrane = membrane;
-    this.#sync = new CollectionSync<F, K>(session, membrane);
+    this.#sync = new CollectionSync<F, K, V>(session, membrane);
     this[SHAPE] = this.#sync[SHAPE];
     this.#shape = this[SHAPE].shape;
   }
@@ -528,12 +521,12 @@ export class Collection<F = Record<string, unknown>, K extends Key = Key> implem
     return this.#session.enqueue(this.#membrane, true, write);
   }
 
-  async get(key: K): Promise<RecordOut<F, K> | undefined> {
+  async get(key: K): Promise<RecordOut<F, K, V> | undefined> {
     return this.#sync.get(key);
   }
 
   /** The records in the order of the keys; undefined where there is none. */
-  async getMany(keys: Iterable<K>): Promise<(RecordOut<F, K> | undefined)[]> {
+  async getMany(keys: Iterable<K>): Promise<(RecordOut<F, K, V> | undefined)[]> {
     return this.#sync.getMany(keys);
   }
 
@@ -569,17 +562,17 @@ export class Collection<F = Record<string, unknown>, K extends Key = Key> implem
   }
 
   /** Records in order of their keys, over the state of the first `next()`. */
-  records(options?: RecordsOptions<F>): AsyncIterableIterator<RecordPart<F, K>> {
+  records(options?: RecordsOptions<F>): AsyncIterableIterator<RecordPart<F, K, V>> {
     return new AsyncRows(this.#sync.records(options));
   }
 
   /** The nearest records, nearest first, ties by key; exactly `k` when `k` match. */
-  async search(query: VectorIn, options?: SearchOptions<F>): Promise<Hit<F, K>[]> {
+  async search(query: VectorIn, options?: SearchOptions<F>): Promise<Hit<F, K, V>[]> {
     return this.#sync.search(query, options);
   }
 
   /** Several searches in one go, n × dimensions numbers or n vectors: what `search` finds for each query. */
-  async searchMany(queries: Float32Array | readonly VectorIn[], options?: SearchOptions<F>): Promise<Hit<F, K>[][]> {
+  async searchMany(queries: Float32Array | Int8Array | Uint8Array | readonly VectorIn[], options?: SearchOptions<F>): Promise<Hit<F, K, V>[][]> {
     return this.#sync.searchMany(queries, options);
   }
 

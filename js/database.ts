@@ -14,6 +14,7 @@ import type { CollectionSchema, KvSchema } from "./schema.ts";
 import { Snapshot } from "./snapshot.ts";
 import { Session } from "./store.ts";
 import type { Store } from "./store.ts";
+import type { VectorOut } from "./vectors.ts";
 import { checkCompact, checkVerify } from "./sync.ts";
 import type { VerifyOptions } from "./sync.ts";
 import { transact } from "./transaction.ts";
@@ -43,8 +44,8 @@ export class Database {
   }
 
   /** Opens a vector collection; creates it when it is missing and its dimensions are given. */
-  async collection<F = Record<string, unknown>, K extends Key = Key>(name: string, schema?: CollectionSchema<F>): Promise<Collection<F, K>> {
-    return new Collection<F, K>(this.#session, openCollection(this.#session, name, schema));
+  async collection<F = Record<string, unknown>, K extends Key = Key, V extends VectorOut = Float32Array>(name: string, schema?: CollectionSchema<F>): Promise<Collection<F, K, V>> {
+    return new Collection<F, K, V>(this.#session, openCollection(this.#session, name, schema));
   }
 
   async membranes(): Promise<MembraneInfo[]> {

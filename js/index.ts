@@ -8,7 +8,7 @@ export type { Target } from "./batch.ts";
 export type { Change, ChangesOptions, ChangesSyncOptions, Commit } from "./changes.ts";
 export { Collection, CollectionSync } from "./collection.ts";
 export type {
-  Columns, FieldsIn, Hit, RecordIn, RecordOut, RecordPart, RecordsOptions, VectorIn,
+  Columns, FieldsIn, Hit, RecordIn, RecordOut, RecordPart, RecordsOptions,
 } from "./collection.ts";
 export type { LongCall } from "./cutoff.ts";
 export { Database } from "./database.ts";
@@ -24,7 +24,7 @@ export type {
 } from "./open.ts";
 export type { CompactReport, Finding, MembraneInfo, Problem, RepairReport, Stats, VerifyReport } from "./report.ts";
 export type { PutOptions } from "./expiry.ts";
-export type { CollectionSchema, Compression, FieldType, KvSchema, Metric, StorageSchema, ValueType, VectorSchema } from "./schema.ts";
+export type { CollectionSchema, Compression, Element, FieldType, KvSchema, Metric, StorageSchema, ValueType, VectorSchema } from "./schema.ts";
 export type { Explanation, Include, SearchOptions } from "./search.ts";
 export { Snapshot, SnapshotSync } from "./snapshot.ts";
 export type { Durability } from "./store.ts";
@@ -33,4 +33,5 @@ export { DatabaseSync } from "./sync.ts";
 export type { VerifyOptions } from "./sync.ts";
 export { Transaction, TransactionSync } from "./transaction.ts";
 export type { TransactionOptions, TransactionSyncOptions } from "./transaction.ts";
+export type { VectorIn, VectorOut } from "./vectors.ts";
 export type { Test, Where } from "./where.ts";

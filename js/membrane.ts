@@ -5,6 +5,7 @@ import { readU32 } from "./rows.ts";
 import { collectionSchema, kvSchema, KV_DEFAULT } from "./schema.ts";
 import type { Schema } from "./schema.ts";
 import type { Session } from "./store.ts";
+import { VectorCodec } from "./vectors.ts";
 import type { Writer } from "./writer.ts";
 
 /** A membrane of one open database; all its handles share it. */
@@ -13,6 +14,8 @@ export class Membrane {
   readonly id: number;
   readonly schema: Schema;
   readonly keys: KeyCodec;
+  /** Of a collection. */
+  readonly vectors: VectorCodec | undefined;
   name: string;
   /** The transaction that has created it, while nobody else has opened it. */
   maker: object | undefined;
@@ -25,6 +28,7 @@ export class Membrane {
     this.name = name;
     this.schema = schema;
     this.keys = new KeyCodec(schema.key, () => this.name);
+    this.vectors = schema.vector === undefined ? undefined : new VectorCodec(schema.vector);
     this.#of = of;
   }
 
@@ -121,17 +125,7 @@ export class PageRow {
     floats.setUint32(0, readU32(this.bytes, at + 12));
     return floats.getFloat32(0);
   }
-
-  /** The vector, in a buffer of its own. */
-  copyVector(): Float32Array {
-    return copyFloats(this.bytes, this.vector, this.vectorSize);
-  }
 }
 
 const floats = new DataView(new ArrayBuffer(4));
-
-/** Little-endian floats of any alignment, in a buffer of their own. */
-export function copyFloats(bytes: Uint8Array, at: number, size: number): Float32Array {
-  return new Float32Array(bytes.slice(at, at + size).buffer as ArrayBuffer);
-}
 

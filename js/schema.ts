@@ -32,17 +32,18 @@ export interface KvSchema extends StorageSchema {
 
 export interface VectorSchema {
   dimensions: number;
-  /** "l2" when absent. */
+  /** "l2" when absent; of bits "hamming", the only one of theirs. */
   metric?: Metric | undefined;
-  /** "f32" when absent; the only one so far. */
-  element?: "f32" | undefined;
+  /** What numbers are kept as; "f32" when absent. */
+  element?: Element | undefined;
   /** "auto" when absent. */
   index?: "auto" | "flat" | undefined;
   /** Bits of a code per dimension: 1 when absent; the only number so far. */
   bits?: 1 | undefined;
 }
 
-export type Metric = "l2" | "cosine" | "ip";
+export type Metric = "l2" | "cosine" | "ip" | "hamming";
+export type Element = "f32" | "f16" | "i8" | "bit";
 
 /** `F` names the fields of a record, and what JavaScript sees of them. */
 export interface CollectionSchema<F = Record<string, unknown>> extends StorageSchema {
@@ -79,7 +80,8 @@ export const FIELD_TYPES: Readonly<Record<FieldType, number>> = {
   bytes: TYPE.BYTES, timestamp: TYPE.TIMESTAMP, json: TYPE.JSON,
 };
 const VALUE_TYPES: Readonly<Record<ValueType, number>> = { json: TYPE.JSON, text: TYPE.TEXT, bytes: TYPE.BYTES };
-const METRICS: Readonly<Record<Metric, number>> = { l2: METRIC.L2, cosine: METRIC.COSINE, ip: METRIC.IP };
+const METRICS: Readonly<Record<Metric, number>> = { l2: METRIC.L2, cosine: METRIC.COSINE, ip: METRIC.IP, hamming: METRIC.HAMMING };
+const ELEMENTS: Readonly<Record<Element, number>> = { f32: ELEMENT.F32, f16: ELEMENT.F16, i8: ELEMENT.I8, bit: ELEMENT.BIT };
 const INDEXES = { auto: INDEX.AUTO, flat: INDEX.FLAT } as const;
 const KINDS = { kv: KIND.KV, collection: KIND.COLLECTION, table: KIND.TABLE } as const;
 const COMPRESSIONS: Readonly<Record<Compression, number>> = { none: COMPRESSION.PLAIN, lz4: COMPRESSION.LZ4 };
@@ -148,12 +150,15 @@ function keySchema(key: unknown, what: string): KeySchema {
 function vectorSchema(given: unknown, what: string): NonNullable<Schema["vector"]> {
   const where = `${what}: schema: vector`;
   const vector = checkOptions(given, where, ["dimensions", "metric", "element", "index", "bits"]);
-  const { dimensions, metric = "l2", element = "f32", index = "auto", bits = 1 } = vector;
+  const { dimensions, element = "f32", metric = element === "bit" ? "hamming" : "l2", index = "auto", bits = 1 } = vector;
   if (typeof dimensions !== "number" || !Number.isInteger(dimensions) || dimensions < 1 || dimensions > LIMIT.DIMENSIONS) {
     throw invalid(`${where}: dimensions must be an integer from 1 to ${LIMIT.DIMENSIONS}, not ${shown(dimensions)}`);
   }
-  if (element !== "f32") throw notYet(where, "element", element, ["f16", "i8", "bit"], "f32");
-  if (!isNameOf(METRICS, metric)) throw notYet(where, "metric", metric, ["hamming"], "l2, cosine and ip");
+  if (!isNameOf(ELEMENTS, element)) throw invalid(`${where}: element must be f32, f16, i8 or bit, not ${shown(element)}`);
+  if (!isNameOf(METRICS, metric)) throw invalid(`${where}: metric must be l2, cosine, ip or hamming, not ${shown(metric)}`);
+  if ((element === "bit") !== (metric === "hamming")) {
+    throw invalid(`${where}: element ${element} with metric ${metric}: bits have the metric hamming, and only they`);
+  }
   if (!isNameOf(INDEXES, index)) throw notYet(where, "index", index, ["ivf", "graph"], "auto and flat");
   if (bits !== 1) throw notYet(where, "bits", bits, [2, 3, 4, 5, 6, 7, 8], "1");
   return { dimensions, metric, element, index, bits };
@@ -194,7 +199,7 @@ export function encodeSchema(schema: Schema): Uint8Array {
   const dimensions = vector?.dimensions ?? 0;
   bytes.push(schema.kind === "kv" ? VALUE_TYPES[schema.value] : 0);
   for (let shift = 0; shift < 32; shift += 8) bytes.push((dimensions >>> shift) & 255);
-  bytes.push(vector ? METRICS[vector.metric] : 0, vector ? ELEMENT.F32 : 0, vector ? INDEXES[vector.index] : 0, vector?.bits ?? 0);
+  bytes.push(vector ? METRICS[vector.metric] : 0, vector ? ELEMENTS[vector.element] : 0, vector ? INDEXES[vector.index] : 0, vector?.bits ?? 0);
   const { ttlMs, blockSize, compression } = schema.storage;
   for (let i = 0, rest = ttlMs; i < 8; i++, rest = Math.floor(rest / 256)) bytes.push(rest % 256);
   for (let shift = 0; shift < 32; shift += 8) bytes.push((blockSize >>> shift) & 255);
@@ -219,7 +224,7 @@ export function decodeSchema(bytes: Uint8Array): Schema {
   const types = Array.from({ length: u8() }, () => nameOf(KEY_TYPES, u8()));
   const value = u8();
   const dimensions = u8() + u8() * 0x100 + u8() * 0x10000 + u8() * 0x1000000;
-  const [metric, , index] = [u8(), u8(), u8(), u8()] as const;
+  const [metric, element, index] = [u8(), u8(), u8(), u8()] as const;
   let ttlMs = 0;
   for (let i = 0; i < 8; i++) ttlMs += u8() * 256 ** i;
   const blockSize = u8() + u8() * 0x100 + u8() * 0x10000 + u8() * 0x1000000;
@@ -237,7 +242,7 @@ export function decodeSchema(bytes: Uint8Array): Schema {
     key: types.length === 1 ? (types[0] as KeyType) : types,
     value: kind === "kv" ? nameOf(VALUE_TYPES, value) : "json",
     vector: kind === "collection"
-      ? { dimensions, metric: nameOf(METRICS, metric), element: "f32", index: nameOf(INDEXES, index), bits: 1 }
+      ? { dimensions, metric: nameOf(METRICS, metric), element: nameOf(ELEMENTS, element), index: nameOf(INDEXES, index), bits: 1 }
       : undefined,
     fields,
     storage,

@@ -7,6 +7,7 @@ import { readMembranes } from "./report.ts";
 import type { MembraneInfo } from "./report.ts";
 import type { CollectionSchema, KvSchema } from "./schema.ts";
 import { Session } from "./store.ts";
+import type { VectorOut } from "./vectors.ts";
 
 /** One state of the database: its readers are frozen, its writers answer READONLY. */
 export class SnapshotSync {
@@ -26,8 +27,8 @@ export class SnapshotSync {
     return new KvSync<V, K>(this.#session, openKv(this.#session, name, schema));
   }
 
-  collection<F = Record<string, unknown>, K extends Key = Key>(name: string, schema?: CollectionSchema<F>): CollectionSync<F, K> {
-    return new CollectionSync<F, K>(this.#session, openCollection(this.#session, name, schema));
+  collection<F = Record<string, unknown>, K extends Key = Key, V extends VectorOut = Float32Array>(name: string, schema?: CollectionSchema<F>): CollectionSync<F, K, V> {
+    return new CollectionSync<F, K, V>(this.#session, openCollection(this.#session, name, schema));
   }
 
   membranes(): MembraneInfo[] {
@@ -61,8 +62,8 @@ export class Snapshot {
     return new Kv<V, K>(this.#sync.session, openKv(this.#sync.session, name, schema));
   }
 
-  async collection<F = Record<string, unknown>, K extends Key = Key>(name: string, schema?: CollectionSchema<F>): Promise<Collection<F, K>> {
-    return new Collection<F, K>(this.#sync.session, openCollection(this.#sync.session, name, schema));
+  async collection<F = Record<string, unknown>, K extends Key = Key, V extends VectorOut = Float32Array>(name: string, schema?: CollectionSchema<F>): Promise<Collection<F, K, V>> {
+    return new Collection<F, K, V>(this.#sync.session, openCollection(this.#sync.session, name, schema));
   }
 
   async membranes(): Promise<MembraneInfo[]> {

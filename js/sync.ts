@@ -15,6 +15,7 @@ import type { CollectionSchema, KvSchema } from "./schema.ts";
 import { SnapshotSync } from "./snapshot.ts";
 import { Session } from "./store.ts";
 import type { Store } from "./store.ts";
+import type { VectorOut } from "./vectors.ts";
 import { transactSync } from "./transaction.ts";
 import type { TransactionSync, TransactionSyncOptions } from "./transaction.ts";
 
@@ -61,8 +62,8 @@ export class DatabaseSync {
   }
 
   /** Opens a vector collection; creates it when it is missing and its dimensions are given. */
-  collection<F = Record<string, unknown>, K extends Key = Key>(name: string, schema?: CollectionSchema<F>): CollectionSync<F, K> {
-    return new CollectionSync<F, K>(this.#session, openCollection(this.#session, name, schema));
+  collection<F = Record<string, unknown>, K extends Key = Key, V extends VectorOut = Float32Array>(name: string, schema?: CollectionSchema<F>): CollectionSync<F, K, V> {
+    return new CollectionSync<F, K, V>(this.#session, openCollection(this.#session, name, schema));
   }
 
   membranes(): MembraneInfo[] {

@@ -11,6 +11,7 @@ import type { Membrane } from "./membrane.ts";
 import type { CollectionSchema, KvSchema } from "./schema.ts";
 import { Session } from "./store.ts";
 import type { Store } from "./store.ts";
+import type { VectorOut } from "./vectors.ts";
 import type { Writer } from "./writer.ts";
 
 export interface TransactionSyncOptions {
@@ -407,8 +408,8 @@ export class Transaction {
   }
 
   /** Opens a vector collection; creates it as `kv` does. */
-  async collection<F = Record<string, unknown>, K extends Key = Key>(name: string, schema?: CollectionSchema<F>): Promise<Collection<F, K>> {
-    return new Collection<F, K>(this.#session, openCollection(this.#session, name, schema));
+  async collection<F = Record<string, unknown>, K extends Key = Key, V extends VectorOut = Float32Array>(name: string, schema?: CollectionSchema<F>): Promise<Collection<F, K, V>> {
+    return new Collection<F, K, V>(this.#session, openCollection(this.#session, name, schema));
   }
 
   /** Writes of this transaction that are made together, or not at all. */
@@ -438,8 +439,8 @@ export class TransactionSync {
     return new KvSync<V, K>(this.#session, openKv(this.#session, name, schema));
   }
 
-  collection<F = Record<string, unknown>, K extends Key = Key>(name: string, schema?: CollectionSchema<F>): CollectionSync<F, K> {
-    return new CollectionSync<F, K>(this.#session, openCollection(this.#session, name, schema));
+  collection<F = Record<string, unknown>, K extends Key = Key, V extends VectorOut = Float32Array>(name: string, schema?: CollectionSchema<F>): CollectionSync<F, K, V> {
+    return new CollectionSync<F, K, V>(this.#session, openCollection(this.#session, name, schema));
   }
 
   batch(): BatchSync {

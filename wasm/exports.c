@@ -701,7 +701,7 @@ uint32_t abi_search(AbiHost *host, uint32_t membrane, uint32_t snapshot, uint32_
     Env *env = db_env(begin(host));
     nacre_search_report report = {0};
     SearchQuery query = {
-        .vector = (const float *)(const void *)host->input.data, /* malloc aligns it */
+        .vector = host->input.data, /* malloc aligns it */
         .k = k,
         .filter = input(host, vectors_size, filter_size),
         .want_vectors = (flags & ABI_SEARCH_VECTORS) != 0,
@@ -713,7 +713,7 @@ uint32_t abi_search(AbiHost *host, uint32_t membrane, uint32_t snapshot, uint32_
         .deadline_ms = timeout_ms < 0 ? 0 : env->vfs->now_ms(env->vfs->self) + (uint64_t)timeout_ms,
         .report = &report,
     };
-    uint64_t needed = (uint64_t)queries * membrane_schema(membrane_of(membrane))->dimensions * sizeof(float);
+    uint64_t needed = (uint64_t)queries * schema_vector_size(membrane_schema(membrane_of(membrane)));
     if (vectors_size != needed)
         return answer(host, env_fail(env, NACRE_INVALID_ARGUMENT, "search: the queries have %u bytes", (unsigned)vectors_size));
     nacre_status status = search(host, membrane_of(membrane), snapshot_of(snapshot), &query, queries);

@@ -63,9 +63,30 @@ static int house_fields(Cli *cli, nacre_schema *schema, nacre_field *fields, Cli
     return CLI_DONE;
 }
 
+/* The index of a name among those of an option, from 1; 0: it is none of them. */
+static int house_index(const char *name, const char *const *names) {
+    for (int i = 1; names[i]; i++)
+        if (strcmp(name, names[i]) == 0) return i;
+    return 0;
+}
+
+static int house_vector(Cli *cli, nacre_schema *schema) {
+    static const char *const metrics[] = {"", "l2", "cosine", "ip", "hamming", NULL};
+    static const char *const elements[] = {"", "f32", "f16", "i8", "bit", NULL};
+    const char *metric = cli_option(cli, "metric"), *element = cli_option(cli, "element");
+    schema->element = element ? (nacre_element)house_index(element, elements) : NACRE_F32;
+    if (schema->element == 0)
+        return cli_fail(cli, CLI_USAGE, "--element %s: elements are f32, f16, i8 and bit", element);
+    if (!metric && schema->element != NACRE_BIT)
+        return cli_fail(cli, CLI_USAGE, "a collection wants --metric: l2, cosine or ip");
+    schema->metric = metric ? (nacre_metric)house_index(metric, metrics) : NACRE_HAMMING;
+    if (schema->metric == 0)
+        return cli_fail(cli, CLI_USAGE, "--metric %s: metrics are l2, cosine, ip and, of bits, hamming", metric);
+    return CLI_DONE;
+}
+
 static int house_kind(Cli *cli, nacre_schema *schema) {
-    const char *kind = cli_option(cli, "kind"), *value = cli_option(cli, "value"),
-               *metric = cli_option(cli, "metric");
+    const char *kind = cli_option(cli, "kind"), *value = cli_option(cli, "value");
     uint64_t dimensions = 0;
     int code =
         cli_option_number(cli, "dimensions", 1, nacre_limits_get().dimensions_max, &dimensions);
@@ -81,8 +102,8 @@ static int house_kind(Cli *cli, nacre_schema *schema) {
     bool kv = schema->kind == NACRE_KV, collection = schema->kind == NACRE_COLLECTION;
     if (value && !kv)
         return cli_fail(cli, CLI_USAGE, "--value is for --kind kv; a %s has fields", kind);
-    if ((dimensions || metric) && !collection)
-        return cli_fail(cli, CLI_USAGE, "--dimensions and --metric are for --kind collection");
+    if ((dimensions || cli_option(cli, "metric") || cli_option(cli, "element")) && !collection)
+        return cli_fail(cli, CLI_USAGE, "--dimensions, --metric and --element are for --kind collection");
     if (kv && schema->field_count)
         return cli_fail(cli, CLI_USAGE, "--field is for --kind collection and table");
     if (kv) schema->value_type = NACRE_JSON;
@@ -93,14 +114,7 @@ static int house_kind(Cli *cli, nacre_schema *schema) {
         return cli_fail(cli, CLI_USAGE,
                         "a collection wants --dimensions N: how many numbers a vector has");
     schema->dimensions = (uint32_t)dimensions;
-    schema->element = NACRE_F32;
-    if (!metric) return cli_fail(cli, CLI_USAGE, "a collection wants --metric: l2, cosine or ip");
-    schema->metric = strcmp(metric, "l2") == 0       ? NACRE_L2
-                     : strcmp(metric, "cosine") == 0 ? NACRE_COSINE
-                                                     : NACRE_IP;
-    if (schema->metric == NACRE_IP && strcmp(metric, "ip") != 0)
-        return cli_fail(cli, CLI_USAGE, "--metric %s: metrics are l2, cosine and ip", metric);
-    return CLI_DONE;
+    return house_vector(cli, schema);
 }
 
 static int house_storage(Cli *cli, nacre_schema *schema) {

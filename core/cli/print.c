@@ -184,7 +184,8 @@ static void cli_print_key_types(const nacre_schema *schema) {
 }
 
 void cli_print_schema(const nacre_schema *schema) {
-    static const char *const metrics[] = {"", "l2", "cosine", "ip"};
+    static const char *const metrics[] = {"", "l2", "cosine", "ip", "hamming"};
+    static const char *const elements[] = {"", "f32", "f16", "i8", "bit"};
     fputs("{\"key\":", stdout);
     cli_print_key_types(schema);
     if (schema->kind == NACRE_KV) {
@@ -192,9 +193,10 @@ void cli_print_schema(const nacre_schema *schema) {
         cli_print_string(cli_type_name(schema->value_type));
     }
     if (schema->kind == NACRE_COLLECTION)
-        printf(",\"vector\":{\"dimensions\":%u,\"metric\":\"%s\",\"element\":\"f32\"}",
+        printf(",\"vector\":{\"dimensions\":%u,\"metric\":\"%s\",\"element\":\"%s\"}",
                (unsigned)schema->dimensions,
-               metrics[(unsigned)schema->metric < 4 ? (unsigned)schema->metric : 0]);
+               metrics[(unsigned)schema->metric < 5 ? (unsigned)schema->metric : 0],
+               elements[(unsigned)schema->element < 5 ? (unsigned)schema->element : 0]);
     if (schema->kind != NACRE_KV) {
         fputs(",\"fields\":{", stdout);
         for (uint32_t i = 0; i < schema->field_count; i++) {

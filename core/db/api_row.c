@@ -16,7 +16,7 @@ static nacre_status api_show_room(const Membrane *membrane, const RowView *view,
         status = env_grow(env, &room, &store->room_capacity, view->key.size + 1, 1);
     store->room = room;
     if (status == NACRE_OK)
-        status = env_grow(env, &vector, &store->vector_capacity, view->vector.size / sizeof(float),
+        status = env_grow(env, &vector, &store->vector_capacity, view->vector.size ? schema->dimensions : 0,
                           sizeof(float));
     store->vector = vector;
     return status;
@@ -29,23 +29,17 @@ void api_row_clear(Env *env, ApiRow *store) {
     *store = (ApiRow){0};
 }
 
-/* Vectors lie at any address, little-endian; they are shown aligned, in the host's order. */
-static void api_show_vector(Span bytes, float *vector) {
-    for (size_t i = 0; i < bytes.size / 4; i++) {
-        uint32_t bits = get_u32(bytes.data + 4 * i);
-        memcpy(vector + i, &bits, 4);
-    }
-}
-
 nacre_status api_show(const Membrane *membrane, const RowView *view, ApiRow *store,
                       nacre_row *row) {
     const Schema *schema = &membrane->schema;
+    if (view->vector.size && view->vector.size != schema_vector_size(schema))
+        return env_fail(&membrane->db->env, NACRE_CORRUPT, "%s: a vector of %zu bytes", membrane->name, view->vector.size);
     TRY(api_show_room(membrane, view, store));
     nacre_value *fields = store->values + schema->key_count;
     if (!key_decode(schema, view->key, store->values, store->room) ||
         !row_decode(schema, view->value, fields))
         return env_fail(&membrane->db->env, NACRE_CORRUPT, "%s: a malformed row", membrane->name);
-    api_show_vector(view->vector, store->vector);
+    if (view->vector.size) element_decode((Element)schema->element, view->vector.data, schema->dimensions, store->vector);
     *row = (nacre_row){
         .key_count = schema->key_count,
         .field_count = row_field_count(schema),
@@ -84,19 +78,20 @@ nacre_status api_key(const Membrane *membrane, const nacre_value *key, uint8_t *
 }
 
 nacre_status api_check_vector(const Membrane *membrane, const char *what, const float *vector) {
+    static const char *const wants[] = {"", "a finite number", "a number up to 65504", "a whole number from -128 to 127", "0 or 1"};
     Env *env = &membrane->db->env;
     const Schema *schema = &membrane->schema;
-    uint32_t any = 0;
+    Element element = (Element)schema->element;
+    bool zero = true;
     if (!vector) return api_null(membrane->db, what);
     for (uint32_t i = 0; i < schema->dimensions; i++) {
-        uint32_t bits;
-        memcpy(&bits, vector + i, 4);
-        if ((bits & 0x7f800000u) == 0x7f800000u)
-            return env_fail(env, NACRE_INVALID_ARGUMENT, "%s: element %u is not a finite number",
-                            what, (unsigned)i);
-        any |= bits & 0x7fffffffu;
+        float number;
+        memcpy(&number, vector + i, 4);
+        if (!element_takes(element, number))
+            return env_fail(env, NACRE_INVALID_ARGUMENT, "%s: element %u is not %s", what, (unsigned)i, wants[element]);
+        zero &= element_zero(element, number);
     }
-    if (any == 0 && schema->metric == NACRE_COSINE)
+    if (zero && schema->metric == NACRE_COSINE)
         return env_fail(env, NACRE_INVALID_ARGUMENT,
                         "%s: the zero vector has no direction, which the metric cosine wants",
                         what);
@@ -218,7 +213,7 @@ nacre_status api_measure_put(const Membrane *membrane, const nacre_value *key, c
     TRY(row_measure(env, schema, fields, &row_size));
     if (schema->kind == NACRE_COLLECTION) {
         TRY(api_check_vector(membrane, "vector", vector));
-        row_size += 4 + 4 * (uint64_t)schema->dimensions;
+        row_size += 4 + schema_vector_size(schema);
     } else if (vector) {
         return env_fail(env, NACRE_INVALID_ARGUMENT, "vector: %s is a %s and has none",
                         membrane->name, kind_name(schema->kind));
@@ -248,17 +243,6 @@ nacre_status api_measure_delete(const Membrane *membrane, const nacre_value *key
     return NACRE_OK;
 }
 
-static uint8_t *api_write_vector(const float *vector, uint32_t dimensions, uint8_t *at) {
-    put_u32(at, 4 * dimensions);
-    at += 4;
-    for (uint32_t i = 0; i < dimensions; i++, at += 4) {
-        uint32_t bits;
-        memcpy(&bits, vector + i, 4);
-        put_u32(at, bits);
-    }
-    return at;
-}
-
 void api_write_record(const ApiRecord *r, uint8_t *at) {
     const Schema *schema = &r->membrane->schema;
     uint32_t flags = r->delete ? RECORD_DELETE : r->vector ? RECORD_VECTOR : 0;
@@ -271,7 +255,10 @@ void api_write_record(const ApiRecord *r, uint8_t *at) {
     at = key_encode(schema, r->key, schema->key_count, KEY_WHOLE, at + RECORD_HEAD + 4);
     if (!r->delete) {
         if (r->expiry) put_u64(at, r->expiry), at += 8;
-        if (r->vector) at = api_write_vector(r->vector, schema->dimensions, at);
+        if (r->vector) {
+            put_u32(at, (uint32_t)schema_vector_size(schema));
+            at = element_encode((Element)schema->element, r->vector, schema->dimensions, at + 4);
+        }
         at = row_encode(schema, r->fields, at);
     }
     while (at < end) *at++ = 0;

@@ -32,18 +32,45 @@ static nacre_status api_search_numbers(Membrane *membrane, const nacre_search_op
     return NACRE_OK;
 }
 
+/* What a search borrows until it is done. */
+typedef struct ApiSearch {
+    FilterProgram program;
+    uint8_t *vectors; /* as they would be stored; NULL: floats are taken as they are */
+    size_t vectors_size;
+} ApiSearch;
+
+static void api_search_clear(Env *env, ApiSearch *kept) {
+    env_free(env, kept->program.data, kept->program.capacity);
+    env_free(env, kept->vectors, kept->vectors_size);
+}
+
+static nacre_status api_search_vectors(const Membrane *membrane, const float *queries, uint32_t count,
+                                       SearchQuery *search, ApiSearch *kept) {
+    const Schema *schema = &membrane->schema;
+    search->vector = queries;
+    for (uint32_t i = 0; i < count; i++)
+        TRY(api_check_vector(membrane, "query", queries + (size_t)i * schema->dimensions));
+    if (schema->element == NACRE_F32) return NACRE_OK;
+    kept->vectors_size = count * schema_vector_size(schema);
+    uint8_t *at = kept->vectors = env_alloc(&membrane->db->env, kept->vectors_size);
+    if (!at) return NACRE_RESOURCE_EXHAUSTED;
+    for (uint32_t i = 0; i < count; i++)
+        at = element_encode((Element)schema->element, queries + (size_t)i * schema->dimensions, schema->dimensions, at);
+    search->vector = kept->vectors;
+    return NACRE_OK;
+}
+
 /* Of `count` vectors at `queries`. */
 static nacre_status api_search_query(Membrane *membrane, const float *queries, uint32_t count,
                                      const nacre_search_options *options, SearchQuery *search,
-                                     FilterProgram *program) {
+                                     ApiSearch *kept) {
     Env *env = &membrane->db->env;
-    *search = (SearchQuery){.vector = queries, .k = 10, .want_vectors = true};
+    *search = (SearchQuery){.k = 10, .want_vectors = true};
     if (membrane->schema.kind != NACRE_COLLECTION)
         return env_fail(env, NACRE_WRONG_KIND, "search: %s is a %s and has no vectors",
                         membrane->name, kind_name(membrane->schema.kind));
     if (!queries) return api_null(membrane->db, "query");
-    for (uint32_t i = 0; i < count; i++)
-        TRY(api_check_vector(membrane, "query", queries + (size_t)i * membrane->schema.dimensions));
+    TRY(api_search_vectors(membrane, queries, count, search, kept));
     if (!options) return NACRE_OK;
     TRY(api_search_numbers(membrane, options, search));
     if (!options->where_json) {
@@ -51,8 +78,8 @@ static nacre_status api_search_query(Membrane *membrane, const float *queries, u
         return NACRE_OK;
     }
     size_t size = options->where_size ? options->where_size : strlen(options->where_json);
-    TRY(filter_from_json(env, &membrane->schema, options->where_json, size, program));
-    search->filter = span_of(program->data, program->size);
+    TRY(filter_from_json(env, &membrane->schema, options->where_json, size, &kept->program));
+    search->filter = span_of(kept->program.data, kept->program.size);
     return NACRE_OK;
 }
 
@@ -90,14 +117,14 @@ static nacre_status api_hits_adopt(Membrane *membrane, Hits **found, uint32_t co
 nacre_status nacre_search(nacre_membrane *membrane, const nacre_snapshot *snapshot,
                           const float *query, const nacre_search_options *options,
                           nacre_hits **hits) {
-    FilterProgram program = {0};
+    ApiSearch kept = {0};
     SearchQuery search;
     Hits *found = NULL;
     TRY(api_call(membrane));
     if (!hits) return api_null(membrane->db, "hits");
-    nacre_status status = api_search_query(membrane, query, 1, options, &search, &program);
+    nacre_status status = api_search_query(membrane, query, 1, options, &search, &kept);
     if (status == NACRE_OK) status = db_search(membrane, snapshot, &search, &found);
-    env_free(&membrane->db->env, program.data, program.capacity);
+    api_search_clear(&membrane->db->env, &kept);
     TRY(status);
     status = api_hits_new(membrane, found, hits);
     if (status != NACRE_OK) hits_free(found);
@@ -106,7 +133,7 @@ nacre_status nacre_search(nacre_membrane *membrane, const nacre_snapshot *snapsh
 
 nacre_status nacre_search_many(nacre_membrane *membrane, const nacre_snapshot *snapshot, const float *queries,
                                uint32_t count, const nacre_search_options *options, nacre_hits **hits) {
-    FilterProgram program = {0};
+    ApiSearch kept = {0};
     SearchQuery search;
     Hits **found = NULL;
     nacre_hits **made = NULL;
@@ -115,7 +142,7 @@ nacre_status nacre_search_many(nacre_membrane *membrane, const nacre_snapshot *s
     Env *env = &membrane->db->env;
     size_t size = (size_t)count * sizeof(void *);
     if (!hits) return api_null(membrane->db, "hits");
-    TRY_OUT(api_search_query(membrane, queries, count, options, &search, &program));
+    TRY_OUT(api_search_query(membrane, queries, count, options, &search, &kept));
     found = env_alloc(env, size);
     made = env_alloc(env, size);
     if (!found || !made) TRY_OUT(NACRE_RESOURCE_EXHAUSTED);
@@ -123,7 +150,7 @@ nacre_status nacre_search_many(nacre_membrane *membrane, const nacre_snapshot *s
     TRY_OUT(api_hits_adopt(membrane, found, count, made));
     if (size) memcpy(hits, made, size);
 out:
-    env_free(env, program.data, program.capacity);
+    api_search_clear(env, &kept);
     env_free(env, found, size);
     env_free(env, made, size);
     return status;
@@ -138,17 +165,17 @@ const char *nacre_search_path_name(nacre_search_path path) {
 
 nacre_status nacre_search_explain(nacre_membrane *membrane, const nacre_snapshot *snapshot, const float *query,
                                   const nacre_search_options *options, nacre_search_report *report) {
-    FilterProgram program = {0};
+    ApiSearch kept = {0};
     SearchQuery search;
     nacre_search_report done = {0};
     Hits *found = NULL;
     TRY(api_call(membrane));
     if (!report) return api_null(membrane->db, "report");
-    nacre_status status = api_search_query(membrane, query, 1, options, &search, &program);
+    nacre_status status = api_search_query(membrane, query, 1, options, &search, &kept);
     search.report = &done;
     search.want_vectors = false;
     if (status == NACRE_OK) status = db_search(membrane, snapshot, &search, &found);
-    env_free(&membrane->db->env, program.data, program.capacity);
+    api_search_clear(&membrane->db->env, &kept);
     TRY(status);
     hits_free(found);
     *report = done;

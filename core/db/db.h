@@ -111,7 +111,7 @@ Db *value_reader_db(const ValueReader *reader);
 typedef struct RowView {
     Span key;    /* encoded, without the membrane's id */
     Span value;  /* key-value: the value; else the row of row_format.h */
-    Span vector; /* dimensions x f32 little-endian, any alignment; empty where there is none */
+    Span vector; /* as it is stored (element.h), any alignment; empty where there is none */
     uint64_t expires; /* milliseconds since 1970; 0: never */
 } RowView;
 
@@ -186,7 +186,7 @@ void transaction_rollback(Transaction *tx); /* NULL is fine */
 
 /* ---- search ---- */
 typedef struct SearchQuery {
-    const float *vector;  /* dimensions of the membrane, finite; checked here */
+    const void *vector;   /* as the membrane stores them (element.h); checked here. f32: floats, aligned */
     uint32_t k;           /* 1 or more */
     Span filter;          /* filter_format.h; empty: none */
     bool want_vectors;

@@ -161,7 +161,7 @@ static nacre_status job_row(Db *db, Job *job, uint64_t *work) {
     if ((entry.flags & ENTRY_BLOB) && !segment_is_solo(entry.segment)) *work += entry.blob.size;
     if ((entry.flags & ENTRY_VECTOR) && entry.segment) {
         const Membrane *membrane = catalog_by_id(db, get_u32_be(entry.key.data));
-        *work += membrane ? (uint64_t)membrane->schema.dimensions * 4 : 0;
+        *work += membrane ? schema_vector_size(&membrane->schema) : 0;
     }
     if (job_keeps(db, job, &entry)) {
         if (entry_is_solo(&entry)) {

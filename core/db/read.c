@@ -97,7 +97,7 @@ nacre_status row_load(Db *db, uint32_t membrane, const Entry *entry, bool want_v
         TRY(row_load_vector(db, membrane, entry, vector, vector_capacity, row));
     /* What is shown has the dimensions that the schema says, whatever the file held. */
     const Membrane *handle = catalog_by_id(db, membrane);
-    if (handle && row->vector.size != (size_t)handle->schema.dimensions * 4)
+    if (handle && row->vector.size != schema_vector_size(&handle->schema))
         return env_fail(&db->env, NACRE_CORRUPT, "%s: membrane \"%s\": a vector of %zu bytes, not %u dimensions",
                         db->name, handle->name, row->vector.size, handle->schema.dimensions);
     return NACRE_OK;

@@ -433,7 +433,7 @@ static nacre_status repair_check(Repair *r, const RosterEntry *membrane, const E
     bool vector = schema->kind == NACRE_COLLECTION;
     if (!key_check(schema, span_of(entry->key.data + 4, entry->key.size - 4)))
         return env_fail(r->env, NACRE_CORRUPT, "a key that its schema does not know");
-    if (vector != ((entry->flags & ENTRY_VECTOR) != 0) || (vector && entry->vector.size != (size_t)schema->dimensions * 4))
+    if (vector != ((entry->flags & ENTRY_VECTOR) != 0) || (vector && entry->vector.size != schema_vector_size(schema)))
         return env_fail(r->env, NACRE_CORRUPT, "a vector that its schema does not know");
     if (schema->kind == NACRE_KV) return NACRE_OK;
     nacre_status status = repair_large(entry) ? NACRE_INVALID_ARGUMENT : row_check(r->env, schema, entry->value);

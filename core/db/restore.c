@@ -385,7 +385,7 @@ static nacre_status restore_value(Restore *r, Span body) {
     const Entry *value = &r->value;
     const Membrane *membrane = catalog_by_id(r->db, get_u32_be(value->key.data));
     if (!membrane || membrane == &r->db->catalog || r->value_left < SOLO_BYTES || value->value.size ||
-        value->flags & ~(ENTRY_EXPIRES | ENTRY_VECTOR) || value->vector.size != 4 * (size_t)membrane->schema.dimensions ||
+        value->flags & ~(ENTRY_EXPIRES | ENTRY_VECTOR) || value->vector.size != schema_vector_size(&membrane->schema) ||
         !key_check(&membrane->schema, span_of(value->key.data + 4, value->key.size - 4)))
         return restore_corrupt(r, "a large value that cannot be");
     r->value.flags |= ENTRY_BLOB | ENTRY_PIECES;

@@ -8,6 +8,8 @@
 #include <stdio.h>
 
 _Static_assert(LIMIT_KEY_PARTS == NACRE_KEY_PARTS_MAX, "limits.h and nacre.h agree");
+_Static_assert((int)ELEMENT_F16 == NACRE_F16 && (int)ELEMENT_I8 == NACRE_I8 && (int)ELEMENT_BIT == NACRE_BIT,
+               "element.h and nacre.h agree");
 
 const char *type_name(nacre_type type) {
     switch (type) {
@@ -38,6 +40,17 @@ const char *metric_name(nacre_metric metric) {
     case NACRE_L2: return "l2";
     case NACRE_COSINE: return "cosine";
     case NACRE_IP: return "ip";
+    case NACRE_HAMMING: return "hamming";
+    }
+    return "unknown";
+}
+
+const char *element_name(nacre_element element) {
+    switch (element) {
+    case NACRE_F32: return "f32";
+    case NACRE_F16: return "f16";
+    case NACRE_I8: return "i8";
+    case NACRE_BIT: return "bit";
     }
     return "unknown";
 }
@@ -100,14 +113,17 @@ static nacre_status schema_validate_vector(Env *env, const Schema *s, nacre_stat
     if (s->dimensions < 1 || s->dimensions > LIMIT_DIMENSIONS)
         return env_fail(env, code, "schema: dimensions %u, must be 1 to %d",
                         (unsigned)s->dimensions, LIMIT_DIMENSIONS);
-    if ((int)s->metric < NACRE_L2 || (int)s->metric > NACRE_IP)
-        return env_fail(env, code, "schema: metric %d is not known; l2, cosine and ip are",
+    if ((int)s->metric < NACRE_L2 || (int)s->metric > NACRE_HAMMING)
+        return env_fail(env, code, "schema: metric %d is not known; l2, cosine, ip and hamming are",
                         (int)s->metric);
-    if (s->element != NACRE_F32)
+    if ((int)s->element < NACRE_F32 || (int)s->element > NACRE_BIT)
         return env_fail(
             env, NACRE_UNSUPPORTED,
-            "schema: vectors have f32 elements in this version; element %d is not supported",
+            "schema: vectors have f32, f16, i8 or bit elements in this version; element %d is not supported",
             (int)s->element);
+    if ((s->element == NACRE_BIT) != (s->metric == NACRE_HAMMING)) /* rule 9 */
+        return env_fail(env, code, "schema: element %s with metric %s: bits have the metric hamming, and only they",
+                        element_name(s->element), metric_name(s->metric));
     if (s->index == SCHEMA_IVF || s->index == SCHEMA_GRAPH)
         return env_fail(env, NACRE_UNSUPPORTED,
                         "schema: index \"%s\" is not supported by this version; use \"auto\"",
@@ -386,7 +402,7 @@ static bool schema_differs(const Schema *a, const Schema *b, char *text, size_t 
     if (schema_number_differs("dimensions", a->dimensions, b->dimensions, text, size)) return true;
     if (schema_word_differs("metric", metric_name(a->metric), metric_name(b->metric), text, size))
         return true;
-    if (schema_number_differs("element", a->element, b->element, text, size)) return true;
+    if (schema_word_differs("element", element_name(a->element), element_name(b->element), text, size)) return true;
     if (schema_word_differs("index", schema_index_name(a->index), schema_index_name(b->index), text,
                             size))
         return true;

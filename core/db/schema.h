@@ -7,6 +7,7 @@
 
 #include "db/schema_format.h"
 #include "host/env.h"
+#include "vector/element.h"
 
 typedef struct SchemaField {
     Span name; /* followed by a zero byte */
@@ -33,9 +34,10 @@ typedef struct Schema {
 
 /* `type` as in API.md: "integer"; "unknown" for other numbers. */
 const char *type_name(nacre_type type);
-/* As in API.md: kv, collection, table; l2, cosine, ip. */
+/* As in API.md: kv, collection, table; l2, cosine, ip, hamming; f32, f16, i8, bit. */
 const char *kind_name(nacre_kind kind);
 const char *metric_name(nacre_metric metric);
+const char *element_name(nacre_element element);
 
 /* Bytes of the encoding; at most SCHEMA_ENCODED_SIZE_MAX. */
 size_t schema_encoded_size(const Schema *schema);
@@ -60,6 +62,11 @@ void schema_clear(Env *env, Schema *schema);
 bool schema_equal(const Schema *a, const Schema *b);
 /* Names the first difference: "dimensions: stored 384, given 768". Empty when equal. */
 void schema_difference(const Schema *stored, const Schema *given, char *text, size_t size);
+
+/* Bytes of a vector, as it is stored; 0: there is none. */
+static inline size_t schema_vector_size(const Schema *schema) {
+    return schema->dimensions ? element_size((Element)schema->element, schema->dimensions) : 0;
+}
 
 /* Index of a field, or -1. */
 int schema_field_index(const Schema *schema, Span name);

@@ -25,6 +25,8 @@
  *    SCHEMA_BLOCK_MIN to SCHEMA_BLOCK_MAX; 0: as the database's option says when the block
  *    is written. compression: SCHEMA_PLAIN or SCHEMA_LZ4.
  * 8. Version 1 has none of rule 7's three, and means zeros.
+ * 9. element: what vectors are in records and segments, element.h's rule 1. NACRE_BIT has the
+ *    metric NACRE_HAMMING, and nothing else has.
  *
  * Why not JSON: it is read at every open and checked by C; and why not sections by kind:
  * ten zero bytes cost less than three layouts. */

@@ -41,6 +41,8 @@ typedef struct Search {
     Membrane *membrane;
     const Snapshot *view;
     MetricQuery metric;
+    float *room; /* of the metric */
+    size_t room_size;
     Filter *filter;
     uint32_t k;
     float limit;          /* no row farther than this is asked for */
@@ -151,7 +153,7 @@ static nacre_status search_memtable(Search *s) {
     MemCursor cursor;
     put_u32_be(bound, s->membrane->id);
     mem_cursor_init(&cursor, s->source.table, s->source.stamp);
-    size_t size = (size_t)s->membrane->schema.dimensions * 4;
+    size_t size = schema_vector_size(&s->membrane->schema);
     uint32_t seen = 0;
     for (bool on = mem_cursor_seek(&cursor, span_of(bound, 4)); on; on = mem_cursor_next(&cursor)) {
         Entry entry;
@@ -321,7 +323,7 @@ static nacre_status search_segment(Search *s, Segment *segment) {
     nacre_status status = NACRE_OK;
     if (segment_find_section(segment, s->membrane->id, &s->section) && s->section.slot_count > 0) {
         s->segments++;
-        if (s->section.stride == s->membrane->schema.dimensions * 4) status = search_section(s);
+        if (s->section.stride == schema_vector_size(&s->membrane->schema)) status = search_section(s);
         else
             status = env_fail(&s->db->env, NACRE_CORRUPT, "%s: segment %llu: vectors of %u bytes", s->db->name,
                               (unsigned long long)segment->id, s->section.stride);
@@ -455,19 +457,38 @@ static nacre_status search_check(Membrane *membrane, const Snapshot *snapshot, c
     if (query->k == 0 || query->k > nacre_limits_get().k_max)
         return env_fail(env, NACRE_INVALID_ARGUMENT, "search of \"%s\": k is %u, not 1 to %u", membrane->name,
                         query->k, nacre_limits_get().k_max);
-    TRY(search_check_options(membrane, query));
+    return search_check_options(membrane, query);
+}
+
+/* What is asked for is a vector of the membrane, as one that is put. */
+static nacre_status search_check_vector(const Search *s, const SearchQuery *query) {
+    Env *env = &s->db->env;
+    const Schema *schema = &s->membrane->schema;
+    if (s->metric.bits && !element_bits_end(query->vector, schema->dimensions))
+        return env_fail(env, NACRE_INVALID_ARGUMENT, "search of \"%s\": bits behind the last one are not 0", s->membrane->name);
+    if (s->metric.bits) return NACRE_OK;
     bool zero = true;
     for (uint32_t i = 0; i < schema->dimensions; i++) {
-        float x = query->vector[i];
-        if (!(x - x == 0))
+        float x = s->metric.query[i];
+        if (!element_takes((Element)schema->element, x))
             return env_fail(env, NACRE_INVALID_ARGUMENT, "search of \"%s\": element %u of the query is not finite",
-                            membrane->name, i);
+                            s->membrane->name, i);
         zero &= x == 0;
     }
     if (zero && schema->metric == NACRE_COSINE)
         return env_fail(env, NACRE_INVALID_ARGUMENT, "search of \"%s\": the zero vector has no direction",
-                        membrane->name);
+                        s->membrane->name);
     return NACRE_OK;
+}
+
+static nacre_status search_prepare(Search *s, const SearchQuery *query) {
+    const Schema *schema = &s->membrane->schema;
+    Element element = (Element)schema->element;
+    s->room_size = metric_room(element, schema->dimensions) * sizeof(float);
+    if (s->room_size && !(s->room = env_alloc(&s->db->env, s->room_size))) return NACRE_RESOURCE_EXHAUSTED;
+    metric_elements_init(&s->metric, s->db->kernels, (Metric)schema->metric, element, query->vector,
+                         schema->dimensions, s->room);
+    return search_check_vector(s, query);
 }
 
 nacre_status db_search(Membrane *membrane, const Snapshot *snapshot, const SearchQuery *query, Hits **out) {
@@ -479,9 +500,8 @@ nacre_status db_search(Membrane *membrane, const Snapshot *snapshot, const Searc
     uint64_t scored_before = db->counters.vectors_scored;
     s.limit = query->limited ? query->max_distance : INFINITY;
     s.deadline_ms = query->deadline_ms;
-    if (query->filter.size) TRY(filter_compile(env, &membrane->schema, query->filter, &s.filter));
-    metric_query_init(&s.metric, db->kernels, (Metric)membrane->schema.metric, query->vector,
-                      membrane->schema.dimensions);
+    TRY_OUT(search_prepare(&s, query));
+    if (query->filter.size) TRY_OUT(filter_compile(env, &membrane->schema, query->filter, &s.filter));
     if (!(s.scores = env_alloc(env, SCORES_AT_ONCE * sizeof(float)))) TRY_OUT(NACRE_RESOURCE_EXHAUSTED);
     TRY_OUT(search_in_time(&s));
     for (s.place = 0; s.place < view_source_count(s.view); s.place++) {
@@ -502,6 +522,7 @@ out:
     for (uint32_t i = 0; i < s.count; i++) env_free(env, s.heap[i].key, s.heap[i].key_capacity);
     env_free(env, s.heap, s.capacity * sizeof(Candidate));
     env_free(env, s.scores, SCORES_AT_ONCE * sizeof(float));
+    env_free(env, s.room, s.room_size);
     env_free(env, s.scratch, s.scratch_capacity);
     env_free(env, s.key, s.key_capacity);
     env_free(env, s.blob, s.blob_capacity);

@@ -8,7 +8,7 @@ nacre_status db_search_many(Membrane *membrane, const Snapshot *snapshot, const 
     uint32_t done = 0;
     for (; done < count && status == NACRE_OK; done += status == NACRE_OK) {
         status = db_search(membrane, snapshot, &one, &hits[done]);
-        one.vector += membrane_schema(membrane)->dimensions;
+        one.vector = (const uint8_t *)one.vector + schema_vector_size(membrane_schema(membrane));
     }
     for (uint32_t i = 0; status != NACRE_OK && i < done; i++) {
         hits_free(hits[i]);

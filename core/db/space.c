@@ -151,7 +151,7 @@ static nacre_status sample_row(Db *db, Sample *sample, size_t run, Segment *segm
     if (entry.flags & ENTRY_BLOB) bytes += (double)entry.blob.size;
     if (entry.flags & ENTRY_VECTOR) {
         const Membrane *membrane = catalog_by_id(db, get_u32_be(entry.key.data));
-        bytes += membrane ? (double)membrane->schema.dimensions * 4 : 0;
+        bytes += membrane ? (double)schema_vector_size(&membrane->schema) : 0;
     }
     bool moved = in->above_size && span_compare(entry.key, span_of(in->above, in->above_size)) <= 0;
     if (!moved && !state_gone(db, &entry) && !maintain_dropped(db, get_u32_be(entry.key.data)))

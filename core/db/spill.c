@@ -152,7 +152,7 @@ static nacre_status fold_step(Transaction *tx, uint64_t budget) {
         work += entry.key.size + entry.value.size + 16;
         if (entry.flags & ENTRY_BLOB) work += entry.blob.size;
         if ((entry.flags & ENTRY_VECTOR) && catalog_by_id(tx->db, get_u32_be(entry.key.data)))
-            work += (uint64_t)catalog_by_id(tx->db, get_u32_be(entry.key.data))->schema.dimensions * 4;
+            work += schema_vector_size(&catalog_by_id(tx->db, get_u32_be(entry.key.data))->schema);
         TRY(ingest_add(fold->into, &entry));
         TRY(merge_next(&fold->merge));
     }

@@ -94,7 +94,7 @@ static nacre_status write_check_value(Db *db, const Membrane *membrane, uint32_t
     bool has_vector = schema->kind == NACRE_COLLECTION;
     if (has_vector != ((flags & RECORD_VECTOR) != 0)) return write_refuse(db, "a vector that is missing or not wanted");
     if (has_vector) {
-        size_t size = (size_t)schema->dimensions * 4;
+        size_t size = schema_vector_size(schema);
         if (value.size < 4 + size || get_u32(value.data) != size)
             return env_fail(&db->env, NACRE_INVALID_ARGUMENT, "%s: a vector that has not %u dimensions",
                             membrane->name, schema->dimensions);

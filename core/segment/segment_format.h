@@ -2,7 +2,7 @@
  * as streams in extents of the data file. The manifest says where the streams are.
  *
  *   ROWS    := block* | meta | spare, perhaps
- *   VECTORS := for each section, at a multiple of 16 bytes: f32[dimensions] * slots
+ *   VECTORS := for each section, at a multiple of 16 bytes: vectors (vector/element.h) * slots
  *   BLOBS   := values that do not fit into a block, one after the other
  *   (CODES, POSTINGS: kept for quantised codes and indexes, and for text)
  *

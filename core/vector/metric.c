@@ -15,7 +15,10 @@
 
 #define METRIC_SQUARE_MIN 0x1p-100f
 
-enum { METRIC_BATCH = 64 };
+enum {
+    METRIC_BATCH = 64,
+    METRIC_ROOM_ROWS = 8, /* that are made floats at once: they stay in the nearest cache */
+};
 
 static bool metric_trusts(float square) { return square >= METRIC_SQUARE_MIN && square <= FLT_MAX; }
 
@@ -80,16 +83,39 @@ static float metric_cosine(const MetricQuery *q, const uint8_t *row, float dot, 
 
 void metric_query_init(MetricQuery *q, const Kernels *kernels, Metric metric, const float *query,
                        size_t dimensions) {
-    *q = (MetricQuery){kernels, query, dimensions, metric, 0};
+    *q = (MetricQuery){.kernels = kernels, .query = query, .dimensions = dimensions, .metric = metric,
+                       .element = ELEMENT_F32};
     if (metric == METRIC_COSINE) {
         const float norm = kernels->dot(query, query, dimensions);
         if (metric_trusts(norm)) q->norm = sqrtf(norm);
     }
 }
 
+size_t metric_room(Element element, size_t dimensions) {
+    return element == ELEMENT_F16 || element == ELEMENT_I8 ? (METRIC_ROOM_ROWS + 1) * dimensions : 0;
+}
+
+/* The query is the last of the room. */
+void metric_elements_init(MetricQuery *q, const Kernels *kernels, Metric metric, Element element,
+                          const void *vector, size_t dimensions, float *room) {
+    if (element == ELEMENT_BIT) {
+        *q = (MetricQuery){.kernels = kernels, .dimensions = dimensions, .metric = METRIC_HAMMING, .element = element,
+                           .bits = vector, .hamming = hamming_choose()};
+        return;
+    }
+    const float *query = vector;
+    if (element != ELEMENT_F32) {
+        query = room + METRIC_ROOM_ROWS * dimensions;
+        element_decode(element, vector, dimensions, room + METRIC_ROOM_ROWS * dimensions);
+    }
+    metric_query_init(q, kernels, metric, query, dimensions);
+    q->element = element;
+    q->room = room;
+}
+
 /* The kernels leave their result in `distances`, each is then replaced. */
-void metric_many(const MetricQuery *q, const void *rows, size_t stride, size_t count,
-                 float *distances) {
+static void metric_floats(const MetricQuery *q, const void *rows, size_t stride, size_t count,
+                          float *distances) {
     const Kernels *k = q->kernels;
     const uint8_t *row = rows;
     float norms[METRIC_BATCH];
@@ -107,11 +133,30 @@ void metric_many(const MetricQuery *q, const void *rows, size_t stride, size_t c
             for (size_t i = 0; i < batch; i++, row += stride)
                 distances[i] = metric_ip(q, row, distances[i]);
             break;
+        case METRIC_HAMMING: break; /* not of floats */
         case METRIC_COSINE:
             k->dot_norm_many(q->query, row, stride, batch, q->dimensions, distances, norms);
             for (size_t i = 0; i < batch; i++, row += stride)
                 distances[i] = metric_cosine(q, row, distances[i], norms[i]);
             break;
         }
+    }
+}
+
+void metric_many(const MetricQuery *q, const void *rows, size_t stride, size_t count, float *distances) {
+    const uint8_t *row = rows;
+    if (q->element == ELEMENT_F32) {
+        metric_floats(q, rows, stride, count, distances);
+        return;
+    }
+    if (q->element == ELEMENT_BIT) {
+        q->hamming(q->bits, rows, stride, count, element_size(ELEMENT_BIT, q->dimensions), distances);
+        return;
+    }
+    for (size_t done = 0, some; done < count; done += some) {
+        some = count - done < METRIC_ROOM_ROWS ? count - done : METRIC_ROOM_ROWS;
+        for (size_t i = 0; i < some; i++, row += stride)
+            element_decode(q->element, row, q->dimensions, q->room + i * q->dimensions);
+        metric_floats(q, q->room, 4 * q->dimensions, some, distances + done);
     }
 }

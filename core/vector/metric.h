@@ -8,13 +8,18 @@
  * 4. The zero vector, which has no direction, is at cosine distance 1 from everything. (The
  *    database refuses to store one under cosine; this keeps rule 3 without knowing that.)
  *
+ * 5. Rows of other elements than floats have the distances of the floats that they are. Hamming
+ *    is the number of bits that differ.
+ *
  * Whether elements are finite is asked where vectors enter the database, not here. */
 #ifndef NACRE_VECTOR_METRIC_H
 #define NACRE_VECTOR_METRIC_H
 
+#include "vector/element.h"
+#include "vector/hamming.h"
 #include "vector/kernels.h"
 
-typedef enum Metric { METRIC_L2 = 1, METRIC_COSINE = 2, METRIC_IP = 3 } Metric;
+typedef enum Metric { METRIC_L2 = 1, METRIC_COSINE = 2, METRIC_IP = 3, METRIC_HAMMING = 4 } Metric;
 
 typedef struct MetricQuery {
     const Kernels *kernels;
@@ -22,11 +27,21 @@ typedef struct MetricQuery {
     size_t dimensions;
     Metric metric;
     float norm; /* cosine: the length of the query; 0 when only double can hold its square */
+    Element element; /* of the rows */
+    float *room;     /* rows as floats, where they are f16 or i8; borrowed */
+    const uint8_t *bits; /* hamming: the query; borrowed. There is no `query` then */
+    HammingMany *hamming;
 } MetricQuery;
 
 /* Prepares a query. `query` is borrowed as long as *q is used. */
 void metric_query_init(MetricQuery *q, const Kernels *kernels, Metric metric, const float *query,
                        size_t dimensions);
+
+/* The same for rows of any elements. `vector`, of these elements, and `room`, metric_room floats,
+ * are borrowed as long as *q is used. Hamming is for bits, and bits are for hamming. */
+void metric_elements_init(MetricQuery *q, const Kernels *kernels, Metric metric, Element element,
+                          const void *vector, size_t dimensions, float *room);
+size_t metric_room(Element element, size_t dimensions);
 
 /* The distances from the query to `count` rows, row i being at rows + i * stride bytes, which may
  * be any address. */

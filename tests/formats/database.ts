@@ -20,9 +20,12 @@ import type { Superblock } from "./superblock.ts";
 import { readLog } from "./wal.ts";
 import type { Log } from "./wal.ts";
 
+/** Of bits the bytes. */
+export type Vector = Float32Array | Int8Array | Uint8Array;
+
 export interface MembraneRow {
   key: Value[];
-  vector: Float32Array | undefined;
+  vector: Vector | undefined;
   fields: Value[];
 }
 
@@ -114,11 +117,28 @@ function readRows(files: Files, state: { manifest: Manifest; logs: Log[]; superb
   return { newest: living.sort((a, b) => compare(a.key, b.key)), lastLsn: lsn };
 }
 
+// vector/element.h, rule 1
+function readVector(bytes: Uint8Array, { element, dimensions }: Membrane["schema"], name: string): Vector {
+  const sizes = { "": 0, f32: 4 * dimensions, f16: 2 * dimensions, i8: dimensions, bit: Math.ceil(dimensions / 8) };
+  expect(bytes.length === sizes[element], () => `${name}: dimensions`);
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  if (element === "f32") return new Float32Array(dimensions).map((_, i) => view.getFloat32(4 * i, true));
+  if (element === "f16") return new Float32Array(dimensions).map((_, i) => readHalf(view.getUint16(2 * i, true)));
+  if (element === "i8") return new Int8Array(dimensions).map((_, i) => view.getInt8(i));
+  expect(dimensions % 8 === 0 || (bytes.at(-1)! >> dimensions % 8) === 0, () => `${name}: bits behind the last one`);
+  return Uint8Array.from(bytes);
+}
+
+function readHalf(half: number): number {
+  const exponent = (half >> 10) & 31, fraction = half & 1023;
+  expect(exponent < 31, "a half that is not finite");
+  const size = exponent === 0 ? fraction * 2 ** -24 : (1024 + fraction) * 2 ** (exponent - 25);
+  return half & 0x8000 ? -size : size;
+}
+
 function showRow(row: Row, { schema, name }: Membrane): MembraneRow {
   expect((row.vector !== undefined) === (schema.kind === "collection"), () => `${name}: vector`);
-  expect(row.vector === undefined || row.vector.length === 4 * schema.dimensions, () => `${name}: dimensions`);
-  const vector = row.vector && new Float32Array(row.vector.length / 4).map((_, i) =>
-    new DataView(row.vector!.buffer, row.vector!.byteOffset).getFloat32(4 * i, true));
+  const vector = row.vector && readVector(row.vector, schema, name);
   return { key: readKey(row.key.subarray(4), schema.keyTypes), vector, fields: readRow(row.value, schema) };
 }
 

@@ -144,6 +144,7 @@ for (const version of goldenVersions()) {
       };
       for (const kind of ["kv", "collection", "table"]) has[kind] = schemas.some((schema) => schema.kind === kind);
       for (const metric of ["l2", "cosine", "ip"]) has[metric] = schemas.some((schema) => schema.metric === metric);
+      for (const element of ["f16", "i8", "bit"]) has[element] = version === "v1" || schemas.some((schema) => schema.element === element);
       for (const type of ["integer", "bigint", "real", "boolean", "text", "bytes", "timestamp"]) {
         has[`keys of type ${type}`] = schemas.some((schema) => schema.keyTypes.includes(type as Type));
         has[`fields of type ${type}`] = schemas.some((schema) => schema.fields.some((field) => field.type === type));

@@ -7,8 +7,8 @@ import { join, resolve } from "node:path";
 import { WASI } from "node:wasi";
 import { gunzipSync, gzipSync } from "node:zlib";
 import type { Value } from "./keycode.ts";
-import type { Files, State } from "./database.ts";
-import type { Type } from "./schema.ts";
+import type { Files, State, Vector } from "./database.ts";
+import type { Schema, Type } from "./schema.ts";
 
 export const ROOT = resolve(import.meta.dirname, "../..");
 /** `make B=DIR` builds elsewhere. */
@@ -16,7 +16,7 @@ export const BUILD = resolve(ROOT, process.env.B ?? "build");
 export const NACRE = join(BUILD, "nacre");
 export const GOLDEN = join(import.meta.dirname, "golden");
 /** The databases that make_golden.c makes. */
-export const NAMES = ["small", "merged", "torn", "cut", "kept"] as const;
+export const NAMES = ["small", "merged", "torn", "cut", "kept", "elements"] as const;
 /** Of the encrypted one, "secret". */
 export const GOLDEN_KEY = Buffer.from("the key of the golden database: ");
 /** Those of a version. */
@@ -110,12 +110,17 @@ function valueText(value: Value, type: Type): string {
 
 const namesOf = (types: readonly Type[]): string => types.length === 1 ? JSON.stringify(types[0]) : JSON.stringify(types);
 
+function numbersOf(vector: Vector, { element, dimensions }: Schema): number[] {
+  if (element !== "bit") return [...vector];
+  return Array.from({ length: dimensions }, (_, i) => (vector[i >> 3]! >> (i & 7)) & 1);
+}
+
 /** A state as `nacre dump` shows it, in canonical lines. */
 export function dumpOf(state: State): string[] {
   return state.catalog.membranes.flatMap(({ name, schema }) => {
     const of = JSON.stringify(name);
     const fields = schema.fields.map((field) => `${JSON.stringify(field.name)}:"${field.type}"`);
-    const vector = `"vector":{"dimensions":${schema.dimensions},"metric":"${schema.metric}","element":"f32"},`;
+    const vector = `"vector":{"dimensions":${schema.dimensions},"metric":"${schema.metric}","element":"${schema.element}"},`;
     const rest = schema.kind === "kv" ? `"value":"${schema.valueType}"`
       : `${schema.kind === "collection" ? vector : ""}"fields":{${fields.join()}}`;
     const kept = (schema.ttlMs ? `,"ttlMs":${schema.ttlMs}` : "") + (schema.blockSize ? `,"blockSize":${schema.blockSize}` : "") +
@@ -124,7 +129,7 @@ export function dumpOf(state: State): string[] {
     return [head, ...(state.rows.get(name) ?? []).map((row) => {
       const parts = row.key.map((part, i) => valueText(part, schema.keyTypes[i]!));
       const members = [`"key":${parts.length === 1 ? parts[0] : `[${parts.join()}]`}`];
-      if (row.vector) members.push(`"vector":[${[...row.vector].map(numberText).join()}]`);
+      if (row.vector) members.push(`"vector":[${numbersOf(row.vector, schema).map(numberText).join()}]`);
       row.fields.forEach((value, i) => {
         const field = schema.kind === "kv" ? { name: "value", type: schema.valueType } : schema.fields[i]!;
         members.push(`${JSON.stringify(field.name)}:${valueText(value, field.type)}`);

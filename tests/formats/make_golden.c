@@ -2,7 +2,7 @@
  * bytes at each run and on each host. It knows nacre.h only, and files of which the clock
  * stands still.
  *
- *     make_golden small|merged|torn|cut|kept|secret PATH
+ *     make_golden small|merged|torn|cut|kept|elements|secret PATH
  *
  *   small   every kind of membrane and type of key, big and long things, deletions, a
  *           dropped and a renamed membrane, several segments, a tail in the log
@@ -11,6 +11,7 @@
  *   cut     the same, opened again (which cuts the log), written to and closed
  *   kept    rows that expire, in 2126 and long ago; compressed membranes, and blocks of
  *           several sizes
+ *   elements  vectors of other elements than floats, in segments and in the log
  *   secret  encrypted, its key changed once; what the host would draw is counted here
  *
  * The stored copies in golden/vN/ are of format version N, and a release never changes
@@ -403,6 +404,41 @@ static void make_kept(const char *path) {
     files->destroy(files->self);
 }
 
+/* ---- elements ---- */
+
+static float number_of(nacre_element element, uint32_t n) {
+    static const float odd[] = {65504, -6.1035e-05f, 5.9604645e-08f, -0.0f, 0.333333f, 1e-6f};
+    if (element == NACRE_BIT) return (float)(n >> 3 & 1);
+    if (element == NACRE_I8) return (float)(n % 256) - 128;
+    return n % 9 ? (float)(n % 1000) / 7 - 70 : odd[n % 6];
+}
+
+static void elements_round(nacre_db *db, const char *name, nacre_element element, nacre_metric metric, uint32_t round) {
+    nacre_schema schema = nacre_schema_collection(NACRE_INTEGER, 21, metric, NULL, 0);
+    schema.element = element;
+    nacre_membrane *collection = membrane(db, name, schema);
+    uint32_t random = 7 + round;
+    for (uint32_t i = 0; i < 40; i++) {
+        nacre_value key = nacre_integer(i);
+        float vector[21];
+        for (int d = 0; d < 21; d++) vector[d] = number_of(element, random_next(&random) >> 7);
+        vector[20] = 1;
+        if (round == 0 || i % 3 == round) MUST(nacre_put(collection, &key, vector, NULL));
+    }
+}
+
+static void make_elements(const char *path) {
+    nacre_db *db = open_seeded(path, 7);
+    for (uint32_t round = 0; round < 3; round++) {
+        elements_round(db, "halves", NACRE_F16, NACRE_L2, round);
+        elements_round(db, "directions", NACRE_F16, NACRE_COSINE, round);
+        elements_round(db, "bytes", NACRE_I8, NACRE_IP, round);
+        elements_round(db, "bits", NACRE_BIT, NACRE_HAMMING, round);
+        if (round < 2) MUST(nacre_checkpoint(db));
+    }
+    close_db(db);
+}
+
 /* ---- secret ---- */
 
 static const uint8_t first_key[33] = "a key that was changed afterward", last_key[33] = "the key of the golden database: ";
@@ -478,10 +514,10 @@ int main(int argc, char **argv) {
         const char *name;
         void (*make)(const char *path);
     } databases[] = {{"small", make_small}, {"merged", make_merged}, {"torn", make_torn}, {"cut", make_cut}, {"kept", make_kept},
-                   {"secret", make_secret}};
+                   {"elements", make_elements}, {"secret", make_secret}};
     for (size_t i = 0; i < LARGE; i++) large[i] = (char)((i % 1000 ? 'a' : 'A') + i % 26);
-    for (int i = 0; i < 6 && argc == 3; i++)
+    for (int i = 0; i < 7 && argc == 3; i++)
         if (strcmp(databases[i].name, argv[1]) == 0) return databases[i].make(argv[2]), 0;
-    fprintf(stderr, "usage: make_golden small|merged|torn|cut|kept|secret PATH\n");
+    fprintf(stderr, "usage: make_golden small|merged|torn|cut|kept|elements|secret PATH\n");
     return 2;
 }

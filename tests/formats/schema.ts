@@ -4,7 +4,8 @@ import { Reader, expect, utf8 } from "./bytes.ts";
 export const TYPES = ["null", "integer", "real", "boolean", "text", "bytes", "timestamp", "json", "bigint"] as const;
 export type Type = (typeof TYPES)[number];
 const KINDS = ["", "kv", "collection", "table"] as const;
-const METRICS = ["", "l2", "cosine", "ip"] as const;
+const METRICS = ["", "l2", "cosine", "ip", "hamming"] as const;
+const ELEMENTS = ["", "f32", "f16", "i8", "bit"] as const;
 
 export interface Field {
   name: string;
@@ -17,6 +18,7 @@ export interface Schema {
   valueType: Type;
   dimensions: number;
   metric: (typeof METRICS)[number];
+  element: (typeof ELEMENTS)[number];
   fields: Field[];
   ttlMs: number; // 0: rows live for ever
   blockSize: number; // 0: the database's
@@ -39,20 +41,21 @@ export function readSchema(bytes: Uint8Array): Schema {
   const valueType = type(r);
   const dimensions = r.u32();
   const metric = METRICS[r.u8()];
-  const [element, index, bits] = [r.u8(), r.u8(), r.u8()];
+  const element = ELEMENTS[r.u8()];
+  const [index, bits] = [r.u8(), r.u8()];
   const [ttlMs, blockSize, compression] = version === 1 ? [0, 0, 0] : [r.size(), r.u32(), r.u8()];
   const fields = r.array(r.u16(), (each) => {
     const fieldType = type(each);
     return { type: fieldType, name: utf8(each.take(each.u8())) };
   });
   r.end("schema");
-  expect(kind !== undefined && kind !== "" && metric !== undefined, "schema: kind, metric");
+  expect(kind !== undefined && kind !== "" && metric !== undefined && element !== undefined, "schema: kind, metric, element");
   expect(keyTypes.length >= 1 && keyTypes.length <= 16 && !keyTypes.includes("null") && !keyTypes.includes("json"), "schema: key");
   expect((kind === "kv") === ["json", "text", "bytes"].includes(valueType), "schema: type of the value");
-  expect(kind === "collection" ? dimensions > 0 && metric !== "" && element === 1 && index <= 1 && bits === 1
-    : dimensions === 0 && metric === "" && element === 0 && index === 0 && bits === 0, "schema: vector");
+  expect(kind === "collection" ? dimensions > 0 && metric !== "" && element !== "" && (element === "bit") === (metric === "hamming") && index <= 1 && bits === 1
+    : dimensions === 0 && metric === "" && element === "" && index === 0 && bits === 0, "schema: vector");
   expect(kind !== "kv" || fields.length === 0, "schema: fields of a key-value membrane");
   expect(ttlMs <= 8.64e15 && [0, 4096, 8192, 16384, 32768, 65536].includes(blockSize) && compression <= 1, "schema: storage");
   expect(new Set(fields.map((field) => field.name)).size === fields.length, "schema: names of fields");
-  return { kind, keyTypes, valueType, dimensions, metric, fields, ttlMs, blockSize, compression };
+  return { kind, keyTypes, valueType, dimensions, metric, element, fields, ttlMs, blockSize, compression };
 }

@@ -125,6 +125,40 @@ for (const { name, run } of [{ name: "native", run: native }, { name: "WASI", ru
       [["put", "d", "notes", "d", "[]"], 1, "", /object/],
     ]));
 
+    test("F23 F28 searches: how far, how many lists, and how it was done", () => steps(run, [
+      [["create", "d", "n", "--kind", "collection", "--dimensions", "1", "--metric", "l2"], 0, ""],
+      [["put", "d", "n", "a", '{"vector":[0.25]}'], 0, ""],
+      [["put", "d", "n", "b", '{"vector":[2]}'], 0, ""],
+      [["search", "d", "n", "--vector", "[0]", "--max-distance", "1"], 0, '{"key":"a","distance":0.25}\n'],
+      [["search", "d", "n", "--vector", "[0]", "--max-distance", "0.25"], 0, '{"key":"a","distance":0.25}\n'],
+      [["search", "d", "n", "--vector", "[0]", "--max-distance", "0.24999999999"], 0, ""],
+      [["search", "d", "n", "--vector", "[0]", "--max-distance", "-1e300"], 0, ""],
+      [["search", "d", "n", "--vector", "[0]", "--probes", "3", "--k", "1"], 0, '{"key":"a","distance":0.25}\n'],
+      [["search", "d", "n", "--vector", "[0]", "--explain"], 0, '{"path":"exact","codesScored":0,"reranked":2,"segments":0}\n'],
+      [["search", "d", "n", "--vector", "[0]", "--max-distance", "far"], 2, "", /--max-distance/],
+      [["search", "d", "n", "--vector", "[0]", "--probes", "0"], 2, "", /--probes/],
+      [["search", "d", "n", "--vector", "[0]", "--probes", "2", "--recall", "exact"], 1, "", /exact/],
+    ]));
+
+    test("F09 F10 elements: what numbers are kept as", () => steps(run, [
+      [["create", "d", "halves", "--kind", "collection", "--dimensions", "2", "--metric", "l2", "--element", "f16"], 0, ""],
+      [["put", "d", "halves", "a", '{"vector":[0.1,2049]}'], 0, ""],
+      [["get", "d", "halves", "a"], 0, '{"key":"a","vector":[0.099975586,2048]}\n'],
+      [["put", "d", "halves", "b", '{"vector":[65520,0]}'], 1, "", /65504/],
+      [["create", "d", "bytes", "--kind", "collection", "--dimensions", "2", "--metric", "ip", "--element", "i8"], 0, ""],
+      [["put", "d", "bytes", "a", '{"vector":[-128,127]}'], 0, ""],
+      [["put", "d", "bytes", "b", '{"vector":[0.5,0]}'], 1, "", /whole number/],
+      [["search", "d", "bytes", "--like", "a"], 0, '{"key":"a","distance":-32513}\n'],
+      [["create", "d", "bits", "--kind", "collection", "--dimensions", "9", "--element", "bit"], 0, ""],
+      [["put", "d", "bits", "a", '{"vector":[1,0,0,0,0,0,0,0,1]}'], 0, ""],
+      [["put", "d", "bits", "b", '{"vector":[2,0,0,0,0,0,0,0,1]}'], 1, "", /0 or 1/],
+      [["search", "d", "bits", "--vector", "[0,1,0,0,0,0,0,0,1]"], 0, '{"key":"a","distance":2}\n'],
+      [["dump", "d", "bits"], 0, '{"key":"a","vector":[1,0,0,0,0,0,0,0,1]}\n'],
+      [["create", "d", "x", "--kind", "collection", "--dimensions", "9", "--metric", "l2", "--element", "f8"], 2, "", /f8/],
+      [["create", "d", "x", "--kind", "collection", "--dimensions", "9", "--metric", "l2", "--element", "bit"], 1, "", /hamming/],
+      [["create", "d", "x", "--kind", "kv", "--element", "f16"], 2, "", /--element/],
+    ]));
+
     test("keys and values of every type come back as they were given", () => {
       const keys: [type: string, argument: string, json: string][] = [
         ["text", "a \"quoted\" ü😀\n", JSON.stringify("a \"quoted\" ü😀\n")], ["text", "--", '"--"'],

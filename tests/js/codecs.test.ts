@@ -162,6 +162,9 @@ test("schemas: bytes and back", () => {
     kvSchema({}, "s"), kvSchema({ key: "bigint", value: "bytes" }, "s"), kvSchema({ key: ["text", "boolean", "timestamp"] }, "s"),
     collectionSchema({ vector: { dimensions: 16384, metric: "cosine", index: "flat" }, fields: { é: "text", b: "integer", c: "bigint", d: "real", e: "boolean", f: "bytes", g: "timestamp", h: "json" } }, "s"),
     kvSchema({ ttlMs: 1 }, "s"), kvSchema({ ttlMs: 8.64e15, blockSize: 65536, compression: "lz4" }, "s"),
+    collectionSchema({ vector: { dimensions: 3, element: "f16", metric: "ip" } }, "s"),
+    collectionSchema({ vector: { dimensions: 3, element: "i8" } }, "s"),
+    collectionSchema({ vector: { dimensions: 3, element: "bit" } }, "s"),
     collectionSchema({ vector: { dimensions: 3 }, ttlMs: 2 ** 40 + 3, blockSize: 4096, compression: "none" }, "s"),
   ]) {
     assert.deepEqual(decodeSchema(encodeSchema(schema)), schema);
@@ -173,8 +176,8 @@ test("schemas: bytes and back", () => {
 for (const [schema, code] of [
   [{ vector: {} }, "INVALID_ARGUMENT"], [{ vector: { dimensions: 0 } }, "INVALID_ARGUMENT"], [{ vector: { dimensions: 1.5 } }, "INVALID_ARGUMENT"],
   [{ vector: { dimensions: 16385 } }, "INVALID_ARGUMENT"], [{ vector: { dimensions: "3" } }, "INVALID_ARGUMENT"], [{}, "INVALID_ARGUMENT"],
-  [{ vector: { dimensions: 3, metric: "hamming" } }, "UNSUPPORTED"], [{ vector: { dimensions: 3, metric: "L2" } }, "INVALID_ARGUMENT"],
-  [{ vector: { dimensions: 3, element: "f16" } }, "UNSUPPORTED"], [{ vector: { dimensions: 3, element: "f64" } }, "INVALID_ARGUMENT"],
+  [{ vector: { dimensions: 3, metric: "hamming" } }, "INVALID_ARGUMENT"], [{ vector: { dimensions: 3, metric: "L2" } }, "INVALID_ARGUMENT"],
+  [{ vector: { dimensions: 3, element: "bit", metric: "l2" } }, "INVALID_ARGUMENT"], [{ vector: { dimensions: 3, element: "f64" } }, "INVALID_ARGUMENT"],
   [{ vector: { dimensions: 3, index: "graph" } }, "UNSUPPORTED"], [{ vector: { dimensions: 3, bits: 4 } }, "UNSUPPORTED"],
   [{ vector: { dimensions: 3, bits: 9 } }, "INVALID_ARGUMENT"], [{ vector: { dimensions: 3, dims: 3 } }, "INVALID_ARGUMENT"],
   [{ vector: { dimensions: 3 }, field: {} }, "INVALID_ARGUMENT"], [{ vector: { dimensions: 3 }, fields: { a: "string" } }, "INVALID_ARGUMENT"],
