@@ -252,6 +252,29 @@ mutant fold_of_undone_runs_goes_on core/db/spill.c \
     's/    if \(left < tx->fold\.first \+ tx->fold\.count\) fold_clear\(tx\);\n//' \
     'core:transaction/c09 core:transaction/c08'
 
+# --- codes of vectors ----------------------------------------------------------------------
+mutant code_centroid_folded_with_the_wrong_sign core/vector/codes.c \
+    's/const float fold = 2 \*/const float fold = -2 */' \
+    'core:codes/f12_estimates'
+mutant code_error_of_another_dimension core/vector/codes.c \
+    's/lost \/ \(float\)\(s->padded - 1\)/lost \/ (float)(s->padded + 63)/' \
+    'core:codes/f12_estimates'
+mutant code_entries_off_their_mean core/vector/code_query.c \
+    's/\(float\)\(int32_t\)sum \/ 16/(float)(int32_t)sum \/ 16.2f/' \
+    'core:codes/f12_estimates'
+mutant code_entries_rounded_unseen core/vector/kernels_body.h \
+    's/sqrtf\(error \* error \+ s->rounding \* s->rounding\)/error/' \
+    'core:codes/f12_bounds_hold'
+mutant code_lost_roots_unseen core/vector/kernels_body.h \
+    's/\(s->root \+ KERNELS_ROOT_LOST\)/s->root/' \
+    'core:codes/f12_a_bound'
+mutant code_lanes_in_each_others_half core/vector/code_block.c \
+    's/lane < 16 \? 0 : 4/lane < 16 ? 4 : 0/g' \
+    'core:codes/f12_lanes'
+mutant code_unknown_rows_known core/vector/code_block.c \
+    's/is_known \? code_grid_index\(&add, f\[i\]\.add\) : CODE_ADD_UNKNOWN/code_grid_index(&add, f[i].add)/' \
+    'core:codes/f12_lanes'
+
 # --- files and memory ----------------------------------------------------------------------
 mutant short_reads_ignored core/host/vfs_posix.c \
     's/if \(got < 0\) return vfs_posix_fail\(f->owner, "read", f->name, errno\);/if (got <= 0) return NACRE_OK;/' \
