@@ -291,7 +291,7 @@ mutant a_full_memory_is_ignored core/host/env.c \
 # The tree as it is now: others may go on editing it.
 copy_tree() { # FROM TO
     mkdir -p "$2/build"
-    for part in core tests Makefile package.json build/lz4 build/monocypher; do # the last two as installed
+    for part in core tests examples Makefile package.json build/lz4 build/monocypher; do # the last two as installed
         rm -rf "${2:?}/$part"
         cp -Rp "$1/$part" "$2/$part"
     done

@@ -12,11 +12,10 @@ WalWalk wal_walk(const Wal *log, Span bytes) {
                      .budget = 16 * (uint64_t)bytes.size + 65536};
 }
 
-/* Could a frame begin there? */
+/* Could a frame begin there, where there is room for a head? */
 static bool walk_head(const WalWalk *walk, size_t at, WalPiece *piece) {
     size_t left = walk->bytes.size - at;
     const uint8_t *frame = walk->bytes.data + at;
-    if (left < FRAME_HEAD) return false;
     uint32_t kind = get_u32(frame + 8), size = get_u32(frame + 12);
     if (kind != FRAME_BATCHES && kind != FRAME_CUT) return false;
     if (size < FRAME_HEAD || size % 4 != 0 || size > left || (kind == FRAME_CUT && size != FRAME_HEAD + 8)) return false;
@@ -42,7 +41,7 @@ static bool walk_behind_cut(WalWalk *walk, const WalPiece *piece) {
 }
 
 static bool walk_is_frame(WalWalk *walk, WalPiece *piece) {
-    if (!walk->salted) return piece->at == walk->at && (!walk->begun || piece->previous == walk->last_lsn);
+    if (!walk->salted) return !walk->begun || piece->previous == walk->last_lsn;
     piece->proved = walk_proved(walk, piece, walk->salt);
     if (piece->proved || piece->at == walk->at) return piece->proved;
     piece->proved = walk->old_salt != walk->salt && walk_proved(walk, piece, walk->old_salt);

@@ -20,7 +20,7 @@ void extent_list_encode(ByteWriter *w, const ExtentList *list) {
 nacre_status extent_list_decode(Env *env, const char *file, ByteReader *r, uint64_t limit, ExtentList *list) {
     uint32_t runs = br_u32(r);
     if (limit > EXTENT_COUNT_MAX) limit = EXTENT_COUNT_MAX;
-    for (uint32_t i = 0; i < runs && br_ok(r); i++) {
+    for (uint32_t i = 0; i < runs; i++) {
         uint32_t first = br_u32(r), length = br_u32(r);
         if (!br_ok(r)) break;
         if (first == 0 || length == 0 || (uint64_t)first + length > limit ||

@@ -144,6 +144,25 @@ static void homes_are_told_of_evictions(void) {
     CHECK_EQ(w.env.memory_used, 0);
 }
 
+/* What somebody still reads is not forgotten with its segment: it goes when it was given back. */
+static void what_is_pinned_is_not_forgotten(void) {
+    World w;
+    world_open(&w, 64 << 10, 1 << 20);
+    CacheEntry *held = load(&w, 5, 100), *free_one = load(&w, 8, 100); /* of one segment */
+    uint64_t segment = held->segment;
+    cache_unpin(&w.cache, free_one);
+    cache_forget(&w.cache, segment);
+    CHECK(entry_is(held, 5));
+    CacheEntry *again = cache_get(&w.cache, segment, 5);
+    CHECK(again == held);
+    CHECK(!cache_get(&w.cache, segment, 8));
+    cache_unpin(&w.cache, again);
+    cache_unpin(&w.cache, held);
+    cache_forget(&w.cache, segment);
+    CHECK(!cache_get(&w.cache, segment, 5));
+    world_close(&w);
+}
+
 /* An entry that could not be filled leaves no trace; without memory nothing changes. */
 static void failures_leave_no_trace(void) {
     World w;
@@ -171,5 +190,6 @@ void cache_test(void) {
     RUN(pins_outweigh_the_limit);
     RUN(a_scan_leaves_the_hot_entries);
     RUN(homes_are_told_of_evictions);
+    RUN(what_is_pinned_is_not_forgotten);
     RUN(failures_leave_no_trace);
 }

@@ -2,9 +2,13 @@
  * lies, under checksums that are right, is CORRUPT or harmless (B08, B20, B30, H19). */
 #include "segment_lab.h"
 
+#include "base/checksum.h"
+
 #include "nacre.h"
 #include "store/superblock.h"
 #include "store/version.h"
+
+#include <stdio.h>
 
 /* ---- round trip ---- */
 
@@ -104,6 +108,12 @@ static void trimming_drops_what_is_wholly_below(void) {
         CHECK_EQ(run->count, rows[i].left);
         CHECK_BYTES(run->above, run->above_size, above, 8);
     }
+    /* The bound only rises: what an earlier merge hid stays hidden. */
+    run = &version->runs[1];
+    put_u32_be(above + 4, 20);
+    CHECK_EQ(run_trim(&lab.env, run, span_of(above, 8)), NACRE_OK);
+    put_u32_be(above + 4, 50);
+    CHECK_BYTES(run->above, run->above_size, above, 8);
     CHECK_EQ(version_find_run(version, 11), 1);
     CHECK_EQ(version_find_run(version, 99), 3);
     version_remove_run(version, 1);
@@ -181,6 +191,136 @@ static void a_manifest_that_lies_is_refused_or_harmless(void) {
     }
     CHECK(accepted > 100);
     free(bytes);
+    version_release(version);
+    lab_close(&lab);
+}
+
+static nacre_status decode(Lab *lab, Version **all, const uint8_t *bytes, size_t size) {
+    Version *back = NULL;
+    ManifestIds ids;
+    env_clear(&lab->env);
+    nacre_status status = version_alloc(&lab->env, all, &back);
+    if (status == NACRE_OK) status = manifest_decode(&lab->io, span_of(bytes, size), lab->map.count, back, &ids);
+    version_release(back);
+    return status;
+}
+
+/* The manifest of what cannot be, its seal right. */
+static void expect_refused(Lab *lab, Version **all, const Version *version, const char *words) {
+    size_t size;
+    uint8_t *bytes = encode(version, &size);
+    CHECK_EQ(decode(lab, all, bytes, size), NACRE_CORRUPT);
+    if (!CHECK(strstr(lab->env.error.text, words))) printf("  %s\n", lab->env.error.text);
+    free(bytes);
+}
+
+static void b20_a_manifest_of_what_cannot_be_is_refused(void) {
+    Lab lab;
+    Version *all = NULL;
+    lab_open(&lab, 4096, 10, 1 << 20);
+    Version *version = make_version(&lab, &all);
+    Segment *segment = version->runs[0].segments[0];
+    uint64_t rows = segment->rows, deletes = segment->deletes;
+    segment->rows = segment->deletes = 0;
+    expect_refused(&lab, &all, version, "a segment that cannot be");
+    segment->rows = rows;
+    segment->deletes = rows + 1;
+    expect_refused(&lab, &all, version, "a segment that cannot be");
+    segment->deletes = deletes;
+    /* An archive of changes with a bound: nothing is looked for in it. */
+    CHECK_EQ(run_append(&lab.env, &version->feed, segment), NACRE_OK);
+    version->feed.id = 70;
+    CHECK_EQ(run_set_above(&lab.env, &version->feed, span_of("above", 5)), NACRE_OK);
+    expect_refused(&lab, &all, version, "an archive of changes with a bound");
+    CHECK_EQ(run_set_above(&lab.env, &version->feed, (Span){NULL, 0}), NACRE_OK);
+    expect_refused(&lab, &all, version, "ids that are used twice");
+    run_remove_first(&version->feed);
+    /* Bytes behind the seal, and streams of which there are two. */
+    size_t size;
+    uint8_t *bytes = encode(version, &size), *longer = calloc(1, size + 4);
+    memcpy(longer, bytes, size);
+    CHECK_EQ(decode(&lab, &all, longer, size), NACRE_OK);
+    CHECK_EQ(decode(&lab, &all, longer, size + 4), NACRE_CORRUPT);
+    uint8_t stream[16] = {0};
+    int found = 0;
+    for (uint32_t kind = 1; kind < STREAM_COUNT; kind++) {
+        if (segment->streams[kind].size == 0) continue;
+        put_u32(stream, kind);
+        put_u64(stream + 8, segment->streams[kind].size);
+        for (size_t at = 0; at + sizeof stream <= size; at++) {
+            if (memcmp(longer + at, stream, sizeof stream) != 0) continue;
+            put_u32(longer + at, 0); /* rows, which it has already */
+            put_u64(longer + size - 8, checksum64(0, longer, size - 8));
+            CHECK_EQ(decode(&lab, &all, longer, size), NACRE_CORRUPT);
+            CHECK(strstr(lab.env.error.text, "streams"));
+            put_u32(longer + at, kind);
+            put_u64(longer + at + 8, 0); /* one of nothing */
+            put_u64(longer + size - 8, checksum64(0, longer, size - 8));
+            CHECK_EQ(decode(&lab, &all, longer, size), NACRE_CORRUPT);
+            memcpy(longer, bytes, size);
+            found++;
+            break;
+        }
+    }
+    CHECK(found > 0);
+    free(bytes);
+    free(longer);
+    version_release(version);
+    lab_close(&lab);
+}
+
+/* C27: whatever the budget is, a manifest is read or refused, and nothing is left of it. */
+static void c27_a_manifest_fits_or_is_refused(void) {
+    Lab lab;
+    Version *all = NULL;
+    size_t size;
+    lab_open(&lab, 4096, 10, 1 << 20);
+    Version *version = make_version(&lab, &all);
+    uint8_t *bytes = encode(version, &size);
+    uint64_t used = lab.env.memory_used, budget = lab.env.memory_budget, refused = 0;
+    for (uint64_t room = 0;; room += 8) {
+        lab.env.memory_budget = used + room;
+        nacre_status status = decode(&lab, &all, bytes, size);
+        CHECK_EQ(lab.env.memory_used, used);
+        if (status == NACRE_OK) break;
+        if (!CHECK_EQ(status, NACRE_RESOURCE_EXHAUSTED)) break;
+        refused++;
+    }
+    CHECK(refused > 20);
+    lab.env.memory_budget = budget;
+    free(bytes);
+    version_release(version);
+    lab_close(&lab);
+}
+
+/* What somebody else reads is the same segment when it has the same id and the same extents. */
+static void a_segment_is_known_by_its_place(void) {
+    Lab lab;
+    Version *all = NULL, *back = NULL;
+    ManifestIds ids;
+    size_t size;
+    lab_open(&lab, 4096, 10, 1 << 20);
+    Version *version = make_version(&lab, &all);
+    uint8_t *bytes = encode(version, &size);
+    CHECK_EQ(version_alloc(&lab.env, &all, &back), NACRE_OK);
+    CHECK_EQ(manifest_decode(&lab.io, span_of(bytes, size), lab.map.count, back, &ids), NACRE_OK);
+    for (size_t r = 0; r < back->count; r++)
+        for (size_t i = 0; i < back->runs[r].count; i++) {
+            Segment *segment = back->runs[r].segments[i];
+            ExtentList *extents = &segment->streams[STREAM_ROWS].extents;
+            CHECK(version_find_segment(version, segment) == version->runs[r].segments[i]);
+            extents->count--;
+            CHECK(!version_find_segment(version, segment));
+            extents->count++;
+            extents->items[0] += 1000;
+            CHECK(!version_find_segment(version, segment));
+            extents->items[0] -= 1000;
+            segment->id += 1000;
+            CHECK(!version_find_segment(version, segment));
+            segment->id -= 1000;
+        }
+    free(bytes);
+    version_release(back);
     version_release(version);
     lab_close(&lab);
 }
@@ -438,6 +578,9 @@ void version_test(void) {
     RUN(trimming_drops_what_is_wholly_below);
     RUN(b20_ids_that_repeat_or_were_never_given_are_refused);
     RUN(a_manifest_that_lies_is_refused_or_harmless);
+    RUN(b20_a_manifest_of_what_cannot_be_is_refused);
+    RUN(c27_a_manifest_fits_or_is_refused);
+    RUN(a_segment_is_known_by_its_place);
     RUN(hostile_manifests_are_opened_or_refused);
     RUN(runs_of_nothing_are_opened_or_refused);
     RUN(hostile_blocks_are_read_or_refused);

@@ -4,6 +4,7 @@
 #include "lib/sim_disk.h"
 #include "base/checksum.h"
 #include "log/wal.h"
+#include "log/wal_walk.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -291,6 +292,7 @@ static void a_missing_log_is_missing(void) {
     env_init(&env, sim_disk_vfs(disk), NULL, 1 << 20);
     CHECK_EQ(wal_open(&wal, &env, log_name, VFS_READ), NACRE_OK);
     CHECK_EQ(wal.state, WAL_MISSING);
+    CHECK_EQ(wal_mend(&wal), NACRE_OK); /* there is nothing to mend */
     CHECK_EQ(wal_open(&wal, &env, log_name, VFS_CREATE), NACRE_OK);
     CHECK_EQ(wal.state, WAL_MISSING);
     wal_close(&wal);
@@ -413,6 +415,148 @@ static void a_made_up_log_is_harmless(void) {
     world_close(&w);
 }
 
+/* ---- walks over damaged logs (wal_walk.h) ---- */
+
+enum { LOG_ROOM = 64 << 10 };
+
+/* Frames 1 to 3, a cut, frames 4 and 5, as they lie behind the headers. */
+typedef struct Cut {
+    Wal log;
+    uint8_t bytes[LOG_ROOM];
+    size_t size, at[6]; /* where each frame begins; 0: the cut */
+} Cut;
+
+static void cut_log(Cut *cut) {
+    World w;
+    uint8_t *bytes;
+    uint64_t size = 0;
+    world_new(&w);
+    *cut = (Cut){.size = 0};
+    for (uint64_t i = 1; i <= 5; i++) {
+        if (i == 4) {
+            Replay r = replay(&w.wal, &bytes);
+            free(bytes);
+            cut->at[0] = (size_t)w.wal.end;
+            CHECK_EQ(wal_cut(&w.wal, &r.reader, frame_lsn(3)), NACRE_OK);
+        }
+        cut->at[i] = (size_t)w.wal.end;
+        CHECK_EQ(append(&w, i, 0), NACRE_OK);
+    }
+    CHECK_EQ(wal_sync(&w.wal), NACRE_OK);
+    CHECK_EQ(wal_size(&w.wal, &size), NACRE_OK);
+    CHECK_EQ(wal_read(&w.wal, cut->bytes, (size_t)size), NACRE_OK);
+    cut->size = (size_t)size;
+    cut->log = w.wal;
+    cut->log.header = first_header;
+    world_close(&w);
+}
+
+/* The walk's frames, by their last digits: "123c45". What is not proved is in lower case: "abcde"
+ * (cuts are "c" and "x" then); "!": behind a damaged cut; "_": a gap before it. */
+static void expect_walk(const Cut *cut, const char *want) {
+    char got[64] = "";
+    size_t used = 0;
+    WalPiece piece;
+    WalWalk walk = wal_walk(&cut->log, span_of(cut->bytes, cut->size));
+    while (wal_walk_next(&walk, &piece) && used < sizeof got - 4) {
+        if (piece.gap) got[used++] = '_';
+        if (piece.behind_cut) got[used++] = '!';
+        uint64_t number = (piece.lsn - 10) / 3;
+        bool is_cut = piece.kind == FRAME_CUT;
+        got[used++] = (char)(piece.proved ? is_cut ? 'c' : (char)('0' + number) : is_cut ? 'x' : (char)('a' + number - 1));
+        got[used] = 0;
+    }
+    CHECK_STR(got, want);
+}
+
+static void b22_a_walk_steps_over_what_is_damaged(void) {
+    static Cut right, cut;
+    cut_log(&right);
+    expect_walk(&right, "123c45");
+    cut = right;
+    cut.bytes[cut.at[2] + 30] ^= 1;
+    expect_walk(&cut, "1_3c45");
+    /* A damaged cut: its salt is computed, not read. */
+    cut = right;
+    cut.bytes[cut.at[0] + 30] ^= 1;
+    expect_walk(&cut, "123_!45");
+    /* Behind a cut lies a frame from before it: pieces of the file have changed places. */
+    cut = right;
+    memcpy(cut.bytes + cut.size + 4, cut.bytes + cut.at[3], cut.at[0] - cut.at[3]);
+    cut.size += 4 + cut.at[0] - cut.at[3];
+    expect_walk(&cut, "123c45_3");
+    /* The last frame is cut short. */
+    for (size_t less = 4; less < right.size - right.at[5]; less += 4) {
+        cut = right;
+        cut.size -= less;
+        expect_walk(&cut, "123c4");
+    }
+}
+
+static void b22_heads_that_cannot_be_are_no_frames(void) {
+    static const struct {
+        uint32_t kind, size;
+        uint64_t lsn, previous, synced;
+    } rows[] = {
+        {FRAME_PART, FRAME_HEAD, 5, 4, 0},        {0, FRAME_HEAD, 5, 4, 0},
+        {FRAME_BATCHES, FRAME_HEAD - 4, 5, 4, 0}, {FRAME_BATCHES, FRAME_HEAD + 2, 5, 4, 0},
+        {FRAME_BATCHES, 1 << 20, 5, 4, 0},        {FRAME_CUT, FRAME_HEAD, 5, 4, 0},
+        {FRAME_CUT, FRAME_HEAD + 12, 5, 4, 0},    {FRAME_BATCHES, FRAME_HEAD, 4, 5, 0},
+        {FRAME_BATCHES, FRAME_HEAD, 5, 4, 6},
+    };
+    static Cut right, cut;
+    cut_log(&right);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        uint8_t frame[FRAME_HEAD + 12] = {0};
+        cut = right;
+        put_u32(frame + 8, rows[i].kind);
+        put_u32(frame + 12, rows[i].size);
+        put_u64(frame + 16, rows[i].lsn);
+        put_u64(frame + 24, rows[i].previous);
+        put_u64(frame + 32, rows[i].synced);
+        size_t room = rows[i].size < sizeof frame && rows[i].size >= 16 ? rows[i].size - 8 : 8;
+        put_u64(frame, checksum64(wal_cut_salt(first_header.salt), frame + 8, room)); /* right, where there is one */
+        memcpy(cut.bytes + cut.size, frame, sizeof frame);
+        cut.size += sizeof frame;
+        expect_walk(&cut, "123c45");
+    }
+}
+
+/* Without a header no salt is known: frames are what they say, one behind the other, up to a cut,
+ * which says the salt. */
+static void b22_without_a_header_frames_must_follow_each_other(void) {
+    static Cut right, cut;
+    cut_log(&right);
+    right.log.state = WAL_DAMAGED;
+    expect_walk(&right, "abcx45");
+    cut = right;
+    put_u64(cut.bytes + cut.at[3] + 24, 11); /* the third does not follow the second */
+    expect_walk(&cut, "ab");
+    cut = right;
+    put_u32(cut.bytes + 8, 0); /* the first is none */
+    expect_walk(&cut, "");
+    cut = right;
+    cut.size = 3 * FRAME_HEAD / 4;
+    expect_walk(&cut, "");
+}
+
+/* Heads that each claim all that follows: what is hashed in the search is bounded. */
+static void h19_a_walk_over_frames_within_frames_ends(void) {
+    static Cut cut;
+    cut_log(&cut);
+    for (size_t at = cut.size; at + FRAME_HEAD <= LOG_ROOM; at += FRAME_HEAD) {
+        put_u32(cut.bytes + at + 8, FRAME_BATCHES);
+        put_u32(cut.bytes + at + 12, (uint32_t)(LOG_ROOM - at) & ~3u);
+    }
+    cut.size = LOG_ROOM;
+    WalPiece piece;
+    WalWalk walk = wal_walk(&cut.log, span_of(cut.bytes, cut.size));
+    uint64_t budget = walk.budget;
+    for (int i = 0; i < 6; i++) CHECK(wal_walk_next(&walk, &piece));
+    CHECK(!wal_walk_next(&walk, &piece));
+    CHECK(walk.budget < budget / 8); /* it was used, and was not enough */
+}
+
 void wal_test(void) {
     RUN(what_is_appended_is_read_back);
     RUN(every_truncation_leaves_the_whole_frames);
@@ -428,4 +572,8 @@ void wal_test(void) {
     RUN(a_failed_append_is_taken_back);
     RUN(a_broken_log_takes_nothing_more);
     RUN(a_made_up_log_is_harmless);
+    RUN(b22_a_walk_steps_over_what_is_damaged);
+    RUN(b22_heads_that_cannot_be_are_no_frames);
+    RUN(b22_without_a_header_frames_must_follow_each_other);
+    RUN(h19_a_walk_over_frames_within_frames_ends);
 }

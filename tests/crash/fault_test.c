@@ -229,11 +229,7 @@ static uint64_t calls_of(int kinds) {
     trial_rounds(&t, 0, ROUNDS);
     CHECK_EQ(t.failures, 0);
     trial_close(&t);
-    uint64_t count = 0;
-    if (kinds == SIM_READ) count = sim_disk_reads(t.disk);
-    else
-        for (size_t i = 0; i < sim_disk_operations(t.disk); i++)
-            count += (sim_disk_operation(t.disk, i).kind & kinds) != 0;
+    uint64_t count = sim_disk_fault_calls(t.disk);
     CHECK(t.right);
     trial_clear(&t);
     return count;
@@ -283,6 +279,9 @@ static void a_failed_truncation_loses_nothing(void) {
 static void a_failed_read_is_an_error_and_never_an_absence(void) {
     each_call_fails(SIM_READ, SIM_FAULT_FAIL, NACRE_IO, "read");
     each_call_fails(SIM_READ, SIM_FAULT_SHORT, NACRE_IO, "half a read");
+}
+static void a_file_that_does_not_tell_its_size_is_an_error(void) {
+    each_call_fails(SIM_SIZE, SIM_FAULT_FAIL, NACRE_IO, "size");
 }
 static void a_failed_open_is_an_error_and_never_an_empty_database(void) {
     each_call_fails(SIM_OPEN | SIM_CREATE, SIM_FAULT_FAIL, NACRE_PERMISSION, "open");
@@ -617,6 +616,7 @@ void fault_test(void) {
     RUN(closing_tells_what_a_failed_sync_lost);
     RUN(a_failed_truncation_loses_nothing);
     RUN(a_failed_read_is_an_error_and_never_an_absence);
+    RUN(a_file_that_does_not_tell_its_size_is_an_error);
     RUN(a_failed_open_is_an_error_and_never_an_empty_database);
     RUN(a_full_disk_refuses_writes_until_there_is_room);
     RUN(b13_a_disk_that_is_full_at_any_byte_loses_nothing);

@@ -414,9 +414,13 @@ static nacre_status sim_open(void *self, const char *name, int how, VfsFile **fi
 
 static nacre_status sim_size(VfsFile *file, uint64_t *size) {
     SimHandle *handle = (SimHandle *)file;
+    SimDisk *disk = handle->disk;
     nacre_status status = sim_handle_check(handle);
-    if (status == NACRE_OK) *size = handle->disk->files[handle->file].image.size;
-    return status;
+    if (status != NACRE_OK) return status;
+    if (sim_fault_meets(disk, SIM_SIZE))
+        return sim_fail(disk, disk->fault.status, disk->files[handle->file].name, "size: a fault as ordered");
+    *size = disk->files[handle->file].image.size;
+    return NACRE_OK;
 }
 
 static nacre_status sim_read(VfsFile *file, uint64_t offset, void *into, size_t size) {
@@ -1024,6 +1028,7 @@ void sim_disk_fault(SimDisk *disk, SimFault fault) {
 }
 
 uint64_t sim_disk_fault_hits(const SimDisk *disk) { return disk->fault_hits; }
+uint64_t sim_disk_fault_calls(const SimDisk *disk) { return disk->fault_seen; }
 void sim_disk_capacity(SimDisk *disk, uint64_t bytes) { disk->capacity = bytes; }
 void sim_disk_set_clock(SimDisk *disk, uint64_t now_ms) { disk->clock = now_ms; }
 void sim_disk_watch(SimDisk *disk, void (*seen)(void *self, const char *file, uint64_t offset, size_t size), void *self) {

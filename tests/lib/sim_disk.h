@@ -45,8 +45,9 @@ enum {
     SIM_TRUNCATE = 8,
     SIM_SYNC = 16,
     SIM_CLOSE = 32,
-    SIM_READ = 64, /* never in the log; for faults */
-    SIM_ANY = 127,
+    SIM_READ = 64,  /* never in the log; for faults */
+    SIM_SIZE = 128, /* the same: how large is a file? */
+    SIM_ANY = 255,
 };
 
 typedef struct SimOperation {
@@ -139,6 +140,7 @@ typedef struct SimFault {
 
 void sim_disk_fault(SimDisk *disk, SimFault fault); /* in place of the one before */
 uint64_t sim_disk_fault_hits(const SimDisk *disk);  /* since sim_disk_fault */
+uint64_t sim_disk_fault_calls(const SimDisk *disk); /* since then, of those kinds, failed or not */
 
 /* All files together may grow to `bytes`; what fits of a growing write lands, then
  * NACRE_QUOTA. Overwriting always works. UINT64_MAX: no limit. */
