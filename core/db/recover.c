@@ -172,9 +172,10 @@ static nacre_status recover_frame(Db *db, const Wal *log, Memtable *table, const
     while (at < end) {
         const uint8_t *batch = table->arena + at;
         if (end - at < BATCH_HEAD) return recover_damage(db, log, at, "batch: cut short");
-        size_t size = get_u32(batch), left = size - BATCH_HEAD;
+        size_t size = get_u32(batch);
         uint32_t count = get_u32(batch + 4);
         if (size < BATCH_HEAD || size > end - at || size % 4) return recover_damage(db, log, at, "batch: size");
+        size_t left = size - BATCH_HEAD;
         if (get_u64(batch + 8) <= lsn || get_u64(batch + 8) > frame->lsn)
             return recover_damage(db, log, at, "batch: LSN");
         if ((uint64_t)count * RECORD_HEAD > left) return recover_damage(db, log, at, "batch: count");

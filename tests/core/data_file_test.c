@@ -113,7 +113,7 @@ static const char *mapped_message(void *self) {
 
 /* Only what lies together, within the addresses and before the end of the file may be touched. */
 static void mapped_bytes_lie_together_and_in_the_file(void) {
-    static const uint8_t memory[1] = {0};
+    static const uint8_t memory[4 * EXTENT_SIZE] = {0};
     static uint32_t order[3] = {3, 1, 2};
     const ExtentList extents = {order, 3, 3};
     Mapped m = {.size = 4 * EXTENT_SIZE, .status = NACRE_OK};

@@ -212,6 +212,46 @@ static void steps_finish_what_is_left(void) {
     CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
 }
 
+/* Runs one behind the other become one without being read; those that share so much as one key are
+ * merged, and the newer row of it is right, also for the next opening. */
+static void runs_are_joined_only_when_they_share_no_key(void) {
+    for (int64_t shared = 0; shared < 2; shared++) {
+        SimDisk *disk = sim_disk_new(1);
+        nacre_options options = sized(1 << 20, 1 << 20);
+        options.vfs = sim_disk_vfs(disk);
+        nacre_db *db = open_with("db", &options);
+        nacre_membrane *kv = open_kv(db);
+        bool more = true;
+        for (int64_t run = 0; run < TIER_RUNS; run++) {
+            for (int64_t key = run * 100; key < run * 100 + 100 + shared; key++) {
+                nacre_value k = nacre_integer(key), v = nacre_bytes(&run, sizeof run);
+                CHECK_EQ(nacre_put(kv, &k, NULL, &v), NACRE_OK);
+            }
+            CHECK_EQ(nacre_checkpoint(db), NACRE_OK);
+        }
+        while (more) CHECK_EQ(nacre_step(db, 1 << 20, &more), NACRE_OK);
+        CHECK(db->version->count < TIER_RUNS);
+        CHECK_EQ(db->counters.merges > 0, shared);
+        for (int again = 0; again < 2; again++) {
+            uint64_t count = 0;
+            CHECK_EQ(nacre_count(kv, NULL, NULL, &count), NACRE_OK);
+            CHECK_EQ(count, TIER_RUNS * 100 + shared);
+            for (int64_t key = 0; key < TIER_RUNS * 100; key += 50) {
+                nacre_value k = nacre_integer(key);
+                nacre_row row;
+                int64_t run = key / 100;
+                CHECK_EQ(nacre_get(kv, NULL, &k, &row), NACRE_OK);
+                CHECK_BYTES(row.fields[0].bytes.data, row.fields[0].bytes.size, &run, sizeof run);
+            }
+            CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+            db = NULL;
+            if (again || !CHECK_EQ(nacre_open("db", &options, &db, NULL), NACRE_OK)) break;
+            kv = open_kv(db);
+        }
+        sim_disk_free(disk);
+    }
+}
+
 /* ---- churn ---- */
 
 typedef struct Churn {
@@ -290,6 +330,7 @@ void maintain_test(void) {
     RUN(rows_go_from_memtable_to_frozen_to_segment);
     RUN(a_put_does_a_bounded_amount_of_work);
     RUN(steps_finish_what_is_left);
+    RUN(runs_are_joined_only_when_they_share_no_key);
     RUN(steady_churn_keeps_file_and_writes_small);
     RUN(a_full_disk_refuses_and_recovers);
 }

@@ -6,6 +6,8 @@
 #include "lib/model.h"
 #include "lib/sim_disk.h"
 
+#include "db/transaction.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -335,6 +337,123 @@ static void c08_a_dropped_membrane_refuses_the_commit(void) {
         CHECK_EQ(count, 0);
     }
     lab_close(&lab);
+}
+
+/* The same of one that has outgrown memory. */
+static void c09_a_dropped_membrane_refuses_a_large_commit(void) {
+    Lab lab;
+    nacre_membrane *other = NULL;
+    nacre_schema schema = nacre_schema_kv(NACRE_INTEGER, NACRE_TEXT);
+    static char text[1000];
+    memset(text, 'x', sizeof text - 1);
+    REQUIRE(lab_open(&lab));
+    CHECK_EQ(nacre_membrane_open(lab.db, "other", &schema, &other), NACRE_OK);
+    REQUIRE(begin(&lab) == NACRE_OK);
+    for (int i = 0; i < 400; i++) {
+        nacre_value key = nacre_integer(i), value = nacre_text(text);
+        CHECK_EQ(nacre_transaction_put(lab.tx, i % 2 ? other : lab.kv, &key, NULL, &value), NACRE_OK);
+    }
+    CHECK_EQ(nacre_membrane_drop(lab.db, "other"), NACRE_OK);
+    CHECK_EQ(nacre_commit(lab.tx), NACRE_NOT_FOUND);
+    CHECK(strstr(nacre_message(lab.db), "dropped"));
+    CHECK_STR(all(&lab, NULL, false), "");
+    lab_close(&lab);
+}
+
+/* A row is its vector and its end, too: who changes these only is in the way as well. */
+static void c08_a_vector_or_an_expiry_that_changed_is_a_conflict(void) {
+    Lab lab;
+    nacre_membrane *points = NULL;
+    nacre_schema schema = nacre_schema_collection(NACRE_INTEGER, 2, NACRE_L2, NULL, 0);
+    const float mine[2] = {9, 9};
+    nacre_put_options hour = NACRE_PUT_INIT, day = NACRE_PUT_INIT;
+    nacre_value key = nacre_integer(1), value = nacre_text("same");
+    hour.ttl_ms = 3600000, day.ttl_ms = 86400000;
+    REQUIRE(lab_open(&lab));
+    CHECK_EQ(nacre_membrane_open(lab.db, "points", &schema, &points), NACRE_OK);
+    for (int changed = 0; changed < 2; changed++)
+        for (int flushed = 0; flushed < 2; flushed++) {
+            const float before[2] = {1, 2}, after[2] = {1, changed ? 3 : 2};
+            nacre_status want = changed ? NACRE_CONFLICT : NACRE_OK;
+            CHECK_EQ(nacre_put(points, &key, before, NULL), NACRE_OK);
+            CHECK_EQ(nacre_put_with(lab.kv, &key, NULL, &value, &hour), NACRE_OK);
+            REQUIRE(begin(&lab) == NACRE_OK);
+            CHECK_EQ(nacre_transaction_put(lab.tx, points, &key, mine, NULL), NACRE_OK);
+            CHECK_EQ(nacre_put(points, &key, after, NULL), NACRE_OK);
+            if (flushed) CHECK_EQ(nacre_checkpoint(lab.db), NACRE_OK);
+            CHECK_EQ(nacre_commit(lab.tx), want);
+            REQUIRE(begin(&lab) == NACRE_OK);
+            CHECK_EQ(tx_put(&lab, 1, "mine"), NACRE_OK);
+            CHECK_EQ(nacre_put_with(lab.kv, &key, NULL, &value, changed ? &day : &hour), NACRE_OK);
+            if (flushed) CHECK_EQ(nacre_checkpoint(lab.db), NACRE_OK);
+            CHECK_EQ(nacre_commit(lab.tx), want);
+        }
+    lab_close(&lab);
+}
+
+/* What was written meanwhile may be in the memtable that waits to be flushed. */
+static void c08_a_row_in_the_frozen_memtable_is_a_conflict(void) {
+    Lab lab;
+    static char text[4000];
+    memset(text, 'x', sizeof text - 1);
+    REQUIRE(lab_open(&lab));
+    CHECK_EQ(put(&lab, 1, "a"), NACRE_OK);
+    REQUIRE(begin(&lab) == NACRE_OK);
+    CHECK_EQ(tx_put(&lab, 1, "mine"), NACRE_OK);
+    CHECK_EQ(put(&lab, 1, "b"), NACRE_OK);
+    uint64_t flushes = lab.db->counters.flushes;
+    for (int i = 10; i < 100 && !lab.db->frozen; i++) CHECK_EQ(put(&lab, i, text), NACRE_OK);
+    CHECK(lab.db->frozen != NULL);
+    CHECK_EQ(lab.db->counters.flushes, flushes); /* it is nowhere else */
+    CHECK_EQ(nacre_commit(lab.tx), NACRE_CONFLICT);
+    CHECK_STR(now(&lab, 1), "b");
+    lab_close(&lab);
+}
+
+/* A clear that fails in its middle has removed nothing. */
+static void c08_a_clear_that_fails_is_undone(void) {
+    enum { ROWS = 6000 };
+    FailingAllocator memory;
+    SimDisk *disk = sim_disk_new(1);
+    nacre_options options = lab_options(disk);
+    nacre_schema schema = nacre_schema_kv(NACRE_INTEGER, NACRE_TEXT);
+    nacre_db *db = NULL;
+    nacre_membrane *kv = NULL;
+    uint64_t refused = 0;
+    failing_allocator_init(&memory);
+    options.allocator = memory.allocator;
+    options.memory = 32 << 20;
+    options.memtable_size = 2 << 20;
+    options.durability = NACRE_NONE;
+    CHECK_EQ(nacre_open("db", &options, &db, NULL), NACRE_OK);
+    CHECK_EQ(nacre_membrane_open(db, "kv", &schema, &kv), NACRE_OK);
+    for (int i = 0; i < ROWS; i++) {
+        nacre_value key = nacre_integer(i), value = nacre_text("v");
+        CHECK_EQ(nacre_put(kv, &key, NULL, &value), NACRE_OK);
+    }
+    nacre_status status = NACRE_RESOURCE_EXHAUSTED;
+    for (uint64_t nth = 1; status != NACRE_OK && nth < 1000; nth++) {
+        nacre_transaction *tx = NULL;
+        uint64_t removed = 77, inside_count = 0, count = 0;
+        REQUIRE(nacre_begin(db, &tx) == NACRE_OK);
+        failing_allocator_fail_at(&memory, nth, true);
+        status = nacre_transaction_clear(tx, kv, NULL, &removed);
+        failing_allocator_fail_at(&memory, 0, false);
+        CHECK(status == NACRE_OK || status == NACRE_RESOURCE_EXHAUSTED);
+        CHECK_EQ(removed, status == NACRE_OK ? ROWS : 77);
+        CHECK_EQ(nacre_count(kv, nacre_transaction_snapshot(tx), NULL, &inside_count), NACRE_OK);
+        CHECK_EQ(inside_count, status == NACRE_OK ? 0 : ROWS);
+        CHECK_EQ(nacre_commit(tx), NACRE_OK);
+        CHECK_EQ(nacre_count(kv, NULL, NULL, &count), NACRE_OK);
+        CHECK_EQ(count, inside_count);
+        refused += status != NACRE_OK;
+    }
+    CHECK_EQ(status, NACRE_OK);
+    CHECK(refused > 3);
+    CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+    CHECK(failing_allocator_clean(&memory));
+    failing_allocator_clear(&memory);
+    sim_disk_free(disk);
 }
 
 /* Moves on by one row and tells it. */
@@ -818,6 +937,34 @@ static void c09_savepoints_hold_beyond_memory(void) {
     lab_close(&lab);
 }
 
+/* Rolling back to a savepoint while runs from behind it are being folded: they are forgotten, and
+ * what is written then is folded anew. */
+static void c09_a_rollback_ends_the_fold_of_what_it_undoes(void) {
+    Lab lab;
+    static char text[2000];
+    uint64_t savepoint = 0, count = 0;
+    memset(text, 'x', sizeof text - 1);
+    REQUIRE(lab_open(&lab));
+    REQUIRE(begin(&lab) == NACRE_OK);
+    CHECK_EQ(tx_put(&lab, -1, "first"), NACRE_OK);
+    CHECK_EQ(nacre_savepoint(lab.tx, &savepoint), NACRE_OK);
+    for (int round = 0; round < 2; round++) {
+        int i = 0;
+        for (; i < 2000 && !lab.tx->fold.into; i++) CHECK_EQ(tx_put(&lab, i, text), NACRE_OK);
+        CHECK(lab.tx->fold.into != NULL);
+        CHECK_EQ(nacre_rollback_to(lab.tx, savepoint), NACRE_OK);
+        CHECK(lab.tx->fold.into == NULL);
+        CHECK_STR(all_inside(&lab), "-1first");
+    }
+    for (int i = 0; i < 700; i++) CHECK_EQ(tx_put(&lab, i, text), NACRE_OK);
+    CHECK_EQ(nacre_commit(lab.tx), NACRE_OK);
+    REQUIRE(lab_reopen(&lab));
+    CHECK_EQ(nacre_count(lab.kv, NULL, NULL, &count), NACRE_OK);
+    CHECK_EQ(count, 701);
+    CHECK_STR(now(&lab, -1), "first");
+    lab_close(&lab);
+}
+
 void transaction_test(void) {
     RUN(c08_own_writes_are_seen_inside_and_by_nobody_else_until_commit);
     RUN(c08_a_rollback_and_a_close_leave_nothing);
@@ -827,6 +974,10 @@ void transaction_test(void) {
     RUN(c08_large_values_are_compared_wherever_they_lie);
     RUN(c08_misuse_is_refused);
     RUN(c08_a_dropped_membrane_refuses_the_commit);
+    RUN(c09_a_dropped_membrane_refuses_a_large_commit);
+    RUN(c08_a_vector_or_an_expiry_that_changed_is_a_conflict);
+    RUN(c08_a_row_in_the_frozen_memtable_is_a_conflict);
+    RUN(c08_a_clear_that_fails_is_undone);
     RUN(c08_a_cursor_sees_the_state_at_its_opening);
     RUN(c08_random_histories_are_snapshot_isolation);
     RUN(c08_random_histories_that_outgrow_memory_are_too);
@@ -834,4 +985,5 @@ void transaction_test(void) {
     RUN(c09_a_full_file_refuses_a_transaction_and_stays_whole);
     RUN(c09_a_single_write_may_be_larger_than_a_memtable);
     RUN(c09_savepoints_hold_beyond_memory);
+    RUN(c09_a_rollback_ends_the_fold_of_what_it_undoes);
 }
