@@ -257,7 +257,7 @@ nacre_status salvage_iter_open(SegmentIo *io, Segment *const *segments, size_t c
     }
     if (above.size) memcpy(it->above_bytes, above.data, above.size);
     it->above = span_of(it->above_bytes, above.size);
-    memcpy(it->segments, segments, count * sizeof *it->segments);
+    if (count) memcpy(it->segments, segments, count * sizeof *it->segments);
     it->count = count;
     *out = &it->base;
     return NACRE_OK;

@@ -109,6 +109,16 @@ void bases_make(void); /* once */
 uint64_t base_small(FuzzDisk *disk);
 nacre_options base_options(const FuzzDisk *disk);
 
+/* ---- patch.c: hostile files ---- */
+
+enum { PATCH_UNSEALED = 2, PATCH_CHAIN = 4, PATCH_CUT = 0x80 };
+void patches_begin(void); /* once; makes the bases */
+/* Patches from the input over a copy of base `base`; unless PATCH_UNSEALED with right checksums, with
+ * PATCH_CHAIN of each frame what it follows, too; PATCH_CUT: one file ends early. */
+void patches_apply(FuzzDisk *disk, uint32_t base, uint32_t flags, Input *in);
+/* One patch of `size` bytes. */
+void patch_bytes(uint8_t *into, size_t size, Input *in);
+
 /* ---- visit.c: everything that can be asked of a database ---- */
 
 /* Reads all of it in every way; what is malformed must be said with a status. */
