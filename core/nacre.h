@@ -527,7 +527,7 @@ typedef struct nacre_search_options {
     const char *where_json; /* the filter of API.md as JSON text, or NULL */
     size_t where_size;      /* bytes; 0: up to the terminating zero */
     /* The share of true neighbours to aim for, above 0 and up to 1; 0: 0.95. Small collections
-     * are searched exactly whatever it is, and in this version all are. */
+     * are searched exactly whatever it is. */
     float recall;
     bool exact;             /* every vector is scored; with neither recall nor probes */
     uint32_t probes;        /* lists of the index to read, whatever recall would want; 0: not said */
@@ -555,7 +555,10 @@ NACRE_CHECKED nacre_status nacre_search_many(nacre_membrane *membrane, const nac
                                              const nacre_search_options *options, nacre_hits **hits);
 
 typedef enum nacre_search_path {
-    NACRE_PATH_EXACT = 1, /* every vector was scored */
+    NACRE_PATH_EXACT = 1,   /* every vector was scored */
+    NACRE_PATH_FLAT = 2,    /* the codes of all, then vectors that may be among the nearest */
+    NACRE_PATH_IVF = 3,     /* the same with the codes of the lists that are nearest to the query */
+    NACRE_PATH_MATCHES = 4, /* the vectors of all rows that match the filter, which are few */
 } nacre_search_path;
 
 /* "exact" and so on, as in JavaScript; "unknown" for other numbers. */

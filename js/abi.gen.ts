@@ -100,6 +100,9 @@ export const BACKUP = {
 
 export const PATH = {
   EXACT: 1,
+  FLAT: 2,
+  IVF: 3,
+  MATCHES: 4,
 } as const;
 
 export const INDEX = {

@@ -24,7 +24,7 @@ export interface SearchOptions<F = Record<string, unknown>> extends LongCall {
 /** How a search was done. */
 export interface Explanation {
   /** "exact": every vector was scored. */
-  path: "exact";
+  path: "exact" | "flat" | "ivf" | "matches";
   /** Codes of vectors that were compared. */
   codesScored: number;
   /** Vectors themselves that were compared. */
@@ -108,7 +108,9 @@ function floatUpTo(limit: number): number {
   return scratch.getFloat32(0);
 }
 
-const PATHS: readonly (readonly [number, Explanation["path"]])[] = [[PATH.EXACT, "exact"]];
+const PATHS: readonly (readonly [number, Explanation["path"]])[] = [
+  [PATH.EXACT, "exact"], [PATH.FLAT, "flat"], [PATH.IVF, "ivf"], [PATH.MATCHES, "matches"],
+];
 
 /** The name of a nacre_search_path. */
 export function pathName(path: number): Explanation["path"] {

@@ -159,6 +159,9 @@ out:
 const char *nacre_search_path_name(nacre_search_path path) {
     switch (path) {
     case NACRE_PATH_EXACT: return "exact";
+    case NACRE_PATH_FLAT: return "flat";
+    case NACRE_PATH_IVF: return "ivf";
+    case NACRE_PATH_MATCHES: return "matches";
     }
     return "unknown";
 }

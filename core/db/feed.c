@@ -51,8 +51,7 @@ static nacre_status feed_begin(Db *db, Job *job) {
 static nacre_status feed_next_batch(Db *db, Job *job) {
     FeedWriter *feed = &job->feed;
     const Memtable *frozen = db->frozen;
-    bool full = job->writing && (segment_writer_size(&job->writer) >= db->segment_size ||
-                                 job->writer.rows >= db->segment_rows);
+    bool full = job->writing && segment_writer_is_full(&job->writer, db->segment_size, db->vectors_size, db->segment_rows);
     if (full) TRY(maintain_close_segment(db, job));
     do {
         if (!mem_log_next(&feed->log, frozen->base_lsn, frozen->last_lsn, &feed->batch)) {

@@ -1,6 +1,7 @@
 /* house.c - checkpoint, and compaction to the smallest file. */
 #include "base/checksum.h"
 #include "db/feed.h"
+#include "db/vectors.h"
 
 #include <stdio.h>
 
@@ -97,9 +98,16 @@ out:
     return status;
 }
 
+/* Is there anything that compacting the last level makes better? */
+static nacre_status compact_codes(Db *db, bool *worthwhile) {
+    for (size_t i = 0; i < db->version->count && !*worthwhile; i++)
+        TRY(vectors_want_lists(db, &db->version->runs[i], worthwhile));
+    return NACRE_OK;
+}
+
 static bool compact_worthwhile(Db *db) {
     const Version *version = db->version;
-    if (version->count > 1 || (db->dropped_count > 0 && !db->dropped_clean)) return true;
+    if (version->count > 1 || db->codes_damaged || (db->dropped_count > 0 && !db->dropped_clean)) return true;
     for (size_t i = 0; i < version->count; i++) {
         if (version->runs[i].above_size) return true;
         for (size_t s = 0; s < version->runs[i].count; s++) {
@@ -139,12 +147,15 @@ nacre_status db_compact(Db *db, nacre_compact_report *report) {
     TRY(state_writable(db));
     TRY(compact_measure(db, &done.before, &done.rows));
     TRY(db_checkpoint(db));
-    if (compact_worthwhile(db)) {
+    bool worthwhile = compact_worthwhile(db);
+    if (!worthwhile) TRY(compact_codes(db, &worthwhile));
+    if (worthwhile) {
         nacre_status status = maintain_merge_all(db);
         if (status == NACRE_QUOTA && !db->poisoned) status = maintain_reclaim(db);
         TRY(status);
     }
     db->dropped_clean = true;
+    db->codes_damaged = false;
     /* Twice: the extents of the state before last are free only when both superblocks
      * have moved on; then move, and twice again. */
     TRY(commit_again(db));

@@ -106,7 +106,7 @@ static nacre_status ingest_row(Ingest *ingest, const Entry *entry) {
     TRY(ingest_writer(ingest));
     TRY(segment_writer_add(&ingest->writer, entry));
     ingest->failed = false;
-    bool full = segment_writer_size(&ingest->writer) >= db->segment_size || ingest->writer.rows >= db->segment_rows;
+    bool full = segment_writer_is_full(&ingest->writer, db->segment_size, db->vectors_size, db->segment_rows);
     return solo || full ? ingest_end_segment(ingest) : NACRE_OK;
 }
 
@@ -296,6 +296,7 @@ nacre_status ingest_publish(Ingest *ingest) {
         return status;
     }
     feed_loaded(db);
+    db->unlisted = true;
     db->last_lsn = db->synced_lsn = db->active->last_lsn = lsn;
     db->unsynced_since_ms = 0;
     /* The log before this one may be reset only when both superblocks know all of this. */

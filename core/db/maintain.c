@@ -9,6 +9,7 @@
  * interrupted one has lost at most one. */
 #include "db/feed.h"
 #include "db/ingest.h"
+#include "db/vectors.h"
 
 #include "memtable/mem_iter.h"
 #include "segment/run_iter.h"
@@ -25,6 +26,7 @@ bool maintain_dropped(const Db *db, uint32_t membrane) {
 }
 
 static void job_clear(Db *db, Job *job) {
+    training_free(db, job->training);
     if (job->merging) merge_clear(&job->merge);
     if (job->writing) segment_writer_clear(&job->writer);
     for (size_t i = 0; i < job->finished_count; i++) {
@@ -173,10 +175,11 @@ static nacre_status job_row(Db *db, Job *job, uint64_t *work) {
         }
         if (!job->writing) {
             segment_writer_init(&job->writer, &db->io, &db->map, db->ids.next_segment++);
+            job->writer.want_lists = job->tier == TIER_LAST;
             job->writing = true;
         }
         TRY(segment_writer_add(&job->writer, &entry));
-        if (segment_writer_size(&job->writer) >= db->segment_size || job->writer.rows >= db->segment_rows) {
+        if (segment_writer_is_full(&job->writer, db->segment_size, db->vectors_size, db->segment_rows)) {
             TRY(job_remember_key(db, job, entry.key));
             TRY(merge_next(&job->merge));
             TRY(maintain_close_segment(db, job));
@@ -192,8 +195,9 @@ static nacre_status job_step(Db *db, Job *job, double budget, uint64_t *done_byt
     uint64_t work = 0;
     nacre_status status = NACRE_OK;
     db->map.reserve = job->kind == JOB_MERGE && !db->reclaiming ? db->reserve : 0;
+    if (job->training) training_step(db, &job->training, budget, &work);
     while (status == NACRE_OK && merge_valid(&job->merge) && (double)work < budget) status = job_row(db, job, &work);
-    bool rows_done = status == NACRE_OK && !merge_valid(&job->merge);
+    bool rows_done = status == NACRE_OK && !job->training && !merge_valid(&job->merge);
     if (rows_done && job->kind == JOB_FLUSH && !job->feed.done) status = feed_flush_step(db, job, budget, &work);
     db->map.reserve = 0;
     *done_bytes = work;
@@ -274,6 +278,7 @@ static nacre_status merge_join(Db *db, size_t first, size_t count, bool bottom, 
         return status;
     }
     for (size_t i = 0; i < count; i++) version_remove_run(next, first);
+    db->unlisted = true;
     TRY(commit_version(db, next, db->durable[0].superblock.flushed_lsn));
     *joined = true;
     return NACRE_OK;
@@ -302,6 +307,7 @@ static nacre_status merge_start(Db *db, Job *job, size_t first, size_t count, ui
         for (size_t i = 0; i < opened; i++) iters[i]->verbs->close(iters[i]);
     }
     if (status == NACRE_OK) status = merge_seek(&job->merge, (Span){NULL, 0});
+    if (status == NACRE_OK && tier == TIER_LAST) training_begin(db, &version->runs[first], count, &job->training);
     if (status != NACRE_OK) job_clear(db, job);
     return status;
 }
@@ -371,6 +377,21 @@ static void merge_plan(Db *db, size_t *first, size_t *count, uint32_t *tier, dou
     }
 }
 
+/* What was loaded into the last level, or joined to it, was not read: once there is nothing else
+ * to do with it, it is written anew with lists. */
+static nacre_status merge_for_lists(Db *db, Job *job, bool *begun) {
+    const Version *version = db->version;
+    *begun = false;
+    if (!db->unlisted || version->count == 0) return NACRE_OK;
+    const Run *last = &version->runs[version->count - 1];
+    if (last->tier != TIER_LAST || last->above_size || maintain_busy(db, last->id)) return NACRE_OK;
+    db->unlisted = false;
+    bool wanted = false;
+    TRY(vectors_want_lists(db, last, &wanted));
+    *begun = wanted;
+    return wanted ? merge_start(db, job, version->count - 1, 1, TIER_LAST, LAST_RATE) : NACRE_OK;
+}
+
 /* Looks for TIER_RUNS adjacent idle runs of one tier, and begins what the policy says. */
 static nacre_status merge_schedule(Db *db) {
     Job *job = NULL;
@@ -380,6 +401,8 @@ static nacre_status merge_schedule(Db *db) {
     bool begun = false;
     if (!job || db->damaged) return NACRE_OK;
     TRY(merge_resume(db, job, &begun));
+    if (begun) return NACRE_OK;
+    TRY(merge_for_lists(db, job, &begun));
     if (begun) return NACRE_OK;
     for (size_t first = 0, same = 0; first + same < version->count;) {
         const Run *run = &version->runs[first + same];
@@ -428,17 +451,19 @@ static nacre_status maintain_flush_once(Db *db) {
 /* The file may not grow: merges in pieces of a few extents turn garbage into room, as far
  * as the reserve that only they may use (extents.h) lets them begin. */
 nacre_status maintain_reclaim(Db *db) {
-    uint64_t segment_size = db->segment_size;
+    uint64_t segment_size = db->segment_size, vectors_size = db->vectors_size;
     nacre_error error = db->env.error;
     env_clear(&db->env);
     /* Half of the reserve, and the index of the segment still fits into its last extent. */
     if (db->segment_size > (db->reserve / 2 + 1) * EXTENT_SIZE - EXTENT_SIZE / 4)
         db->segment_size = (db->reserve / 2 + 1) * EXTENT_SIZE - EXTENT_SIZE / 4;
+    db->vectors_size = db->segment_size / 2; /* and its codes */
     db->reclaiming = true;
     nacre_status status = maintain_merge_all(db);
     if (status == NACRE_OK) status = commit_again(db);
     if (status == NACRE_OK) status = commit_again(db);
     db->segment_size = segment_size;
+    db->vectors_size = vectors_size;
     db->reclaiming = false;
     if (status == NACRE_QUOTA) db->env.error = error; /* what was asked for, and was refused */
     return status;

@@ -1,4 +1,5 @@
 /* open.c - from a path to a database, and back: files, lock, memory, then recovery. */
+#include "db/vectors.h"
 #include "db/backup.h"
 #include "db/feed.h"
 #include "db/ingest.h"
@@ -126,9 +127,11 @@ static nacre_status open_all(Db *db, const char *path) {
                          .layout_self = db,
                          .filter_bits = db->options.filter_bits};
     db->kernels = kernels_choose();
+    vectors_init(db);
     uint64_t share = db->options.memory / SEGMENT_MEMORY_SHARE, work = 8 * db->options.memtable_size;
     db->segment_size = db->options.segment_size < share ? db->options.segment_size : share;
     if (db->segment_size > work) db->segment_size = work; /* what a crash costs a merge */
+    db->vectors_size = VECTORS_SHARE * db->segment_size;
     db->reserve = db->map.limit / 4 < EXTENT_RESERVE ? db->map.limit / 4 : EXTENT_RESERVE;
     db->segment_rows = share / 16; /* a hash per row, and it doubles */
     db->merge_inputs_max = (size_t)(db->options.memory / MERGE_INPUT_MEMORY);
@@ -165,6 +168,7 @@ static void open_undo(Db *db) {
     reader_close(db);
     held_close(db);
     ASSERT(db->versions == NULL);
+    vectors_clear(db);
     if (db->cache.table) cache_clear(&db->cache);
     env->reclaim = NULL;
     extent_map_clear(&db->map);

@@ -20,6 +20,8 @@ enum {
     COMPACT_ROUNDS = 4,         /* of moving extents down: each frees room for the next */
     TRUNCATE_MIN = 1 << 20,     /* free bytes at the end of the file worth giving back */
     LSN_GAP = 1 << 20,          /* LSNs left out after an unclean end: none is used twice */
+    FILTERS_SEEN = 32,          /* filters that are known again */
+    VECTORS_SHARE = 16,         /* a segment may have so many times segment_size of vectors: codes pay by the number */
     OWN_SHARE = 2,              /* a transaction's memtable is at most this part of memtable_size */
     OWN_STEP = 8,               /* and grows by this factor, twice */
     FOLD_RATE = 4,              /* bytes of a transaction's private runs merged per byte that it writes */

@@ -1,15 +1,14 @@
-/* search.c - the k nearest rows, exactly: every vector of the state is scored, in
- * memtables and segments alike, and only a row that beats the k-th so far is looked at
- * more closely: is it the newest of its key, does it match the filter?
+/* search.c - the k nearest rows. What has no codes is scored whole, in memtables and segments alike;
+ * what has goes another way (search_codes.c). Either way only a row that beats the k-th so far is
+ * looked at more closely: is it the newest of its key, does it match the filter?
  *
  * Why a row's liveness is asked so late, and not kept up by every write: a look-up per
  * write costs more than all else a put does, while a search asks about k ln(n / k) rows.
  * What was found shadowed is remembered, a bit per slot (Segment.dead), so that a row is
  * asked about once. */
-#include "db/filter.h"
-#include "db/state.h"
+#include "db/search.h"
+
 #include "memtable/mem_iter.h"
-#include "vector/metric.h"
 
 #include <math.h>
 
@@ -17,15 +16,6 @@ enum {
     SCORES_AT_ONCE = VECTOR_UNIT / 4,
     RECORDS_AT_ONCE = 256, /* of a memtable, between looks at the clock */
 };
-
-typedef struct Candidate {
-    float distance;
-    uint8_t *key; /* with the membrane's id; owned */
-    size_t key_size, key_capacity;
-    const uint8_t *record; /* in a memtable, or: */
-    Segment *segment;
-    uint32_t block, row;
-} Candidate;
 
 struct Hits {
     Db *db;
@@ -35,34 +25,6 @@ struct Hits {
     uint8_t *bytes; /* what items borrow */
     size_t bytes_size;
 };
-
-typedef struct Search {
-    Db *db;
-    Membrane *membrane;
-    const Snapshot *view;
-    MetricQuery metric;
-    float *room; /* of the metric */
-    size_t room_size;
-    Filter *filter;
-    uint32_t k;
-    float limit;          /* no row farther than this is asked for */
-    uint64_t deadline_ms; /* 0: none */
-    uint64_t segments;    /* that had vectors to score */
-    Candidate *heap; /* the farthest first */
-    uint32_t count;
-    size_t capacity;
-    float *scores;
-    size_t place; /* among the view's sources, of the one being scored */
-    ViewSource source;
-    uint8_t *scratch, *key, *blob;
-    size_t scratch_capacity, key_capacity, blob_capacity;
-    /* the segment being scored */
-    Segment *segment;
-    Section section;
-    Block block;
-    uint32_t block_index;
-    CacheEntry *block_pin;
-} Search;
 
 /* ---- the k nearest so far ---- */
 
@@ -100,12 +62,7 @@ static void heap_up(Search *s, uint32_t at) {
     }
 }
 
-/* The distance up to which a row might be among the k nearest. At it the key decides. */
-static float search_limit(const Search *s) { return s->count < s->k ? s->limit : s->heap[0].distance; }
-
-static bool search_wants(const Search *s, float distance) { return distance <= search_limit(s); }
-
-static nacre_status search_in_time(const Search *s) {
+nacre_status search_in_time(const Search *s) {
     Env *env = &s->db->env;
     if (!s->deadline_ms || env->vfs->now_ms(env->vfs->self) < s->deadline_ms) return NACRE_OK;
     return env_fail(env, NACRE_TIMEOUT, "search of \"%s\": not done in the time that it was given", s->membrane->name);
@@ -139,10 +96,12 @@ static nacre_status search_keep(Search *s, Candidate found, Span key) {
 static nacre_status search_matches(Search *s, const Entry *entry, bool *matches) {
     RowView row;
     *matches = true;
-    if (!s->filter) return NACRE_OK;
+    if (!s->filter || s->masked) return NACRE_OK;
     s->db->counters.rows_checked++;
     TRY(row_load(s->db, s->membrane->id, entry, false, &s->blob, &s->blob_capacity, NULL, NULL, &row));
     *matches = filter_matches(s->filter, row.key, row.value);
+    s->filter_asked++;
+    s->filter_matched += *matches;
     return NACRE_OK;
 }
 
@@ -175,7 +134,7 @@ static nacre_status search_memtable(Search *s) {
 
 /* ---- segments ---- */
 
-static void search_leave_block(Search *s) {
+void search_leave_block(Search *s) {
     cache_unpin(&s->db->cache, s->block_pin);
     s->block_pin = NULL;
 }
@@ -200,7 +159,7 @@ static nacre_status search_find_row(Search *s, uint32_t slot, uint32_t *row) {
                     (unsigned long long)s->segment->id, slot);
 }
 
-static bool search_known_dead(const Search *s, uint32_t slot) {
+bool search_known_dead(const Search *s, uint32_t slot) {
     const Segment *segment = s->segment;
     /* A section may lie about its first slot. */
     if (!segment->dead || slot / 8 >= segment->dead_size) return false;
@@ -227,7 +186,7 @@ static void search_note_dead(Search *s, uint32_t slot) {
     if (s->view->lsn > segment->dead_lsn) segment->dead_lsn = s->view->lsn;
 }
 
-static nacre_status search_consider(Search *s, uint32_t slot, float distance) {
+nacre_status search_consider(Search *s, uint32_t slot, float distance) {
     Db *db = s->db;
     uint32_t row = 0;
     if (search_known_dead(s, slot)) return NACRE_OK;
@@ -323,8 +282,11 @@ static nacre_status search_segment(Search *s, Segment *segment) {
     nacre_status status = NACRE_OK;
     if (segment_find_section(segment, s->membrane->id, &s->section) && s->section.slot_count > 0) {
         s->segments++;
-        if (s->section.stride == schema_vector_size(&s->membrane->schema)) status = search_section(s);
-        else
+        bool taken = false;
+        if (s->section.stride == schema_vector_size(&s->membrane->schema)) {
+            status = coded_take(s, &taken);
+            if (status == NACRE_OK && !taken) status = search_section(s);
+        } else
             status = env_fail(&s->db->env, NACRE_CORRUPT, "%s: segment %llu: vectors of %u bytes", s->db->name,
                               (unsigned long long)segment->id, s->section.stride);
     }
@@ -495,9 +457,11 @@ nacre_status db_search(Membrane *membrane, const Snapshot *snapshot, const Searc
     Db *db = membrane->db;
     Env *env = &db->env;
     TRY(search_check(membrane, snapshot, query));
-    Search s = {.db = db, .membrane = membrane, .view = state_view(db, snapshot), .k = query->k};
+    Search s = {.db = db, .membrane = membrane, .view = state_view(db, snapshot), .k = query->k, .query = query};
     nacre_status status = NACRE_OK;
-    uint64_t scored_before = db->counters.vectors_scored;
+    uint64_t scored_before = db->counters.vectors_scored, codes_before = db->counters.codes_scored;
+    s.recall = query->recall > 0 ? query->recall : SEARCH_RECALL;
+    s.path = NACRE_PATH_EXACT;
     s.limit = query->limited ? query->max_distance : INFINITY;
     s.deadline_ms = query->deadline_ms;
     TRY_OUT(search_prepare(&s, query));
@@ -510,14 +474,17 @@ nacre_status db_search(Membrane *membrane, const Snapshot *snapshot, const Searc
         for (size_t i = 0; s.source.run && i < s.source.run->count; i++)
             TRY_OUT(search_segment(&s, s.source.run->segments[i]));
     }
+    TRY_OUT(coded_search(&s));
     TRY_OUT(search_hits(&s, query->want_vectors, out));
     db->counters.searches++;
     if (query->report) {
-        query->report->path = NACRE_PATH_EXACT;
+        query->report->path = s.path;
+        query->report->codes_scored += db->counters.codes_scored - codes_before;
         query->report->reranked += db->counters.vectors_scored - scored_before;
         query->report->segments += s.segments;
     }
 out:
+    coded_free(&s);
     filter_free(s.filter);
     for (uint32_t i = 0; i < s.count; i++) env_free(env, s.heap[i].key, s.heap[i].key_capacity);
     env_free(env, s.heap, s.capacity * sizeof(Candidate));

@@ -82,6 +82,9 @@ static nacre_status space_of_section(Segment *segment, const Section *section, d
     *bytes += space_of_stream(segment, STREAM_ROWS, share * (double)segment->streams[STREAM_ROWS].size) +
               space_of_stream(segment, STREAM_VECTORS, (double)section->stride * (double)section->slot_count) +
               space_of_stream(segment, STREAM_BLOBS, blobs);
+    uint64_t vectors = segment->streams[STREAM_VECTORS].size;
+    double coded = vectors ? (double)section->stride * (double)section->slot_count / (double)vectors : 0;
+    *bytes += space_of_stream(segment, STREAM_CODES, coded * (double)segment->streams[STREAM_CODES].size);
     return NACRE_OK;
 }
 

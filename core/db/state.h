@@ -112,13 +112,14 @@ typedef struct Job {
     FeedWriter feed;    /* of a flush */
     uint8_t *last_key;  /* last row read by the merge, for trimming inputs */
     size_t last_key_size, last_key_capacity;
+    struct Training *training; /* goes before its rows; NULL: none */
 } Job;
 
 enum { JOB_COUNT = 6 }; /* job 0 is the flush */
 
 typedef struct Counters {
     uint64_t puts, deletes, gets, searches, commits, flushes, merges, ingests, user_bytes, log_bytes, log_syncs;
-    uint64_t vectors_scored, rows_checked, stalls, checkpoints, settles;
+    uint64_t vectors_scored, codes_scored, rows_checked, stalls, checkpoints, settles;
 } Counters;
 
 struct nacre_db {
@@ -136,6 +137,7 @@ struct nacre_db {
     bool in_catalog;    /* the batch under way may write to membrane 0 */
     bool dropped_clean; /* no segment holds rows of a dropped membrane */
     uint64_t segment_size, segment_rows; /* at which a segment is closed: options and budget */
+    uint64_t vectors_size; /* likewise, of its vectors, which do not count as segment_size */
     size_t merge_inputs_max;
     uint64_t reserve;      /* extents below the file's limit that ordinary merges leave */
     uint64_t reclaimed_at; /* log bytes when room was made last; 0: never */
@@ -145,6 +147,10 @@ struct nacre_db {
     ExtentMap map;
     Cache cache;
     SegmentIo io;
+    CodeHost code_host;
+    Shelf shelf;
+    bool codes_damaged; /* a search met it: compacting makes them anew */
+    bool unlisted; /* the last level may have vectors that should be in lists, and are not (vectors.c) */
     const Kernels *kernels;
     Durable durable[2]; /* 0: newest superblock; 1: the one before */
     VfsFile *readers;   /* where readers pin what they read; NULL: there are none, or unseen */
@@ -171,6 +177,8 @@ struct nacre_db {
     uint64_t logged_since_ms; /* with checkpoint_ms: the active memtable has rows since then; 0: not known, or none */
     bool checkpointing;       /* by time: frozen is flushed, and its log emptied, without waiting for more writes */
     uint64_t random_state;
+    uint64_t filters_seen[FILTERS_SEEN]; /* hashes of searches' filters, a ring */
+    uint32_t filters_at;
     uint64_t now_ms;     /* the clock as this call has asked it; 0: not yet */
 
     uint64_t reserved, reserved_records; /* by db_reserve */

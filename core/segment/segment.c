@@ -2,6 +2,7 @@
  * of other segments, of membranes' schemas or of what is newest. */
 #include "segment/segment.h"
 
+#include "segment/codes.h"
 #include "segment/filter_blocks.h"
 #include "segment/spare.h"
 
@@ -41,6 +42,7 @@ void segment_release(Segment *segment) {
     Env *env = segment->io->env;
     Cache *cache = segment->io->cache;
     if (segment->streams[STREAM_VECTORS].size) cache_forget(cache, segment->id);
+    segment_leave_codes(segment);
     ASSERT(!segment->meta_entry || segment->meta_entry->pins == 0);
     cache_leave(cache, &segment->meta_entry); /* and with it all blocks */
     ASSERT(!segment->blocks);
@@ -320,7 +322,7 @@ nacre_status segment_block_ahead(Segment *segment, uint32_t index, size_t room, 
     return segment_open_block(segment, index, ahead->bytes + at, size, plain_size ? ahead->bytes + all : NULL, block);
 }
 
-static Span segment_separator(const Segment *segment, uint32_t index) {
+Span segment_separator(const Segment *segment, uint32_t index) {
     uint32_t from = get_u32(segment->meta.separator_offsets + 4 * (size_t)index);
     return span_of(segment->meta.separators + from,
                    get_u32(segment->meta.separator_offsets + 4 * (size_t)(index + 1)) - from);
@@ -566,6 +568,31 @@ nacre_status segment_read_vector(Segment *segment, const Section *section, uint3
     return segment_read_vectors(segment, offset, into, section->stride);
 }
 
+nacre_status segment_vector(Segment *segment, const Section *section, uint32_t slot, uint8_t **scratch,
+                            size_t *capacity, const uint8_t **vector, CacheEntry **pin) {
+    uint64_t offset = section->offset + (uint64_t)(slot - section->first_slot) * section->stride;
+    ASSERT(slot >= section->first_slot && slot - section->first_slot < section->slot_count);
+    size_t within = (size_t)(offset % EXTENT_SIZE), stride = section->stride;
+    *pin = cache_get(segment->io->cache, segment->id, PLACE_EXTENT(offset / EXTENT_SIZE));
+    if (!*pin && offset % VECTOR_UNIT + stride <= VECTOR_UNIT) {
+        uint32_t unit = (uint32_t)(offset / VECTOR_UNIT);
+        within = (size_t)(offset % VECTOR_UNIT);
+        TRY(segment_units(segment, PLACE_UNIT(unit), unit, VECTOR_UNIT, pin));
+    }
+    if (*pin && within + stride <= (*pin)->size) {
+        *vector = (*pin)->data + within;
+        return NACRE_OK;
+    }
+    cache_unpin(segment->io->cache, *pin);
+    *pin = NULL;
+    void *memory = *scratch;
+    TRY(env_grow(segment->io->env, &memory, capacity, stride, 1));
+    *scratch = memory;
+    TRY(segment_read_vectors(segment, offset, *scratch, stride));
+    *vector = *scratch;
+    return NACRE_OK;
+}
+
 /* ---- verify ---- */
 
 typedef struct SegmentCheck {
@@ -696,7 +723,7 @@ static nacre_status segment_check_all(SegmentCheck *check) {
         nacre_status status = segment_read_units(segment, unit, pages, left < VECTOR_UNIT ? (size_t)left : VECTOR_UNIT);
         TRY(segment_check_status(check, status, segment_place(segment, STREAM_VECTORS, (uint64_t)unit * VECTOR_UNIT)));
     }
-    return NACRE_OK;
+    return segment_check_status(check, segment_verify_codes(segment), segment_place(segment, STREAM_CODES, 0));
 }
 
 nacre_status segment_verify(Segment *segment, nacre_problem *problem, void *self, uint64_t *problems) {

@@ -6,6 +6,8 @@
 #include "segment/block.h"
 #include "segment/entry.h"
 #include "segment/learned.h"
+#include "segment/codes_writer.h"
+#include "segment/shelf.h"
 #include "store/cache.h"
 #include "store/data_file.h"
 
@@ -24,6 +26,9 @@ typedef struct SegmentIo {
     uint32_t filter_bits;
     BlockLayout (*layout)(const void *self, uint32_t membrane); /* NULL: all alike */
     const void *layout_self;
+    const Kernels *kernels;
+    const CodeHost *code_host; /* NULL: vectors are not coded */
+    Shelf *shelf;              /* NULL: codebooks are not shared */
     uint64_t blocks_read, filter_misses;
 } SegmentIo;
 
@@ -73,6 +78,8 @@ typedef struct Segment {
     uint8_t *dead;
     size_t dead_size;
     uint64_t dead_lsn;
+    struct CodesEntry *codes; /* the directory of STREAM_CODES; NULL: not read, or none */
+    uint32_t codes_count;
 } Segment;
 
 /* An empty shell with one reference, to be filled by the manifest or the writer. */
@@ -125,6 +132,8 @@ enum { BLOCKS_AHEAD_BYTES = 65536 };
  * what follows it. Borrowed until the next call. Meta must be pinned. */
 NACRE_CHECKED nacre_status segment_block_ahead(Segment *segment, uint32_t index, size_t room, BlocksAhead *ahead,
                                                Block *block);
+/* What is not above the first key of a block, and above the last of the one before; meta must be pinned. */
+Span segment_separator(const Segment *segment, uint32_t index);
 /* Last block whose separator is <= key, or 0; meta must be pinned. */
 uint32_t segment_block_of(const Segment *segment, Span key);
 /* The block that holds `slot`; meta must be pinned. */
@@ -161,6 +170,11 @@ NACRE_CHECKED nacre_status segment_vector_extent(Segment *segment, uint32_t inde
 /* The vector of a slot. Meta must be pinned. */
 NACRE_CHECKED nacre_status segment_read_vector(Segment *segment, const Section *section, uint32_t slot,
                                                uint8_t *into);
+
+/* The same without a copy: *vector is borrowed until *pin is given back, or (a vector that goes on in
+ * the next unit of the cache) lies in *scratch, which grows. */
+NACRE_CHECKED nacre_status segment_vector(Segment *segment, const Section *section, uint32_t slot, uint8_t **scratch,
+                                          size_t *capacity, const uint8_t **vector, CacheEntry **pin);
 
 /* What is wrong with any byte of it, to the end; reports through `problem`. */
 NACRE_CHECKED nacre_status segment_verify(Segment *segment, nacre_problem *problem, void *self, uint64_t *problems);

@@ -4,7 +4,8 @@
  *   ROWS    := block* | meta | spare, perhaps
  *   VECTORS := for each section, at a multiple of 16 bytes: vectors (vector/element.h) * slots
  *   BLOBS   := values that do not fit into a block, one after the other
- *   (CODES, POSTINGS: kept for quantised codes and indexes, and for text)
+ *   CODES   := codes of the vectors, by which a search finds those to look at (codes_format.h)
+ *   (POSTINGS: kept for text)
  *
  *   block   := checksum u64 | size u32 | count u16 | kind u8 | 0 u8 | prefix_size u16
  *              | suffix_width u16 (ffff: they differ) | first_slot u32 | BODY | zeros
@@ -85,7 +86,8 @@ enum {
     STREAM_ROWS = 0,
     STREAM_VECTORS = 1,
     STREAM_BLOBS = 2,
-    STREAM_COUNT = 3, /* known to this version */
+    STREAM_CODES = 3,
+    STREAM_COUNT = 4, /* known to this version */
 };
 
 enum {

@@ -3,6 +3,8 @@
 #include "segment/writer.h"
 
 #include "base/compress.h"
+#include "segment/codes.h"
+#include "segment/codes_format.h"
 #include "segment/filter_blocks.h"
 
 /* ---- streams ---- */
@@ -225,9 +227,51 @@ static nacre_status writer_lay_out(SegmentWriter *w, uint32_t membrane) {
     return NACRE_OK;
 }
 
+static nacre_status writer_note_codes(SegmentWriter *w, uint32_t membrane, const CodesPart *part) {
+    size_t number = w->codes_directory_size / CODES_ENTRY_SIZE;
+    const uint8_t *body = part->bytes + part->size - part->body_size;
+    TRY(writer_grow(w, &w->codes_directory, &w->codes_directory_capacity,
+                    w->codes_directory_size + CODES_ENTRY_SIZE + CODES_TAIL_SIZE));
+    ByteWriter b = {w->codes_directory + w->codes_directory_size, w->codes_directory + w->codes_directory_capacity};
+    bw_u32(&b, membrane);
+    bw_u32(&b, 0);
+    bw_u64(&b, w->streams[STREAM_CODES].stream.size);
+    bw_u32(&b, (uint32_t)part->book_size);
+    bw_u32(&b, (uint32_t)part->body_size);
+    bw_u64(&b, checksum64(place_seed(w->id, STREAM_CODES, codes_book_number(number)), part->bytes, part->book_size));
+    bw_u64(&b, checksum64(place_seed(w->id, STREAM_CODES, codes_body_number(number)), body, part->body_size));
+    w->codes_directory_size += CODES_ENTRY_SIZE;
+    return NACRE_OK;
+}
+
+/* The section under way has all its vectors: their codes go to the stream. */
+static nacre_status writer_end_codes(SegmentWriter *w) {
+    CodesPart part = {0};
+    uint32_t membrane = w->codes.membrane;
+    TRY(codes_writer_end(&w->codes, &part));
+    if (!part.bytes) return NACRE_OK;
+    nacre_status status = writer_note_codes(w, membrane, &part);
+    if (status == NACRE_OK) status = stream_append(w, STREAM_CODES, span_of(part.bytes, part.size));
+    codes_part_clear(w->io->env, &part);
+    return status;
+}
+
+static nacre_status writer_end_codes_directory(SegmentWriter *w) {
+    TRY(writer_end_codes(w));
+    size_t size = w->codes_directory_size;
+    if (size == 0) return NACRE_OK;
+    uint8_t *tail = w->codes_directory + size;
+    put_u32(tail, (uint32_t)(size / CODES_ENTRY_SIZE));
+    put_u32(tail + 4, 0);
+    put_u64(tail + 8, checksum64(place_seed(w->id, STREAM_CODES, CODES_DIRECTORY_NUMBER), w->codes_directory, size + 8));
+    TRY(stream_append(w, STREAM_CODES, span_of(w->codes_directory, size + CODES_TAIL_SIZE)));
+    return stream_flush(w, STREAM_CODES);
+}
+
 static nacre_status writer_section(SegmentWriter *w, uint32_t membrane, Section **section) {
     if (w->section_count == 0 || w->sections[w->section_count - 1].membrane != membrane) {
         TRY(writer_lay_out(w, membrane));
+        TRY(writer_end_codes(w));
         void *sections = w->sections;
         TRY(env_grow(w->io->env, &sections, &w->sections_capacity, (size_t)w->section_count + 1, sizeof(Section)));
         w->sections = sections;
@@ -237,11 +281,29 @@ static nacre_status writer_section(SegmentWriter *w, uint32_t membrane, Section 
     return NACRE_OK;
 }
 
+/* A row that was coded alike before keeps its code. */
+static nacre_status writer_code(SegmentWriter *w, const Entry *entry, const Section *from, Span vector) {
+    nacre_error error = w->io->env->error;
+    uint8_t *place = from->slot_count ? codes_writer_place(&w->codes) : NULL;
+    if (place) {
+        CodeFactors factors;
+        uint32_t list = 0;
+        bool copied;
+        segment_copy_code(entry->segment, from, entry->slot - from->first_slot, w->codes.book, place, &factors, &list, &copied);
+        if (copied) {
+            codes_writer_took(&w->codes, &factors, list);
+            return NACRE_OK;
+        }
+    }
+    w->io->env->error = error;
+    return codes_writer_add(&w->codes, vector);
+}
+
 static nacre_status writer_add_vector(SegmentWriter *w, const Entry *entry, Section *section, uint32_t *slot) {
     Span vector = entry->vector;
+    Section from = {0};
     if (!vector.data) { /* it lies in another segment */
         CacheEntry *meta_pin = NULL;
-        Section from;
         TRY(segment_pin_meta(entry->segment, &meta_pin));
         nacre_status status = NACRE_CORRUPT;
         if (segment_find_section(entry->segment, section->membrane, &from)) {
@@ -260,12 +322,14 @@ static nacre_status writer_add_vector(SegmentWriter *w, const Entry *entry, Sect
         section->stride = (uint32_t)vector.size;
         section->offset = w->streams[STREAM_VECTORS].stream.size;
         section->first_slot = w->slot_count;
+        codes_writer_begin(&w->codes, w->io->env, w->io->kernels, w->io->code_host, section->membrane, w->want_lists);
     }
     if (vector.size == 0 || vector.size != section->stride)
         return env_fail(w->io->env, NACRE_CORRUPT, "membrane %u: vectors of %u and of %zu bytes", section->membrane,
                         section->stride, vector.size);
     *slot = w->slot_count++;
     section->slot_count++;
+    TRY(writer_code(w, entry, &from, vector));
     return stream_append(w, STREAM_VECTORS, vector);
 }
 
@@ -442,6 +506,11 @@ uint64_t segment_writer_size(const SegmentWriter *w) {
     return size;
 }
 
+bool segment_writer_is_full(const SegmentWriter *w, uint64_t size, uint64_t vectors_size, uint64_t rows) {
+    uint64_t vectors = w->streams[STREAM_VECTORS].stream.size;
+    return vectors >= vectors_size || segment_writer_size(w) - vectors >= size || w->rows >= rows;
+}
+
 Span segment_writer_last_key(const SegmentWriter *w) {
     return w->count ? writer_key(w, w->count - 1) : span_of(w->last_key, w->last_key_size);
 }
@@ -556,6 +625,7 @@ nacre_status segment_writer_finish(SegmentWriter *w, Segment **out) {
     /* The meta holds the checksums of the vectors' units, and is the last of the rows. */
     TRY_OUT(stream_flush(w, STREAM_VECTORS));
     TRY_OUT(stream_flush(w, STREAM_BLOBS));
+    TRY_OUT(writer_end_codes_directory(w));
     TRY_OUT(writer_write_meta(w, segment));
     TRY_OUT(writer_write_spare(w));
     TRY_OUT(stream_flush(w, STREAM_ROWS));
@@ -605,5 +675,7 @@ void segment_writer_clear(SegmentWriter *w) {
     env_free(env, w->scratch, w->scratch_capacity);
     env_free(env, w->piece, PIECE_SIZE);
     env_free(env, w->checksums, w->checksums_capacity);
+    codes_writer_clear(&w->codes);
+    env_free(env, w->codes_directory, w->codes_directory_capacity);
     *w = (SegmentWriter){0};
 }

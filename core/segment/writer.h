@@ -33,6 +33,10 @@ typedef struct SegmentWriter {
     size_t hashes_capacity;
     uint64_t *unit_checksums;
     size_t unit_count, unit_checksums_capacity;
+    CodesWriter codes; /* of the section under way */
+    bool want_lists;   /* codes with lists, where there is a codebook that has them */
+    uint8_t *codes_directory;
+    size_t codes_directory_size, codes_directory_capacity;
     Section *sections;
     size_t sections_capacity;
     uint8_t *first_key, *last_key;
@@ -55,6 +59,8 @@ NACRE_CHECKED nacre_status segment_writer_stream(SegmentWriter *writer, Span byt
 /* Keys rise. After a failure only segment_writer_clear may follow. */
 NACRE_CHECKED nacre_status segment_writer_add(SegmentWriter *writer, const Entry *entry);
 uint64_t segment_writer_size(const SegmentWriter *writer); /* bytes so far, about */
+/* Vectors count by themselves: codes pay the more, the more vectors stand together. */
+bool segment_writer_is_full(const SegmentWriter *writer, uint64_t size, uint64_t vectors_size, uint64_t rows);
 Span segment_writer_last_key(const SegmentWriter *writer); /* of the last row; borrowed until the next */
 
 /* Writes the rest. *segment has one reference; its extents stay EXTENT_WRITING until

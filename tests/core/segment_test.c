@@ -395,7 +395,7 @@ static void every_flipped_bit_is_found(void) {
     Segment *segment = lab_write(&lab, &rows, 0, rows.count);
     REQUIRE(segment);
     for (int round = 0; round < 600; round++) {
-        int stream = (int)(test_random(&random) % STREAM_COUNT);
+        int stream = (int)(test_random(&random) % (STREAM_BLOBS + 1));
         uint64_t size = segment->streams[stream].size, problems = 0;
         if (stream == STREAM_ROWS) size = segment->meta_offset + segment->meta_size;
         uint64_t at = test_random(&random) % size, bit = test_random(&random) % 8;

@@ -38,7 +38,7 @@ class Laid {
     const id = r.u64(), pageSize = r.u32(), streamCount = r.u32();
     this.ref = {
       id, pageSize, rows: r.size(), deletes: r.size(), firstExpiry: r.u64(), metaOffset: r.size(), metaSize: r.size(), metaChecksum: r.u64(),
-      firstKey: r.take(r.u32()), lastKey: r.take(r.u32()), streams: [undefined, undefined, undefined],
+      firstKey: r.take(r.u32()), lastKey: r.take(r.u32()), streams: [undefined, undefined, undefined, undefined],
     };
     let extents = 0, last = -1;
     for (let i = 0; i < streamCount; i++) {

@@ -2,6 +2,8 @@
 import { Reader, commonPrefix, compare, equal, expect } from "./bytes.ts";
 import { readStream } from "./manifest.ts";
 import type { SegmentRef } from "./manifest.ts";
+import { readCodes } from "./codes.ts";
+import type { CodesFacts } from "./codes.ts";
 import { readLz4 } from "./lz4.ts";
 import type { Row } from "./record.ts";
 import { xxh3 } from "./xxh3.ts";
@@ -34,6 +36,7 @@ export interface SegmentFacts {
   filterSize: number;
   sections: Section[];
   model: number; // pieces of the learned index; 0: none
+  codes: CodesFacts;
 }
 
 /** What kind of bytes, and which of them: the seed of a checksum. */
@@ -215,13 +218,14 @@ function readBlock(bytes: Uint8Array, seed: bigint, pageSize: number): Block {
 
 /** Reads a segment of the file; gives its rows in their order. */
 export function readSegment(file: Uint8Array, ref: SegmentRef): { rows: Row[]; facts: SegmentFacts } {
-  const [rowStream, vectorStream, blobStream] = ref.streams.map((stream) => stream ? readStream(file, stream) : new Uint8Array()) as
-    [Uint8Array, Uint8Array, Uint8Array];
+  const [rowStream, vectorStream, blobStream, codeStream] = ref.streams.map((stream) => stream ? readStream(file, stream) : new Uint8Array()) as
+    [Uint8Array, Uint8Array, Uint8Array, Uint8Array];
   const metaBytes = rowStream.subarray(ref.metaOffset, ref.metaOffset + ref.metaSize);
   expect(xxh3(metaBytes, placeSeed(ref.id, 255, 0)) === ref.metaChecksum, "meta: checksum");
   const meta = readMeta(metaBytes);
   const facts: SegmentFacts = {
     blocks: meta.firstSlots.length, blockPages: new Set(), longRows: 0, packedBlocks: 0, blobs: 0, vectors: 0, filterSize: meta.filter.length, sections: meta.sections, model: 0,
+    codes: readCodes(codeStream, ref, meta.sections),
   };
   checkVectors(vectorStream, ref, meta);
   checkSpare(rowStream, ref, meta);
