@@ -56,7 +56,8 @@ nacre_status codebook_create(Env *env, const CodeShape *shape, uint64_t seed, ui
                     .shape = *shape,
                     .list_shape = codebook_list_shape(shape),
                     .size = size};
-    for (size_t i = 0; i < CODEBOOK_STEPS; i++) c->probes[i] = 1;
+    for (size_t r = 0; r < CODEBOOK_RANKS; r++)
+        for (size_t i = 0; i < CODEBOOK_STEPS; i++) c->probes[r][i] = 1;
     c->mean = (float *)(void *)at;
     c->centroids = c->mean + shape->padded;
     at += codebook_up(4 * (size_t)shape->padded * (lists + 1));
@@ -133,9 +134,11 @@ static void codebook_write_head(const Codebook *c, uint8_t *head) {
     bw_u32(&w, c->lists);
     bw_u8(&w, (uint8_t)c->shape.bits);
     bw_u8(&w, (uint8_t)c->shape.metric);
-    for (size_t i = 0; i < CODEBOOK_STEPS; i++) bw_u16(&w, c->probes[i]);
-    codebook_put(c->reach, CODEBOOK_STEPS, w.at);
-    codebook_put(&c->least, 1, w.at + 4 * CODEBOOK_STEPS);
+    for (size_t r = 0; r < CODEBOOK_RANKS; r++)
+        for (size_t i = 0; i < CODEBOOK_STEPS; i++) bw_u16(&w, c->probes[r][i]);
+    for (size_t r = 0; r < CODEBOOK_RANKS; r++, w.at += 4 * CODEBOOK_STEPS)
+        codebook_put(c->reach[r], CODEBOOK_STEPS, w.at);
+    codebook_put(&c->least, 1, w.at);
 }
 
 /* Mean and centroids lie behind each other in memory as in bytes. */
@@ -172,6 +175,24 @@ static bool codebook_get(uint32_t bits, float *value) {
     return (bits & 0x7f800000u) != 0x7f800000u;
 }
 
+/* Rule 4 of the format: what is calibrated rises from recall to recall and from rank to rank. */
+static bool codebook_read_rules(Codebook *head, ByteReader *r) {
+    bool rises = true;
+    for (size_t rank = 0; rank < CODEBOOK_RANKS; rank++)
+        for (size_t i = 0; i < CODEBOOK_STEPS; i++) {
+            const uint16_t probes = head->probes[rank][i] = br_u16(r);
+            rises &= probes >= (i ? head->probes[rank][i - 1] : 1) && probes <= head->lists;
+            rises &= rank == 0 || probes >= head->probes[rank - 1][i];
+        }
+    for (size_t rank = 0; rank < CODEBOOK_RANKS; rank++)
+        for (size_t i = 0; i < CODEBOOK_STEPS; i++) {
+            float *reach = &head->reach[rank][i];
+            rises &= codebook_get(br_u32(r), reach) && *reach >= (i ? reach[-1] : 0);
+            rises &= rank == 0 || *reach >= head->reach[rank - 1][i];
+        }
+    return rises;
+}
+
 /* The head as a codebook without memory; what it says decides how much is asked for. */
 static bool codebook_read_head(Codebook *head, Span bytes) {
     ByteReader r = br_over(bytes);
@@ -189,14 +210,7 @@ static bool codebook_read_head(Codebook *head, Span bytes) {
     if (metric < METRIC_L2 || metric > METRIC_IP) return false;
     head->shape.metric = (Metric)metric;
     head->shape.padded = code_padded(head->shape.dimensions);
-    for (size_t i = 0; i < CODEBOOK_STEPS; i++) {
-        head->probes[i] = br_u16(&r);
-        if (head->probes[i] < (i ? head->probes[i - 1] : 1) || head->probes[i] > head->lists)
-            return false;
-    }
-    float last = 0;
-    for (size_t i = 0; i < CODEBOOK_STEPS; i++, last = head->reach[i - 1])
-        if (!codebook_get(br_u32(&r), &head->reach[i]) || !(head->reach[i] >= last)) return false;
+    if (!codebook_read_rules(head, &r)) return false;
     if (!codebook_get(br_u32(&r), &head->least) || !(head->least >= 0)) return false;
     return br_ok(&r) && bytes.size == codebook_bytes(head);
 }
@@ -387,19 +401,28 @@ float codebook_unit(const Codebook *c, const Kernels *k, const float *y, float s
                  k->dot(c->mean, c->mean, padded));
 }
 
+/* log10(rank / 10), nearly and the same everywhere: straight lines between powers of two. */
+static float codebook_decades(uint64_t rank) {
+    float doublings = 0, left = (float)(rank < 10 ? 10 : rank) / 10;
+    for (; left >= 2; left /= 2) doublings++;
+    return (doublings + (left - 1)) * 0.30103f;
+}
+
 /* First among a few more lists than rows need; where that is not the end of it, among all. */
 uint32_t codebook_ask(const Codebook *c, const Kernels *k, const float *y, float recall,
-                      uint32_t *lists, float *squares, void *scratch) {
+                      uint64_t rank, uint32_t *lists, float *squares, void *scratch) {
     const CodebookRoom room = codebook_room(c, scratch);
     const size_t step = codebook_step(recall);
     if (step == CODEBOOK_STEPS) return codebook_route(c, k, y, c->lists, lists, squares, scratch);
-    uint32_t want = c->probes[step] + CODEBOOK_NEAR, within;
+    const float decades = codebook_decades(rank), near_reach = c->reach[0][step];
+    const float reach = near_reach + (c->reach[1][step] - near_reach) * decades;
+    uint32_t want = c->probes[decades > 0][step] + CODEBOOK_NEAR, within;
     for (;; want = c->lists) {
         if (want > c->lists) want = c->lists;
         const uint32_t count = codebook_sorted(c, k, y, want, &room);
         const float score = shortlist_value(room.keys[0]);
         const uint64_t last =
-            shortlist_key(score + c->reach[step] * codebook_unit(c, k, y, score), UINT32_MAX);
+            shortlist_key(score + reach * codebook_unit(c, k, y, score), UINT32_MAX);
         within = 1;
         while (within < count && room.keys[within] <= last) within++;
         if (within < want || want == c->lists) break;
@@ -409,5 +432,5 @@ uint32_t codebook_ask(const Codebook *c, const Kernels *k, const float *y, float
 
 uint32_t codebook_probes(const Codebook *c, float recall) {
     const size_t step = codebook_step(recall);
-    return step < CODEBOOK_STEPS ? c->probes[step] : c->lists;
+    return step < CODEBOOK_STEPS ? c->probes[0][step] : c->lists;
 }

@@ -30,8 +30,8 @@ typedef struct Codebook {
     Rotation *rotation;
     float *mean;      /* float[padded], rotated */
     float *centroids; /* float[lists * padded], minus the mean */
-    uint16_t probes[CODEBOOK_STEPS];
-    float reach[CODEBOOK_STEPS], least; /* rule 4 of the format */
+    uint16_t probes[CODEBOOK_RANKS][CODEBOOK_STEPS];
+    float reach[CODEBOOK_RANKS][CODEBOOK_STEPS], least; /* rule 4 of the format */
     /* Derived: codes of the centroids, where comparing all of them is slower; under inner
      * product what turns |y - c|^2 into -2 <query, centroid>, up to a constant. */
     CodeShape list_shape;
@@ -74,11 +74,13 @@ uint32_t codebook_route(const Codebook *c, const Kernels *k, const float *y, uin
                         uint32_t *lists, float *squares, void *scratch);
 
 /* The lists that a query must read for a recall in (0, 1], as codebook_route has them; both arrays
- * have room for all lists. How many depends on the query: those far from all lists read more. */
+ * have room for all lists. How many depends on the query: those far from all lists read more.
+ * rank: how far down among all rows those wanted are. For k rows it is k; for the k nearest of those
+ * that match a filter, k * rows / matches. Calibrated for 10 and 100, further on an extrapolation. */
 uint32_t codebook_ask(const Codebook *c, const Kernels *k, const float *y, float recall,
-                      uint32_t *lists, float *squares, void *scratch);
+                      uint64_t rank, uint32_t *lists, float *squares, void *scratch);
 
-/* How many lists queries that are like the rows must read for a recall in (0, 1]. */
+/* How many lists queries that are like the rows must read for a recall in (0, 1] of 10 rows. */
 uint32_t codebook_probes(const Codebook *c, float recall);
 
 /* ---- for who makes one (train.c) ---- */

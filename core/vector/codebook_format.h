@@ -1,8 +1,8 @@
 /* codebook_format.h - the bytes of a codebook: the frame of an index and its lists.
  *
  *   codebook := checksum u64 | magic u32 | dimensions u32 | seed u64 | lists u32
- *               | bits u8 | metric u8 | probes u16[11]
- *               | reach f32[11] | least f32 | mean f32[padded] | centroids f32[lists][padded], absent if lists is 1
+ *               | bits u8 | metric u8 | probes u16[2][11]
+ *               | reach f32[2][11] | least f32 | mean f32[padded] | centroids f32[lists][padded], absent if lists is 1
  *
  * 1. The checksum is XXH3 of what follows it, seeded with CODEBOOK_MAGIC; of the floats in pieces of
  *    CODEBOOK_PIECE of them (the mean, then each centroid, begin a piece of their own), each seeded
@@ -10,7 +10,8 @@
  * 2. seed, dimensions: of the rotation (rotation.h). padded: dimensions up to a multiple of 64.
  * 3. The mean is that of the rotated rows; centroids are rotated too, and minus the mean. With one
  *    list its centroid is 0. All are finite.
- * 4. For each recall of CODEBOOK_RECALLS, none of them descending: probes, how many lists must be read by a
+ * 4. For the 10 and for the 100 nearest rows, for each recall of CODEBOOK_RECALLS, not descending in
+ *    either direction: probes, how many lists must be read by a
  *    query like the rows, in 1 ... lists; reach, how far any query must look. The score of a list is
  *    |q - c|^2, under inner product -2 <q, c>; s is the least. Lists are read whose score is
  *    s + reach * sqrt(max(s, least)) at most; under inner product s + reach * |q|. Reaches and least
@@ -31,7 +32,8 @@
 enum {
     CODEBOOK_MAGIC = 0x4b424356, /* "VCBK" */
     CODEBOOK_STEPS = 11,
-    CODEBOOK_HEAD = 34 + 6 * CODEBOOK_STEPS,
+    CODEBOOK_RANKS = 2, /* 10 and 100 neighbours */
+    CODEBOOK_HEAD = 34 + 6 * CODEBOOK_STEPS * CODEBOOK_RANKS,
     CODEBOOK_PIECE = 256,
     CODEBOOK_LISTS_MAX = 4096,
 };

@@ -23,10 +23,11 @@ enum {
     TRAIN_LISTS_MIN = 16,
     TRAIN_QUERIES = 1024, /* held out, at most, and at most a quarter of the sample */
     TRAIN_QUERIES_MIN = 64,
-    TRAIN_HITS = 10,        /* the recall is that of so many neighbours */
+    TRAIN_HITS = 100,       /* the most neighbours that a recall is calibrated for */
+    TRAIN_SPARSE = 4,       /* and one query in so many is asked for more than 10 */
     TRAIN_LEAST = 16,       /* one query in so many has a nearer list than the least unit */
     TRAIN_QUERY_COST = 100, /* units of work: a query is compared with all rows */
-    TRAIN_NEAR = 64,        /* rows compared exactly to find a query's neighbours in the sample */
+    TRAIN_NEAR = 128,       /* rows compared exactly to find a query's neighbours in the sample */
 };
 
 /* What is aimed at beyond a recall, as a part of what it leaves: for the noise of the sample, and
@@ -57,7 +58,7 @@ struct Trainer {
     TrainPhase phase;
     uint32_t at, iteration; /* within the phase */
     CodeShape code_shape;   /* of the rows trained on, in TRAIN_ENCODE and after */
-    uint32_t weights[TRAIN_HITS];
+    uint32_t weights[CODEBOOK_RANKS][TRAIN_HITS];
     size_t size;
     /* In one allocation with this: */
     double *sum; /* of all rows, for the mean */
@@ -65,10 +66,11 @@ struct Trainer {
     float *sums;
     uint32_t *counts;  /* of the rows of each list */
     uint32_t *list_of; /* of each row trained on */
-    uint64_t *hits;    /* neighbours, by how many lists were asked before theirs; weighted */
-    uint64_t *reaches; /* of each neighbour: how far its list is, and its weight */
+    /* For 10 and for 100 neighbours: by how many lists were asked before theirs, weighted; of each
+     * how far its list is, and its weight. */
+    uint64_t *hits[CODEBOOK_RANKS], *reaches[CODEBOOK_RANKS];
     uint64_t *nearest; /* of each query: the score of its nearest list */
-    uint32_t reach_count;
+    uint32_t reach_counts[CODEBOOK_RANKS];
     float *values, *bounds, *minima, *query;
     uint64_t *keys;
     uint8_t *blocks, *codes, *lut, *scratch;
@@ -92,6 +94,7 @@ static uint32_t train_below(uint64_t *state, uint32_t limit) {
 static size_t train_lay_out(Trainer *t, uint8_t *base) {
     const size_t padded = t->book->shape.padded, lists = t->book->lists, rows = t->wants;
     const size_t longest = (rows > lists ? rows : lists) + CODE_LANES;
+    const size_t reaches = 8 * TRAIN_HITS * ((size_t)t->queries / TRAIN_SPARSE + 1);
     size_t size = 0;
     struct {
         void *pointer;
@@ -102,9 +105,11 @@ static size_t train_lay_out(Trainer *t, uint8_t *base) {
         {&t->sums, 4 * padded * lists},
         {&t->counts, 4 * lists},
         {&t->list_of, 4 * rows},
-        {&t->hits, 8 * lists},
+        {&t->hits[0], 8 * lists},
+        {&t->hits[1], 8 * lists},
         {&t->nearest, 8 * (size_t)t->queries},
-        {&t->reaches, 8 * TRAIN_HITS * (size_t)t->queries},
+        {&t->reaches[0], reaches},
+        {&t->reaches[1], reaches},
         {&t->values, 4 * longest},
         {&t->bounds, 4 * longest},
         {&t->minima, 4 * longest},
@@ -129,7 +134,7 @@ static size_t train_lay_out(Trainer *t, uint8_t *base) {
 static uint64_t train_bytes(const CodeShape *shape, uint64_t lists, uint64_t rows,
                             uint64_t queries) {
     const uint64_t padded = shape->padded, count = lists * rows + queries;
-    return lists * (padded * 9 + 64) + count * (padded * 5 + 32) + TRAIN_HITS * 8 * queries +
+    return lists * (padded * 9 + 64) + count * (padded * 5 + 32) + 8 * TRAIN_HITS / 2 * queries +
            padded * 64;
 }
 
@@ -221,7 +226,7 @@ static void train_begin_lists(Trainer *t) {
     const size_t size = 4 * (size_t)c->shape.padded * c->lists;
     memset(t->sums, 0, size);
     memset(t->counts, 0, 4 * (size_t)c->lists);
-    memset(t->hits, 0, 8 * (size_t)c->lists);
+    for (size_t n = 0; n < CODEBOOK_RANKS; n++) memset(t->hits[n], 0, 8 * (size_t)c->lists);
     if (t->iteration == 0 && c->lists > 1) memcpy(c->centroids, train_row(t, t->held), size);
 }
 
@@ -263,19 +268,23 @@ static void train_encode(Trainer *t) {
                     t->blocks + t->at * code_block_size(&t->code_shape));
 }
 
+static const uint32_t train_ranks[CODEBOOK_RANKS] = {10, TRAIN_HITS};
+
 /* What a neighbour of the sample counts. With a share p of the rows in it, the r-th nearest there
- * is one of the TRAIN_HITS nearest of all rows as probably as at least r of these are there. */
+ * is one of the n nearest of all rows as probably as at least r of these are there. */
 static void train_weigh(Trainer *t) {
     const double p = t->total > train_count(t) ? (double)train_count(t) / (double)t->total : 1;
-    double among[TRAIN_HITS + 1] = {1}; /* [n]: that exactly n are there */
-    for (size_t i = 0; i < TRAIN_HITS; i++) {
-        for (size_t n = i + 1; n > 0; n--) among[n] = among[n] * (1 - p) + among[n - 1] * p;
-        among[0] *= 1 - p;
-    }
-    double probability = 0;
-    for (size_t r = TRAIN_HITS; r > 0; r--) {
-        probability += among[r];
-        t->weights[r - 1] = (uint32_t)(probability * 256);
+    for (size_t n = 0; n < CODEBOOK_RANKS; n++) {
+        double among[TRAIN_HITS + 1] = {1}; /* [i]: that exactly i are there */
+        for (size_t i = 0; i < train_ranks[n]; i++) {
+            for (size_t j = i + 1; j > 0; j--) among[j] = among[j] * (1 - p) + among[j - 1] * p;
+            among[0] *= 1 - p;
+        }
+        double probability = 0;
+        for (size_t r = TRAIN_HITS; r > 0; r--) {
+            probability += among[r];
+            t->weights[n][r - 1] = (uint32_t)(probability * 256);
+        }
     }
 }
 
@@ -348,14 +357,18 @@ static void train_calibrate(Trainer *t) {
     const float *y = train_row(t, t->at);
     const uint32_t count = train_neighbours(t, y);
     const float least = train_scores(t), unit = codebook_unit(c, t->kernels, y, least);
-    for (uint32_t r = 0; r < count && r < TRAIN_HITS && t->weights[r]; r++) {
+    const size_t ranks = t->at % TRAIN_SPARSE == 0 ? CODEBOOK_RANKS : 1;
+    for (uint32_t r = 0; r < count && r < TRAIN_HITS && t->weights[ranks - 1][r]; r++) {
         float score;
         const uint32_t list = train_list(t, y, (uint32_t)t->keys[r], &score);
+        const float reach = unit > 0 && score > least ? (score - least) / unit : 0;
         uint32_t before = 0;
         for (uint32_t i = 0; i < c->lists; i++) before += i != list && t->values[i] < score;
-        t->hits[before] += t->weights[r];
-        t->reaches[t->reach_count++] =
-            shortlist_key(unit > 0 && score > least ? (score - least) / unit : 0, t->weights[r]);
+        for (size_t n = 0; n < ranks; n++) {
+            const uint32_t weight = t->weights[n][r];
+            t->hits[n][before] += weight;
+            if (weight) t->reaches[n][t->reach_counts[n]++] = shortlist_key(reach, weight);
+        }
     }
 }
 
@@ -366,22 +379,32 @@ static double train_goal(const Trainer *t, size_t step) {
            (t->code_shape.metric == METRIC_IP ? TRAIN_MARGIN_PRODUCT : TRAIN_MARGIN) * (1 - recall);
 }
 
-static void train_finish(Trainer *t) {
+/* What is read for the recalls of so many neighbours; never less than for fewer. */
+static void train_conclude(Trainer *t, size_t n) {
     Codebook *c = t->book;
+    const uint32_t count = t->reach_counts[n];
     uint64_t total = 0, in_lists = 0, in_reach = 0;
-    for (uint32_t i = 0; i < c->lists; i++) total += t->hits[i];
-    shortlist_sort(t->reaches, t->reach_count);
     uint32_t lists = 0, at = 0;
+    for (uint32_t i = 0; i < c->lists; i++) total += t->hits[n][i];
+    shortlist_sort(t->reaches[n], count);
     for (size_t step = 0; step < CODEBOOK_STEPS; step++) {
         const double wanted = train_goal(t, step) * (double)total;
         while (lists < c->lists && (lists == 0 || (double)in_lists < wanted))
-            in_lists += t->hits[lists++];
-        while (at < t->reach_count && (at == 0 || (double)in_reach < wanted))
-            in_reach += (uint32_t)t->reaches[at++];
-        c->probes[step] = (uint16_t)(total ? lists : c->lists);
-        c->reach[step] = at ? shortlist_value(t->reaches[at - 1]) : 0;
+            in_lists += t->hits[n][lists++];
+        while (at < count && (at == 0 || (double)in_reach < wanted))
+            in_reach += (uint32_t)t->reaches[n][at++];
+        uint16_t *probes = &c->probes[n][step];
+        float *reach = &c->reach[n][step];
+        *probes = (uint16_t)(total ? lists : c->lists);
+        *reach = at ? shortlist_value(t->reaches[n][at - 1]) : 0;
+        if (n > 0 && *probes < c->probes[n - 1][step]) *probes = c->probes[n - 1][step];
+        if (n > 0 && *reach < c->reach[n - 1][step]) *reach = c->reach[n - 1][step];
     }
-    codebook_seal(c);
+}
+
+static void train_finish(Trainer *t) {
+    for (size_t n = 0; n < CODEBOOK_RANKS; n++) train_conclude(t, n);
+    codebook_seal(t->book);
 }
 
 /* ---- steps ---- */

@@ -53,9 +53,10 @@ static void f06_a_codebook_comes_back_from_its_bytes(void) {
                 codebook_frame(c, kernels, query, y), codebook_frame(again, kernels, query, z);
                 CHECK_BYTES(y, sizeof y, z, sizeof z);
                 const uint32_t count =
-                    codebook_ask(c, kernels, y, .9f, found[0], squares[0], scratch_of(c));
-                CHECK_EQ(codebook_ask(again, kernels, y, .9f, found[1], squares[1], scratch_of(c)),
-                         count);
+                    codebook_ask(c, kernels, y, .9f, 10, found[0], squares[0], scratch_of(c));
+                CHECK_EQ(
+                    codebook_ask(again, kernels, y, .9f, 10, found[1], squares[1], scratch_of(c)),
+                    count);
                 CHECK_BYTES(found[0], 4 * count, found[1], 4 * count);
                 CHECK_BYTES(squares[0], 4 * count, squares[1], 4 * count);
             }
@@ -110,9 +111,9 @@ enum {
     AT_BITS = 28,
     AT_METRIC = 29,
     AT_PROBES = 30,
-    AT_REACH = 52,
-    AT_LEAST = 96,
-    AT_MEAN = 100
+    AT_REACH = 74,
+    AT_LEAST = 162,
+    AT_MEAN = 166
 };
 
 static void what_a_liar_sealed_is_refused(void) {
@@ -137,6 +138,9 @@ static void what_a_liar_sealed_is_refused(void) {
         {AT_PROBES, 2, 20}, /* the next ones are lower */
         {AT_PROBES + 20, 2, 21},
         {AT_PROBES + 20, 2, 0},
+        {AT_PROBES + 42, 2, 21},
+        {AT_PROBES + 22, 2, 0}, /* fewer for 100 than for 10 */
+        {AT_REACH + 44, 4, 0},
         {AT_REACH, 4, 0x7f800000},
         {AT_REACH, 4, 0x7fc00000}, /* infinite, not a number */
         {AT_REACH, 4, 0xbf800000},
@@ -175,7 +179,8 @@ static void what_a_liar_sealed_is_refused(void) {
     static uint32_t found[20];
     codebook_frame(again, kernels, rows, y);
     CHECK(codebook_assign(again, kernels, y, scratch_of(again)) < 20);
-    const uint32_t count = codebook_ask(again, kernels, y, .9f, found, squares, scratch_of(again));
+    const uint32_t count =
+        codebook_ask(again, kernels, y, .9f, 10, found, squares, scratch_of(again));
     for (uint32_t i = 0; i < count; i++) CHECK(found[i] < 20);
     codebook_release(again);
     free(bytes), free(lie);
@@ -289,8 +294,8 @@ static void f24_routing_is_exact_up_to_the_estimates(void) {
     }
 }
 
-/* f23: more recall is never fewer lists, and recall 1 is all of them. */
-static void f23_more_recall_asks_more_lists(void) {
+/* More recall or more rows are never fewer lists, and recall 1 is all of them. */
+static void f23_more_recall_or_rows_ask_more_lists(void) {
     static float y[PADDED], squares[LISTS];
     static uint32_t found[LISTS];
     const float recalls[] = {.01f, .8f, .9f, .93f, .95f, .97f, .99f, .999f, 1};
@@ -301,12 +306,18 @@ static void f23_more_recall_asks_more_lists(void) {
             for (uint32_t q = 0; q < QUERIES; q++) {
                 codebook_frame(c, kernels, rows + (ROWS + q) * DIMENSIONS, y);
                 const uint32_t count =
-                    codebook_ask(c, kernels, y, recalls[r], found, squares, scratch_of(c));
+                    codebook_ask(c, kernels, y, recalls[r], 10, found, squares, scratch_of(c));
                 CHECK(count >= 1 && count <= LISTS);
                 total[r] += count;
             }
             CHECK(r == 0 || total[r] >= total[r - 1]);
             CHECK(r == 0 || codebook_probes(c, recalls[r]) >= codebook_probes(c, recalls[r - 1]));
+        }
+        for (uint64_t rank = 10, last = 0; rank < UINT64_MAX / 8; rank *= 3) {
+            const uint32_t count =
+                codebook_ask(c, kernels, y, .95f, rank, found, squares, scratch_of(c));
+            CHECK(count >= last && count <= LISTS);
+            last = count;
         }
         CHECK(total[1] < total[6]);
         CHECK_EQ(total[8], QUERIES * LISTS);
@@ -326,7 +337,8 @@ static void rows_beyond_floats_have_some_list(void) {
             codebook_frame(c, kernels, row, y);
             CHECK(metric == METRIC_COSINE ? y[0] < 2 && y[0] > -2 : y[0] == INFINITY);
             CHECK(codebook_assign(c, kernels, y, scratch_of(c)) < lists);
-            const uint32_t count = codebook_ask(c, kernels, y, .99f, found, squares, scratch_of(c));
+            const uint32_t count =
+                codebook_ask(c, kernels, y, .99f, 10, found, squares, scratch_of(c));
             CHECK(count >= 1 && count <= lists);
             for (uint32_t i = 0; i < count; i++) CHECK(found[i] < lists);
             codebook_release(c);
@@ -373,7 +385,7 @@ void codebook_test(void) {
     RUN(a_frame_keeps_distances_and_has_the_mean_at_zero);
     RUN(f06_nearly_every_row_is_in_its_nearest_list);
     RUN(f24_routing_is_exact_up_to_the_estimates);
-    RUN(f23_more_recall_asks_more_lists);
+    RUN(f23_more_recall_or_rows_ask_more_lists);
     RUN(rows_beyond_floats_have_some_list);
     RUN(a_shortlist_has_the_smallest_and_few_more);
 }

@@ -5,11 +5,11 @@
 
 #include <math.h>
 
-#define GOLDEN_L2     UINT64_C(0xf234e4e8307db533)
-#define GOLDEN_COSINE UINT64_C(0x761df3d9118ca784)
-#define GOLDEN_IP     UINT64_C(0x3818f49cbd40a96a)
+#define GOLDEN_L2     UINT64_C(0x296e084b1166f919)
+#define GOLDEN_COSINE UINT64_C(0x2b5d088240258da2)
+#define GOLDEN_IP     UINT64_C(0xd9ec82acd4a26eaf)
 
-enum { ROWS = 4000, DIMENSIONS = 32, PADDED = 64, LISTS = 20, QUERIES = 200, HITS = 10 };
+enum { ROWS = 4000, DIMENSIONS = 32, PADDED = 64, LISTS = 20, QUERIES = 200, HITS = 100 };
 
 static Env env;
 static float made[(ROWS + QUERIES) * DIMENSIONS];
@@ -78,14 +78,18 @@ static void near_rows_of(const Codebook *c, const Kernels *k, const float *query
 }
 
 /* Recall here is the share of the true neighbours that lie in the lists a query reads. It is kept,
- * and not by reading everything. */
+ * for 10 neighbours and for 100, and not by reading everything. */
 static void check_recalls(const char *name, const CodeShape *shape, uint32_t lists,
                           const float *rows, uint32_t count, const float *queries,
                           uint32_t query_count) {
+    enum { CASES = 4 };
+    const struct {
+        float recall;
+        uint32_t rank;
+    } cases[CASES] = {{.9f, 10}, {.95f, 10}, {.99f, 10}, {.95f, 100}};
     const Kernels *k = kernels_choose();
     const size_t n = shape->dimensions;
-    const float recalls[] = {.9f, .95f, .99f};
-    uint32_t got[3] = {0}, read[3] = {0}, near_rows[HITS];
+    uint32_t got[CASES] = {0}, read[CASES] = {0}, near_rows[HITS];
     Codebook *c = lab_train(&env, k, shape, 1, rows, count, lists, 500);
     float *y = malloc(4 * (size_t)shape->padded), *squares = malloc(4 * (size_t)c->lists);
     uint32_t *found = malloc(4 * (size_t)c->lists), *list_of = malloc(4 * (size_t)count);
@@ -99,20 +103,22 @@ static void check_recalls(const char *name, const CodeShape *shape, uint32_t lis
     for (uint32_t q = 0; q < query_count; q++) {
         near_rows_of(c, k, queries + q * n, rows, count, near_rows);
         codebook_frame(c, k, queries + q * n, y);
-        for (size_t i = 0; i < 3; i++) {
-            const uint32_t asked = codebook_ask(c, k, y, recalls[i], found, squares, scratch);
+        for (size_t i = 0; i < CASES; i++) {
+            const uint32_t asked =
+                codebook_ask(c, k, y, cases[i].recall, cases[i].rank, found, squares, scratch);
             read[i] += asked;
-            for (uint32_t h = 0; h < HITS; h++)
+            for (uint32_t h = 0; h < cases[i].rank; h++)
                 for (uint32_t l = 0; l < asked; l++) got[i] += list_of[near_rows[h]] == found[l];
         }
     }
-    for (size_t i = 0; i < 3; i++) {
-        const double share = (double)got[i] / (HITS * query_count);
+    for (size_t i = 0; i < CASES; i++) {
+        const double recall = (double)cases[i].recall,
+                     share = (double)got[i] / (cases[i].rank * query_count);
         const double lists_read = (double)read[i] / query_count;
-        printf("# %s: recall %.2f asked for, %.4f got, %.1f of %u lists\n", name,
-               (double)recalls[i], share, lists_read, (unsigned)c->lists);
-        CHECK(share >= (double)recalls[i] - .005);
-        CHECK(lists_read <= .75 * c->lists);
+        printf("# %s: recall %.2f of %u asked for, %.4f got, %.1f of %u lists\n", name, recall,
+               (unsigned)cases[i].rank, share, lists_read, (unsigned)c->lists);
+        CHECK(share >= recall - (cases[i].rank > 10 ? .01 : .005));
+        CHECK(lists_read <= .8 * c->lists);
     }
     free(y), free(squares), free(found), free(list_of);
     codebook_release(c);
@@ -172,7 +178,7 @@ static void check_usable(Codebook *c, const float *row) {
     codebook_frame(c, k, row, y);
     const uint32_t list = codebook_assign(c, k, y, codebook_align(scratch_memory));
     const uint32_t count =
-        codebook_ask(c, k, y, .95f, found, squares, codebook_align(scratch_memory));
+        codebook_ask(c, k, y, .95f, 10, found, squares, codebook_align(scratch_memory));
     CHECK(list < c->lists && count >= 1 && count <= c->lists);
     CHECK_EQ(found[0], list);
     free(bytes);
