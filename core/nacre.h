@@ -374,7 +374,7 @@ NACRE_CHECKED nacre_status nacre_get_pinned(nacre_membrane *membrane, const nacr
 const nacre_row *nacre_view_row(const nacre_view *view); /* borrowed until the release */
 void nacre_view_release(nacre_view *view);               /* NULL is fine */
 
-/* Rows in a range: any bounds, and a prefix of a text or bytes key; all of them hold. */
+/* Rows in a range: any bounds, a prefix of a text or bytes key, and a filter; all of them hold. */
 typedef struct nacre_range {
     size_t struct_size;
     const nacre_value *gt, *gte, *lt, *lte; /* each key_count values or fewer leading ones */
@@ -382,6 +382,8 @@ typedef struct nacre_range {
     uint32_t bound_count;                   /* values in each bound; 0: key_count */
     bool reverse;
     uint64_t limit;                         /* rows shown or counted in all; 0: no limit */
+    const char *where_json;                 /* the filter of API.md as JSON text, or NULL */
+    size_t where_size;                      /* bytes; 0: up to the terminating zero */
 } nacre_range;
 
 #define NACRE_RANGE_INIT {.struct_size = sizeof(nacre_range)}

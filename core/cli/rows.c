@@ -153,6 +153,9 @@ static int rows_range(Cli *cli, const nacre_schema *schema, RowsBounds *bounds,
         *places[i] = bounds->values[i];
     }
     range->reverse = cli_option(cli, "reverse") != NULL;
+    range->where_json = cli_option(cli, "where");
+    if (range->where_json && !json_check(span_of(range->where_json, strlen(range->where_json))))
+        return cli_fail(cli, CLI_USAGE, "--where %s: this is not JSON", range->where_json);
     return cli_option_number(cli, "limit", 1, UINT64_MAX / 100, &range->limit);
 }
 

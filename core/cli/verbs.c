@@ -20,6 +20,7 @@ static const CliOption scan_options[] = {
     {"lt", "KEY", "only keys less than KEY"},
     {"lte", "KEY", "only keys up to KEY"},
     {"prefix", "P", "only text or bytes keys that begin with P"},
+    {"where", "JSON", "only rows that match, as in {\"year\":{\"gte\":2020}}"},
     {"reverse", NULL, "the last key first"},
     {"limit", "N", "at most N rows"},
     {"vector", NULL, "with the vectors"},

@@ -8,6 +8,7 @@
 #ifndef DB_API_H
 #define DB_API_H
 
+#include "db/filter.h"
 #include "db/keycode.h"
 #include "db/row.h"
 #include "db/state.h"
@@ -64,7 +65,7 @@ NACRE_CHECKED nacre_status api_key(const Membrane *membrane, const nacre_value *
 NACRE_CHECKED nacre_status api_check_vector(const Membrane *membrane, const char *what,
                                             const float *vector);
 
-/* A caller's range as encoded bounds; `range` may be NULL: everything. The bounds
+/* A caller's range as encoded bounds and filter; `range` may be NULL: everything. They
  * borrow from memory, which api_range_clear gives back. */
 typedef struct ApiRange {
     KeyRange bounds;
@@ -72,7 +73,9 @@ typedef struct ApiRange {
     uint64_t limit; /* 0: none */
     uint8_t *memory;
     size_t size;
+    FilterProgram program;
 } ApiRange;
+static inline Span api_range_filter(const ApiRange *range) { return span_of(range->program.data, range->program.size); }
 NACRE_CHECKED nacre_status api_range(const Membrane *membrane, const nacre_range *range,
                                      ApiRange *out);
 void api_range_clear(Env *env, ApiRange *range);

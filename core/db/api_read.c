@@ -73,7 +73,7 @@ nacre_status nacre_count(nacre_membrane *membrane, const nacre_snapshot *snapsho
     TRY(api_call(membrane));
     if (!count) return api_null(membrane->db, "count");
     TRY(api_range(membrane, range, &bounds));
-    nacre_status status = db_count(membrane, snapshot, bounds.bounds, (Span){NULL, 0}, &found);
+    nacre_status status = db_count(membrane, snapshot, bounds.bounds, api_range_filter(&bounds), &found);
     if (status == NACRE_OK) *count = bounds.limit && found > bounds.limit ? bounds.limit : found;
     api_range_clear(&membrane->db->env, &bounds);
     return status;
@@ -118,6 +118,10 @@ nacre_status nacre_cursor_open(nacre_membrane *membrane, const nacre_snapshot *s
     nacre_cursor *cursor = env_alloc_zeroed(&db->env, sizeof *cursor);
     nacre_status status = cursor ? cursor_open(membrane, snapshot, bounds.bounds, &cursor->cursor)
                                  : NACRE_RESOURCE_EXHAUSTED;
+    if (status == NACRE_OK && bounds.program.size) {
+        status = cursor_filter(cursor->cursor, api_range_filter(&bounds));
+        if (status != NACRE_OK) cursor_close(cursor->cursor);
+    }
     if (status == NACRE_OK) {
         cursor->db = db;
         cursor->membrane = membrane;

@@ -136,13 +136,9 @@ static void api_range_narrow(ApiRange *out, const ApiBound *bound, Span low, Spa
         b->high = high;
 }
 
-nacre_status api_range(const Membrane *membrane, const nacre_range *range, ApiRange *out) {
+static nacre_status api_range_bounds(const Membrane *membrane, const nacre_range *range, uint32_t count, ApiRange *out) {
     Env *env = &membrane->db->env;
-    uint32_t count = 0;
     size_t sizes[5] = {0}, total = 0;
-    *out = (ApiRange){0};
-    if (!range) return NACRE_OK;
-    TRY(api_range_check(membrane, range, &count));
     const ApiBound bounds[5] = {
         {range->gte, KEY_LEADING, true, false, false},
         {range->gt, KEY_LEADING, true, false, true},
@@ -156,8 +152,8 @@ nacre_status api_range(const Membrane *membrane, const nacre_range *range, ApiRa
                         &sizes[i]));
         total += 2 * sizes[i]; /* the prefix makes two bounds */
     }
-    *out = (ApiRange){.reverse = range->reverse, .limit = range->limit, .size = total};
     if (!(out->memory = env_alloc(env, total))) return NACRE_RESOURCE_EXHAUSTED;
+    out->size = total;
     uint8_t *at = out->memory;
     for (int i = 0; i < 5; i++) {
         if (!bounds[i].values) continue;
@@ -180,8 +176,28 @@ nacre_status api_range(const Membrane *membrane, const nacre_range *range, ApiRa
     return NACRE_OK;
 }
 
+static nacre_status api_range_where(const Membrane *membrane, const nacre_range *range, ApiRange *out) {
+    if (!range->where_json) return range->where_size ? api_null(membrane->db, "where_json") : NACRE_OK;
+    size_t size = range->where_size ? range->where_size : strlen(range->where_json);
+    return filter_from_json(&membrane->db->env, &membrane->schema, range->where_json, size, &out->program);
+}
+
+nacre_status api_range(const Membrane *membrane, const nacre_range *range, ApiRange *out) {
+    uint32_t count = 0;
+    *out = (ApiRange){0};
+    if (!range) return NACRE_OK;
+    TRY(api_range_check(membrane, range, &count));
+    out->reverse = range->reverse;
+    out->limit = range->limit;
+    nacre_status status = api_range_where(membrane, range, out);
+    if (status == NACRE_OK) status = api_range_bounds(membrane, range, count, out);
+    if (status != NACRE_OK) api_range_clear(&membrane->db->env, out);
+    return status;
+}
+
 void api_range_clear(Env *env, ApiRange *range) {
     env_free(env, range->memory, range->size);
+    env_free(env, range->program.data, range->program.capacity);
     *range = (ApiRange){0};
 }
 

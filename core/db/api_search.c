@@ -2,8 +2,6 @@
  * are freed. */
 #include "db/api.h"
 
-#include "db/filter.h"
-
 struct nacre_hits {
     ApiHandle handle;
     Db *db;

@@ -72,7 +72,7 @@ nacre_status nacre_transaction_clear(nacre_transaction *tx, nacre_membrane *memb
     if (range && range->struct_size == sizeof *range && (range->limit || range->reverse))
         return env_fail(env, NACRE_INVALID_ARGUMENT, "range: limit and reverse are for cursors, not for clear");
     TRY(api_range(membrane, range, &bounds));
-    nacre_status status = transaction_clear(tx, membrane, bounds.bounds, (Span){NULL, 0}, &count);
+    nacre_status status = transaction_clear(tx, membrane, bounds.bounds, api_range_filter(&bounds), &count);
     api_range_clear(env, &bounds);
     if (status == NACRE_OK && removed) *removed = count;
     return status;

@@ -51,7 +51,7 @@ nacre_status nacre_clear(nacre_membrane *membrane, const nacre_range *range, uin
         return env_fail(env, NACRE_INVALID_ARGUMENT,
                         "range: limit and reverse are for cursors, not for clear");
     TRY(api_range(membrane, range, &bounds));
-    nacre_status status = db_clear(membrane, bounds.bounds, (Span){NULL, 0}, true, &count);
+    nacre_status status = db_clear(membrane, bounds.bounds, api_range_filter(&bounds), true, &count);
     api_range_clear(env, &bounds);
     if (status == NACRE_OK && removed) *removed = count;
     return status;

@@ -484,7 +484,7 @@ static void bad_tiny(Bads *bads) {
 }
 
 static void bad_ranges(World *w, Bads *bads, const ApiFunction *f) {
-    static nacre_range ranges[16];
+    static nacre_range ranges[20];
     static nacre_value wrong;
     int n = 0;
     for (size_t i = 0; i < 4; i++) ranges[n] = all_rows, ranges[n++].struct_size = wrong_sizes[i];
@@ -496,6 +496,10 @@ static void bad_ranges(World *w, Bads *bads, const ApiFunction *f) {
         *(i == 0 ? &ranges[n].gt : i == 1 ? &ranges[n].gte : i == 2 ? &ranges[n].lt : i == 3 ? &ranges[n].lte : &ranges[n].prefix) = &wrong;
         n++;
     }
+    ranges[n] = all_rows, ranges[n++].where_size = 5;
+    ranges[n] = all_rows, ranges[n++].where_json = "{";
+    ranges[n] = all_rows, ranges[n++].where_json = "{\"nobody\":1}";
+    ranges[n] = all_rows, ranges[n].gte = &wrong, ranges[n].bound_count = 1, ranges[n++].where_json = "{}";
     if (w->collection) ranges[n] = all_rows, ranges[n].bound_count = 2, ranges[n++].prefix = w->key; /* ends with an integer */
     if (strstr(f->name, "clear")) {
         ranges[n] = all_rows, ranges[n++].limit = 1;

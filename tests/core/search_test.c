@@ -345,6 +345,77 @@ static void filters_mean_what_they_say(void) {
     sim_disk_free(disk);
 }
 
+static uint32_t space_matching(const Space *space, const Where *where, uint32_t from, bool *matches) {
+    uint32_t count = 0;
+    for (uint32_t key = 0; key < space->rows; key++) {
+        Facts facts = facts_of(key, space->version[key]);
+        matches[key] = key >= from && space->version[key] && where->matches(&facts);
+        count += matches[key];
+    }
+    return count;
+}
+
+/* Each matching row once, in its order, and no other. */
+static void check_cursor(const Space *space, const nacre_snapshot *snapshot, const nacre_range *range, const bool *matches) {
+    nacre_cursor *cursor = NULL;
+    nacre_row row;
+    nacre_status status = nacre_cursor_open(space->membrane, snapshot, range, &cursor);
+    for (uint32_t i = 0; i < space->rows; i++) {
+        uint32_t key = range->reverse ? space->rows - 1 - i : i;
+        if (!matches[key]) continue;
+        if (status == NACRE_OK) status = nacre_cursor_next(cursor, &row);
+        if (!CHECK_EQ(status, NACRE_OK) || !CHECK_EQ(row.key[0].integer, key)) break;
+    }
+    if (status == NACRE_OK) CHECK_EQ(nacre_cursor_next(cursor, &row), NACRE_NOT_FOUND);
+    nacre_cursor_close(cursor);
+}
+
+/* F30: rows are counted, shown and cleared by the same filters that searches take. */
+static void f30_filters_count_show_and_clear(void) {
+    SimDisk *disk = sim_disk_new(24);
+    nacre_db *db = open_on(disk, 256 << 10);
+    REQUIRE(db);
+    Space space = space_make(db, NACRE_L2, 3, 300);
+    bool *matches = calloc(space.rows, sizeof *matches);
+    uint64_t random = test_seed() + 24, count = 0;
+    for (int f = 0; f < WHERE_COUNT; f++) {
+        nacre_range range = NACRE_RANGE_INIT;
+        nacre_transaction *tx = NULL;
+        nacre_value from = nacre_integer(60);
+        space_change(&space, 300, &random);
+        if (f % 3 == 0) CHECK_EQ(nacre_checkpoint(db), NACRE_OK);
+        range.where_json = wheres[f].json;
+        if (f % 2) range.gte = &from;
+        uint32_t want = space_matching(&space, &wheres[f], f % 2 ? 60 : 0, matches);
+        CHECK_EQ(nacre_count(space.membrane, NULL, &range, &count), NACRE_OK);
+        CHECK_EQ(count, want);
+        for (int reverse = 0; reverse < 2; reverse++) {
+            range.reverse = reverse == 1;
+            check_cursor(&space, NULL, &range, matches);
+        }
+        range.reverse = false;
+        CHECK_EQ(nacre_begin(db, &tx), NACRE_OK); /* cleared, and rolled back */
+        CHECK_EQ(nacre_transaction_clear(tx, space.membrane, &range, &count), NACRE_OK);
+        CHECK_EQ(count, want);
+        CHECK_EQ(nacre_count(space.membrane, nacre_transaction_snapshot(tx), &range, &count), NACRE_OK);
+        CHECK_EQ(count, 0);
+        nacre_rollback(tx);
+        check_cursor(&space, NULL, &range, matches);
+        CHECK_EQ(nacre_clear(space.membrane, &range, &count), NACRE_OK);
+        CHECK_EQ(count, want);
+        for (uint32_t key = 0; key < space.rows; key++) {
+            if (matches[key]) space.version[key] = 0;
+            matches[key] = space.version[key] != 0;
+        }
+        range.where_json = NULL, range.gte = NULL;
+        check_cursor(&space, NULL, &range, matches);
+    }
+    free(matches);
+    space_free(&space);
+    CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+    sim_disk_free(disk);
+}
+
 /* C07: a search in a snapshot answers from its state, whatever was written since, also
  * after later searches have learned which rows are dead. */
 static void a_snapshot_is_searched_as_it_was(void) {
@@ -596,6 +667,7 @@ void search_test(void) {
     RUN(ip_equals_the_scan);
     RUN(the_frozen_memtable_is_searched);
     RUN(filters_mean_what_they_say);
+    RUN(f30_filters_count_show_and_clear);
     RUN(a_snapshot_is_searched_as_it_was);
     RUN(hits_outlive_writes);
     RUN(wrong_searches_are_refused);

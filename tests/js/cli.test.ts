@@ -136,6 +136,9 @@ for (const { name, run } of [{ name: "native", run: native }, { name: "WASI", ru
       [["search", "d", "n", "--vector", "[0]", "--probes", "3", "--k", "1"], 0, '{"key":"a","distance":0.25}\n'],
       [["search", "d", "n", "--vector", "[0]", "--explain"], 0, '{"path":"exact","codesScored":0,"reranked":2,"segments":0}\n'],
       [["search", "d", "n", "--vector", "[0]", "--max-distance", "far"], 2, "", /--max-distance/],
+      [["scan", "d", "n", "--where", '{"key":{"gt":"a"}}'], 0, '{"key":"b"}\n'],
+      [["scan", "d", "n", "--where", '{"nope":1}'], 1, "", /nope/],
+      [["scan", "d", "n", "--where", "{"], 2, "", /--where/],
       [["search", "d", "n", "--vector", "[0]", "--probes", "0"], 2, "", /--probes/],
       [["search", "d", "n", "--vector", "[0]", "--probes", "2", "--recall", "exact"], 1, "", /exact/],
     ]));
