@@ -14,6 +14,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -46,21 +47,35 @@ void kernels_scalar_code_scan(const CodeScan *s, const uint8_t *blocks, size_t c
 /* What all lanes of a block share. */
 typedef struct KernelsBlock {
     float add_min, add_step, res_min, res_step;
-    float res_half; /* half a step: how far res may be from what it was */
-    float reach;    /* per |res|, what chance may add to an estimate or take away */
-    float slack;    /* what else may, in every lane */
+    float reach; /* per |res|, what chance may add to an estimate or take away */
+    float slack; /* what else may, in every lane */
+    bool fits;   /* nothing that follows of a lane leaves the range of float */
 } KernelsBlock;
 
-static inline KernelsBlock kernels_block(const CodeScan *s, const uint8_t *block) {
+/* How large <v, q> can be: what sums of entries are multiplied by and moved by. */
+static inline float kernels_most_t(const CodeScan *s) {
+    const uint32_t sum = 63 * (uint32_t)s->nibbles * ((1u << s->bits) - 1);
+    return fabsf(s->delta) * (float)(int32_t)sum + fabsf(s->bias);
+}
+
+static inline KernelsBlock kernels_block(const CodeScan *s, float most_t, const uint8_t *block) {
     float head[5]; /* little-endian, as all hosts are */
     memcpy(head, block, sizeof head);
-    KernelsBlock b = {head[0], head[1], head[2], head[3], 0.5f * head[3], 0, 0};
+    KernelsBlock b = {head[0], head[1], head[2], head[3], 0, 0, false};
     const float error = head[4] * (s->root + KERNELS_ROOT_LOST);
-    const float base_rounded = fabsf(s->base) * KERNELS_ROUNDED;
     b.reach = s->epsilon * sqrtf(error * error + s->rounding * s->rounding); /* independent */
-    b.slack = (0.5f * b.add_step + base_rounded) + KERNELS_LOST;
+
+    const float most_add = (fabsf(b.add_min) + 65535 * fabsf(b.add_step)) + fabsf(s->base);
+    const float most_res = fabsf(b.res_min) + 65535 * fabsf(b.res_step);
+    const float most = most_add + most_res * most_t;
+    const float half_steps = 0.5f * fabsf(b.add_step) + 0.5f * fabsf(b.res_step) * (most_t + b.reach);
+    b.slack = (half_steps + most * KERNELS_ROUNDED) + KERNELS_LOST;
+    b.fits = (most + most_res * b.reach) + b.slack <= 0x1p126f;
     return b;
 }
+
+/* Rule 3 of codes.h: the lanes that are unknown, or `all`. */
+void kernels_unknown(const uint8_t *block, bool all, float *est, float *bound);
 
 static inline size_t kernels_block_size(const CodeScan *s) {
     return CODE_BLOCK_PLANES + 16 * s->nibbles * s->bits;
@@ -434,8 +449,12 @@ KERNELS_INLINE void kernels_h8_join(const kernels_h8 *shorts, kernels_h8 *sum) {
 
 enum { KERNELS_SPAN = 1024 }; /* nibbles whose entries add up within 16 bits */
 
-#define KERNELS_SELECT(mask, value, other, Int, Vec)                                               \
-    ((Vec)(((mask) & (Int)(value)) | (~(mask) & (Int)(other))))
+/* Whether any bit is set in `size` bytes, 8 or a multiple of it. */
+KERNELS_INLINE bool kernels_any(const void *bits, size_t size) {
+    uint64_t words[4] = {0};
+    memcpy(words, bits, size);
+    return (words[0] | words[1] | words[2] | words[3]) != 0;
+}
 
 /* A block: the sums of its planes, the most significant first, and what follows for each lane. */
 #define KERNELS_DEFINE_SCAN(set, target, width)                                                    \
@@ -459,39 +478,34 @@ enum { KERNELS_SPAN = 1024 }; /* nibbles whose entries add up within 16 bits */
         typedef kernels_f##width Vec;                                                              \
         typedef kernels_i##width Int;                                                              \
         const size_t size = kernels_block_size(s);                                                 \
-        const Vec most = (Vec){0} + FLT_MAX, infinite = (Vec){0} + INFINITY;                       \
         const float delta = s->delta, bias = s->bias, base = s->base;                              \
+        const float most_t = kernels_most_t(s);                                                    \
         for (size_t b = 0; b < count; b++, blocks += size) {                                       \
-            const KernelsBlock k = kernels_block(s, blocks);                                       \
+            const KernelsBlock k = kernels_block(s, most_t, blocks);                               \
+            kernels_h##width unknown = {0};                                                        \
             Int total[32 / (width)];                                                               \
             kernels_##set##_code_planes(s, blocks + CODE_BLOCK_PLANES, total);                     \
-            KERNELS_UNROLL for (size_t v = 0; v < 32 / (width); v++, est += (width),               \
-                                       bound += (width)) {                                         \
+            KERNELS_UNROLL for (size_t v = 0; v < 32 / (width); v++) {                             \
                 const uint8_t *at = blocks + 2 * (width) * v;                                      \
-                const Int a = __builtin_convertvector(                                             \
-                    *(const kernels_h##width##_at *)(at + CODE_BLOCK_ADD), Int);                   \
-                const Int r = __builtin_convertvector(                                             \
-                    *(const kernels_h##width##_at *)(at + CODE_BLOCK_RES), Int);                   \
+                const kernels_h##width a = *(const kernels_h##width##_at *)(at + CODE_BLOCK_ADD);  \
+                const kernels_h##width r = *(const kernels_h##width##_at *)(at + CODE_BLOCK_RES);  \
+                const Vec a_steps = __builtin_convertvector(__builtin_convertvector(a, Int), Vec); \
+                const Vec r_steps = __builtin_convertvector(__builtin_convertvector(r, Int), Vec); \
                 const Vec t = __builtin_convertvector(total[v], Vec) * delta - bias;               \
-                const Vec add = __builtin_convertvector(a, Vec) * k.add_step + k.add_min;          \
-                const Vec res = __builtin_convertvector(r, Vec) * k.res_step + k.res_min;          \
-                const Vec product = res * t;                                                       \
-                const Vec e = (add + base) + product;                                              \
-                const Vec spread = (KERNELS_ABS(res, Int, Vec) + k.res_half) * k.reach;            \
-                const Vec steps = KERNELS_ABS(t, Int, Vec) * k.res_half + k.slack;                 \
-                const Vec rounded =                                                                \
-                    (KERNELS_ABS(add, Int, Vec) + KERNELS_ABS(product, Int, Vec)) *                \
-                    KERNELS_ROUNDED;                                                               \
-                const Vec low = e - ((spread + steps) + rounded);                                  \
-                const Int known = a != CODE_ADD_UNKNOWN;                                           \
-                *(kernels_f##width##_at *)est =                                                    \
-                    KERNELS_SELECT((e <= most) & known, e, infinite, Int, Vec);                    \
-                *(kernels_f##width##_at *)bound =                                                  \
-                    KERNELS_SELECT((low <= most) & known, low, -infinite, Int, Vec);               \
+                const Vec add = a_steps * k.add_step + k.add_min;                                  \
+                const Vec res = r_steps * k.res_step + k.res_min;                                  \
+                const Vec e = (add + base) + res * t;                                              \
+                const Vec magnitude = (Vec)((Int)res & 0x7fffffff);                                \
+                unknown |= (kernels_h##width)(a == CODE_ADD_UNKNOWN);                              \
+                *(kernels_f##width##_at *)(est + (width) * v) = e;                                 \
+                *(kernels_f##width##_at *)(bound + (width) * v) =                                  \
+                    e - (magnitude * k.reach + k.slack);                                           \
             }                                                                                      \
+            if (!k.fits || kernels_any(&unknown, sizeof unknown))                                  \
+                kernels_unknown(blocks, !k.fits, est, bound);                                      \
+            est += CODE_LANES, bound += CODE_LANES;                                                \
         }                                                                                          \
     }
-#define KERNELS_ABS(x, Int, Vec) ((Vec)((Int)(x) & 0x7fffffff))
 
 /* A whole set, as `const Kernels kernels_SET`. It needs what instruction sets really differ in:
  *

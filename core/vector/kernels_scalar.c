@@ -158,29 +158,30 @@ static void kernels_scalar_code_sums(const CodeScan *s, const uint8_t *codes,
     }
 }
 
+void kernels_unknown(const uint8_t *block, bool all, float *est, float *bound) {
+    for (size_t i = 0; i < CODE_LANES; i++)
+        if (all || get_u16(block + CODE_BLOCK_ADD + 2 * i) == CODE_ADD_UNKNOWN)
+            est[i] = INFINITY, bound[i] = -INFINITY;
+}
+
 void kernels_scalar_code_scan(const CodeScan *s, const uint8_t *blocks, size_t count, float *est,
                               float *bound) {
     const size_t size = kernels_block_size(s);
+    const float most_t = kernels_most_t(s);
     for (size_t b = 0; b < count; b++, blocks += size, est += CODE_LANES, bound += CODE_LANES) {
-        const KernelsBlock k = kernels_block(s, blocks);
+        const KernelsBlock k = kernels_block(s, most_t, blocks);
         uint32_t sums[CODE_LANES];
         kernels_scalar_code_sums(s, blocks + CODE_BLOCK_PLANES, sums);
         for (size_t i = 0; i < CODE_LANES; i++) {
-            const uint16_t a = get_u16(blocks + CODE_BLOCK_ADD + 2 * i);
-            const uint16_t r = get_u16(blocks + CODE_BLOCK_RES + 2 * i);
+            const float a_steps = k.add_step * (float)get_u16(blocks + CODE_BLOCK_ADD + 2 * i);
+            const float r_steps = k.res_step * (float)get_u16(blocks + CODE_BLOCK_RES + 2 * i);
             const float scaled = s->delta * (float)(int32_t)sums[i], t = scaled - s->bias;
-            const float add_steps = k.add_step * (float)a, add = k.add_min + add_steps;
-            const float res_steps = k.res_step * (float)r, res = k.res_min + res_steps;
-            const float product = res * t, here = add + s->base;
-            const float e = here + product;
-            const float spread = (fabsf(res) + k.res_half) * k.reach;
-            const float steps = fabsf(t) * k.res_half + k.slack;
-            const float rounded = (fabsf(add) + fabsf(product)) * KERNELS_ROUNDED;
-            const float low = e - ((spread + steps) + rounded);
-            const bool known = a != CODE_ADD_UNKNOWN;
-            est[i] = known && e <= FLT_MAX ? e : INFINITY;
-            bound[i] = known && low <= FLT_MAX ? low : -INFINITY;
+            const float add = k.add_min + a_steps, res = k.res_min + r_steps;
+            const float product = res * t, here = add + s->base, spread = fabsf(res) * k.reach;
+            est[i] = here + product;
+            bound[i] = est[i] - (spread + k.slack);
         }
+        kernels_unknown(blocks, !k.fits, est, bound);
     }
 }
 
