@@ -116,9 +116,10 @@ static nacre_status recover_state(Db *db, Slots *slots) {
     Env *env = &db->env;
     int newest = slots->state[1] == SLOT_VALID && (slots->state[0] != SLOT_VALID ||
                  slots->superblock[1].generation > slots->superblock[0].generation);
+    /* unreachable: its end. A slot is valid (recover_verdict), and only a valid one is tried after it */
     for (int attempt = 0; attempt < 2; attempt++) {
         int slot = attempt ? 1 - newest : newest;
-        if (slots->state[slot] != SLOT_VALID) continue;
+        if (slots->state[slot] != SLOT_VALID) continue; /* unreachable: as said */
         nacre_status status = recover_manifest(db, &slots->superblock[slot], &db->version, &db->ids);
         if (status == NACRE_CORRUPT && attempt == 0 && slots->state[1 - slot] == SLOT_VALID) {
             recover_note(db, env->error.text);
@@ -215,7 +216,7 @@ static nacre_status recover_log(Db *db, int which, Memtable **table, LogEnd *end
     if (size > UINT32_MAX) /* records lie at offsets of 32 bits */
         return env_fail(env, NACRE_CORRUPT, "%s: %llu bytes are more than any log has", log->name,
                         (unsigned long long)size);
-    if (capacity > SIZE_MAX / 2)
+    if (capacity > SIZE_MAX / 2) /* unreachable: but where size_t has 32 bits */
         return env_fail(env, NACRE_RESOURCE_EXHAUSTED, "%s: %llu bytes", log->name, (unsigned long long)size);
     Memtable *replayed = NULL;
     nacre_status status = NACRE_OK;
