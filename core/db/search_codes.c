@@ -22,7 +22,7 @@ enum {
     MATCHES_EXACT = 1024,  /* so many matching rows are all looked at, */
     SHARE_EXACT = 64,      /* or this part of all */
     SHARE_UNMASKED = 3,    /* a filter that this part of the rows matches is asked row by row, the first time */
-    PROBES_UNMASKED = 2,   /* for which so many times more lists are read */
+    RANKS_UNMASKED = 4,    /* its matches are taken to be so many times further down */
 };
 
 #define EPSILON 1.9f
@@ -43,6 +43,7 @@ typedef struct CodedFrame {
     uint32_t *lists; /* nearest first */
     float *bases, *roots;
     uint8_t *asked;  /* of each list of the codebook a bit */
+    uint32_t probes; /* lists to ask at first; 0: not known yet */
     uint32_t routed, most;
     uint64_t slots, matches;   /* of its parts */
     double rest, square, root; /* sums over `counted` lanes: estimate - base, its square, |y - c| */
@@ -148,13 +149,6 @@ nacre_status coded_take(Search *s, bool *taken) {
 
 /* ---- the query in the frame of a codebook ---- */
 
-static uint32_t coded_probes(const Search *s, const Codebook *book) {
-    uint32_t probes = s->query->probes ? s->query->probes : codebook_probes(book, s->recall);
-    if (s->filter && !s->masked && !s->query->probes) probes *= PROBES_UNMASKED;
-    if (probes < 1) probes = 1;
-    return probes < book->lists ? probes : book->lists;
-}
-
 /* What code_scan wants to know of each list: `bases` holds |y - c|^2. */
 static void coded_bases(const Search *s, CodedFrame *f) {
     const Codebook *book = f->book;
@@ -167,8 +161,20 @@ static void coded_bases(const Search *s, CodedFrame *f) {
         f->bases[i] = shared - 2 * k->dot(f->y, book->centroids + (size_t)f->lists[i] * padded, padded);
 }
 
-static void coded_route(const Search *s, CodedFrame *f, uint32_t probes) {
-    f->routed = codebook_route(f->book, s->db->kernels, f->y, probes, f->lists, f->bases, f->scratch);
+/* The first lists that the query asks: as many as it says, or as its recall takes, which depends on
+ * how far it is from all of them (codebook.h). */
+static void coded_route(const Search *s, CodedFrame *f) {
+    const Kernels *k = s->db->kernels;
+    const uint64_t rank = (uint64_t)s->k * (s->filter && !s->masked ? RANKS_UNMASKED : 1);
+    f->routed = s->query->probes
+                    ? codebook_route(f->book, k, f->y, s->query->probes, f->lists, f->bases, f->scratch)
+                    : codebook_ask(f->book, k, f->y, s->recall, rank, f->lists, f->bases, f->scratch);
+    f->probes = f->routed;
+    coded_bases(s, f);
+}
+
+static void coded_route_all(const Search *s, CodedFrame *f) {
+    f->routed = codebook_route(f->book, s->db->kernels, f->y, f->book->lists, f->lists, f->bases, f->scratch);
     coded_bases(s, f);
 }
 
@@ -403,9 +409,9 @@ static bool coded_enough(const Search *s, const CodedFrame *f, uint32_t at, uint
 static nacre_status coded_ask(Search *s, size_t frame, bool all) {
     Coded *c = s->coded;
     CodedFrame *f = &c->frames[frame];
-    uint32_t probes = coded_probes(s, f->book);
-    bool every = all || s->masked;
-    if (!(every && f->routed == f->book->lists)) coded_route(s, f, every ? f->book->lists : probes);
+    if (f->probes == 0) coded_route(s, f);
+    if ((all || s->masked) && f->routed < f->book->lists) coded_route_all(s, f);
+    const uint32_t probes = f->probes;
     for (uint32_t at = 0; at < f->routed; at++) {
         uint32_t list = f->lists[at];
         if (coded_enough(s, f, at, probes, all)) return NACRE_OK;
