@@ -94,11 +94,14 @@ COLD_base  := decimal json textform
 COLD_host  := crypt_keys crypt_log crypt_pages holder lock_file pin_file vfs_crypt vfs_posix
 COLD_log   := wal_walk
 COLD_store := extents superblock version
-COLD_segment := salvage_iter spare
+COLD_segment := codes codes_writer salvage_iter shelf spare
+COLD_vector := train
 COLD_db    := archive backup backup_read bulk catalog changes commit conflict feed filter_json held house ingest \
-              inspect keytext maintain open options own reader recover repair restore roster schema settle space spill \
-              stats survey transaction value verify
-COLD_SRC   := $(foreach m,$(MODULES),$(addprefix core/$m/,$(addsuffix .c,$(COLD_$m))))
+              inspect keytext maintain mask open options own reader recover repair restore roster schema search_many \
+              settle space spill stats survey transaction value vectors verify
+COLD_SRC   := wasm/exports.c $(foreach m,$(MODULES),$(addprefix core/$m/,$(addsuffix .c,$(COLD_$m))))
+# In between: loops over what kernels do.
+SMALL_SRC  := core/segment/writer.c core/db/filter.c core/db/search.c core/vector/codebook.c
 # The compiler makes vectors and longer loops of what is worth it there only.
 PLAIN_SRC  := $(filter-out core/vector/% core/base/checksum.c core/segment/block.c,$(LIB_SRC))
 
@@ -130,6 +133,7 @@ endef
 $(foreach l,$(LANES),$(eval $(call lane_rules,$l)))
 $(foreach l,wasm wasm-scalar,\
     $(eval $(call objects,$l,$(COLD_SRC)): CFLAGS_$l += -Oz)\
+    $(eval $(call objects,$l,$(SMALL_SRC)): CFLAGS_$l += -Os)\
     $(eval $(call objects,$l,$(PLAIN_SRC)): CFLAGS_$l += -fno-unroll-loops -fno-vectorize -fno-slp-vectorize))
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 
