@@ -3,7 +3,7 @@
 
 #include "segment/run_iter.h"
 
-enum { SAMPLE_PLACES = 4, SAMPLE_ROWS = 16 };
+enum { MASK_PLACES = 4, MASK_PLACE_ROWS = 16 };
 
 #define PLACE_MASK(hash) ((uint64_t)253 << 56 | ((hash) & 0xffffffffffffff))
 
@@ -118,15 +118,15 @@ nacre_status mask_sample(Db *db, Segment *segment, const Section *section, Filte
     nacre_status status = mask_walk_begin(&walk, db, segment, section->membrane);
     uint32_t first = segment_block_of_slot(segment, section->first_slot);
     uint32_t last = segment_block_of_slot(segment, section->first_slot + section->slot_count - 1);
-    for (uint32_t place = 0; place < SAMPLE_PLACES && status == NACRE_OK; place++) {
-        uint32_t block = first + (uint32_t)((uint64_t)(last - first) * place / (SAMPLE_PLACES - 1));
+    for (uint32_t place = 0; place < MASK_PLACES && status == NACRE_OK; place++) {
+        uint32_t block = first + (uint32_t)((uint64_t)(last - first) * place / (MASK_PLACES - 1));
         Span separator = segment_separator(segment, block);
         uint8_t low[4];
         put_u32_be(low, section->membrane);
         bool here = true, matches;
         uint32_t slot;
         status = walk.rows->verbs->seek(walk.rows, block == first ? span_of(low, 4) : separator);
-        for (uint32_t i = 0; i < SAMPLE_ROWS && here && status == NACRE_OK; i++) {
+        for (uint32_t i = 0; i < MASK_PLACE_ROWS && here && status == NACRE_OK; i++) {
             status = mask_walk_row(&walk, filter, &here, &slot, &matches);
             if (!here || status != NACRE_OK) break;
             ++*looked;

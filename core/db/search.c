@@ -250,7 +250,7 @@ static nacre_status search_straddler(Search *s, const CacheEntry *pin, uint64_t 
 }
 
 /* Whole vectors are scored where they lie in the cache. */
-static nacre_status search_section(Search *s) {
+nacre_status search_section(Search *s) {
     const Section *section = &s->section;
     size_t stride = section->stride;
     for (uint32_t slot = 0; slot < section->slot_count;) {

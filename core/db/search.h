@@ -62,6 +62,8 @@ bool search_known_dead(const Search *s, uint32_t slot);
  * of its key and matches the filter. s->place, source and section are the segment's. */
 NACRE_CHECKED nacre_status search_consider(Search *s, uint32_t slot, float distance);
 void search_leave_block(Search *s);
+/* Scores the vectors of s->section, which the search stands on. */
+NACRE_CHECKED nacre_status search_section(Search *s);
 
 /* ---- segments with codes (search_codes.c) ---- */
 

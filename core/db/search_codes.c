@@ -44,7 +44,8 @@ typedef struct CodedFrame {
     float *bases, *roots;
     uint8_t *asked;  /* of each list of the codebook a bit */
     uint32_t probes; /* lists to ask at first; 0: not known yet */
-    uint32_t routed, most;
+    uint32_t routed;
+    bool scored; /* codes were of no use: the vectors were scored */
     uint64_t slots, matches;   /* of its parts */
     double rest, square, root; /* sums over `counted` lanes: estimate - base, its square, |y - c| */
     uint64_t counted;
@@ -405,12 +406,43 @@ static bool coded_enough(const Search *s, const CodedFrame *f, uint32_t at, uint
     return coded_beyond(f, at, (double)c->best[0].estimate) >= least;
 }
 
+/* The search stands on a part. */
+static void coded_stand(Search *s, size_t index) {
+    Coded *c = s->coded;
+    const CodedPart *part = &c->parts[index];
+    if (c->current == index + 1) return;
+    search_leave_block(s);
+    c->current = index + 1;
+    s->place = part->place;
+    s->source = part->source;
+    s->segment = part->segment;
+    s->section = part->section;
+}
+
+/* A query so far out that its distances to centroids are no floats: vectors are scored, once. */
+static nacre_status coded_score(Search *s, size_t frame) {
+    Coded *c = s->coded;
+    bool masked = s->masked;
+    nacre_status status = NACRE_OK;
+    if (c->frames[frame].scored) return NACRE_OK;
+    c->frames[frame].scored = true;
+    s->masked = false; /* each row is asked about */
+    for (size_t p = 0; p < c->part_count && status == NACRE_OK; p++) {
+        if (c->parts[p].frame != frame) continue;
+        coded_stand(s, p);
+        status = search_section(s);
+    }
+    s->masked = masked;
+    return status;
+}
+
 /* Asks the frame's lists, nearest first; `all`: those that were not asked yet, to the last. */
 static nacre_status coded_ask(Search *s, size_t frame, bool all) {
     Coded *c = s->coded;
     CodedFrame *f = &c->frames[frame];
     if (f->probes == 0) coded_route(s, f);
     if ((all || s->masked) && f->routed < f->book->lists) coded_route_all(s, f);
+    if (f->routed == 0) return coded_score(s, frame);
     const uint32_t probes = f->probes;
     for (uint32_t at = 0; at < f->routed; at++) {
         uint32_t list = f->lists[at];
@@ -425,19 +457,6 @@ static nacre_status coded_ask(Search *s, size_t frame, bool all) {
 }
 
 /* ---- rows ---- */
-
-/* The search stands on a part. */
-static void coded_stand(Search *s, size_t index) {
-    Coded *c = s->coded;
-    const CodedPart *part = &c->parts[index];
-    if (c->current == index + 1) return;
-    search_leave_block(s);
-    c->current = index + 1;
-    s->place = part->place;
-    s->source = part->source;
-    s->segment = part->segment;
-    s->section = part->section;
-}
 
 /* The row of a slot, from the section's first one on. */
 static nacre_status coded_look_slot(Search *s, size_t index, uint32_t slot) {

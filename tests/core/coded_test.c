@@ -311,6 +311,30 @@ static void b20_damaged_codes_are_found_and_made_anew(void) {
     sim_disk_free(disk);
 }
 
+/* Queries and rows whose squares are no floats are compared all the same. */
+static void f12_what_floats_cannot_square_is_found(void) {
+    SimDisk *disk = sim_disk_new(12);
+    nacre_db *db = open_on(disk);
+    REQUIRE(db);
+    World world = world_make(db, NACRE_L2, 1600);
+    for (uint32_t key = 0; key < world.rows; key++) {
+        world_put(&world, key, 1);
+        if (key % 400 != 7) continue;
+        float *vector = world.vectors + (size_t)key * DIMS; /* far out */
+        for (uint32_t d = 0; d < DIMS; d++) vector[d] *= 1e25f;
+        nacre_value name = nacre_integer(key), fields[2] = {nacre_integer(key % 1000), nacre_integer(cluster_of(key))};
+        CHECK_EQ(nacre_put(world.membrane, &name, vector, fields), NACRE_OK);
+    }
+    CHECK_EQ(nacre_compact(db, NULL), NACRE_OK);
+    for (uint32_t key = 7; key < world.rows; key += 400) {
+        uint32_t want;
+        CHECK_EQ(coded_found(&world, world.vectors + (size_t)key * DIMS, NULL, all_match, &want), K);
+    }
+    CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+    world_free(&world);
+    sim_disk_free(disk);
+}
+
 void coded_test(void);
 void coded_test(void) {
     RUN(f06_lists_keep_their_recall_l2);
@@ -318,5 +342,6 @@ void coded_test(void) {
     RUN(f06_lists_keep_their_recall_ip);
     RUN(f21_recall_lasts_through_deletes_and_updates);
     RUN(f22_filters_find_as_much_as_no_filter);
+    RUN(f12_what_floats_cannot_square_is_found);
     RUN(b20_damaged_codes_are_found_and_made_anew);
 }
