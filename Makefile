@@ -153,7 +153,7 @@ $(B)/vendor/monocypher.%: | setup-compiler
 
 # --- What is built ----------------------------------------------------------
 
-.PHONY: all lib command amalgamation wasm js package demo bench clean help
+.PHONY: all lib command amalgamation wasm js package demo bench bench-vectors clean help
 
 all: lib command ## the library, the nacre command and the WASI command (default)
 command: $(if $(CLI_SRC),$(B)/nacre $(B)/nacre.wasm) ## build/nacre and build/nacre.wasm
@@ -233,6 +233,8 @@ demo: ## writes 5 000 real texts, is killed, recovers, and answers questions
 
 bench: all js | setup-npm ## measures (tests/bench)
 	@$(NODE) tests/bench/run.mjs
+bench-vectors: lib js | setup-npm ## measures searches beside hnswlib, usearch and others, and plots recall against latency
+	@$(NODE) tests/bench/search.mjs
 
 # --- Setting up: installs what is missing, says so, and is quick when nothing is
 

@@ -4,20 +4,17 @@
 //   run.mjs [--quick] [--readme] [--rounds N] [--large] [--only kv,vectors,sizes,large,pauses] [--engines nacre,lmdb]
 //   run.mjs --from build/bench/DATE.json [--readme]    measures nothing: the table of that run
 
-import { execFileSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import os from "node:os";
-import { delimiter, join, resolve } from "node:path";
+import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { pathToFileURL } from "node:url";
 import { brotliCompressSync } from "node:zlib";
 import { median } from "./data.mjs";
 import { PACKAGES } from "./engines.mjs";
+import { freeze, installPeers, js, keep, load, machine, out, peers, run, writeTable } from "./setup.mjs";
 import { markdown } from "./table.mjs";
 
-const here = import.meta.dirname, root = resolve(here, "../.."), build = join(root, "build"), out = join(build, "bench");
-const peers = join(out, "peers"), data = join(out, "data"), js = join(out, "js");
-const env = { ...process.env, PATH: join(root, "node_modules/.bin") + delimiter + process.env.PATH };
+const here = import.meta.dirname, data = join(out, "data");
 
 const { values: given } = parseArgs({
   args: [...process.argv.slice(2), ...(process.env.BENCH_ARGS ?? "").split(" ").filter(Boolean)],
@@ -43,33 +40,6 @@ const settings = {
 const only = [...given.only.split(","), ...(given.large ? ["large", "pauses"] : [])], engines = given.engines.split(",");
 
 // ---- Setting up ----
-
-function run(command, args, options = {}) {
-  return execFileSync(command, args, { cwd: root, env, encoding: "utf8", maxBuffer: 2 ** 26, stdio: ["ignore", "pipe", "inherit"], ...options });
-}
-
-/** In build, so that the peers are no part of the package's own tree. */
-function installPeers() {
-  mkdirSync(peers, { recursive: true });
-  const lock = readFileSync(join(here, "package-lock.json"), "utf8"), mark = join(peers, ".installed");
-  if (existsSync(mark) && readFileSync(mark, "utf8") === lock) return;
-  for (const file of ["package.json", "package-lock.json", ".npmrc"]) cpSync(join(here, file), join(peers, file));
-  console.error("bench: npm install of the peers, in build/bench/peers");
-  // They bring prebuilt binaries for the common platforms; elsewhere their install scripts compile, which needs g++.
-  // Not npm ci: it refuses the lock where a registry lacks an optional package of another platform.
-  run("npm", ["install", "--loglevel=error"], { cwd: peers });
-  writeFileSync(mark, lock);
-}
-
-/** What is measured does not change while it is measured. */
-function freeze() {
-  rmSync(js, { recursive: true, force: true });
-  cpSync(join(build, "js"), js, { recursive: true });
-  for (const name of ["kv_bench", "vector_bench", "pause_bench"]) {
-    run(process.env.CC ?? "clang-22", ["-std=c11", "-O2", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror", "-I", join(root, "core"),
-      join(here, `${name}.c`), join(build, "libnacre.a"), "-lm", "-o", join(out, name)]);
-  }
-}
 
 function fresh() {
   rmSync(data, { recursive: true, force: true });
@@ -160,40 +130,13 @@ function sizes() {
   return { wasm: compressed("nacre.wasm"), scalar: compressed("nacre-scalar.wasm"), packed: pack.size, unpacked: pack.unpackedSize };
 }
 
-function load() {
-  return os.loadavg()[0].toFixed(1);
-}
-
-function machine() {
-  const version = (name) => JSON.parse(readFileSync(join(peers, "node_modules", name, "package.json"), "utf8")).version;
-  const l3 = "/sys/devices/system/cpu/cpu0/cache/index3/size";
-  return {
-    date: new Date().toISOString(),
-    cpu: os.cpus()[0].model, cores: os.cpus().length, memory: os.totalmem(), kernel: os.release(),
-    cache: existsSync(l3) ? `${parseInt(readFileSync(l3, "utf8")) / 1024} MiB` : "unknown",
-    files: run("df", ["--output=fstype", out]).trim().split("\n")[1],
-    node: process.version, compiler: run(process.env.CC ?? "clang-22", ["--version"]).split("\n")[0].replace(/.*(clang|gcc)[^0-9]*([0-9.]+).*/, "$1 $2"),
-    commit: run("git", ["describe", "--always", "--dirty"]).trim(),
-    peers: Object.fromEntries(Object.values(PACKAGES).map((name) => [name, version(name)])),
-    load: [load()],
-  };
-}
-
-function writeTable(text) {
-  const marked = /(<!-- bench:begin -->\n)[\s\S]*?(<!-- bench:end -->)/;
-  const readme = join(root, "README.md");
-  if (!marked.test(readFileSync(readme, "utf8"))) throw new Error("README.md lacks the lines <!-- bench:begin --> and <!-- bench:end -->");
-  writeFileSync(readme, readFileSync(readme, "utf8").replace(marked, (_, begin, end) => `${begin}\n${text}\n${end}`));
-  console.error(`bench: table written to ${readme}`);
-}
-
 // ---- All of it ----
 
 function measure() {
   mkdirSync(out, { recursive: true });
   installPeers();
-  freeze();
-  const result = { machine: machine(), settings, raw: {} };
+  freeze(["kv_bench", "vector_bench", "pause_bench"]);
+  const result = { machine: machine(Object.values(PACKAGES)), settings, raw: {} };
   if (only.includes("vectors")) {
     result.raw.vectors = settings.vectors.map(([rows, dimensions]) => {
       const what = `${rows} vectors of ${dimensions}`;
@@ -219,12 +162,10 @@ function measure() {
   if (only.includes("sizes")) result.sizes = sizes();
   result.machine.load.push(load());
   rmSync(data, { recursive: true, force: true });
-  const name = join(out, `${result.machine.date.replaceAll(":", "-").slice(0, 19)}.json`);
-  writeFileSync(name, JSON.stringify(result, null, 1));
-  console.error(`bench: raw figures in ${name}`);
+  keep(result);
   return result;
 }
 
 const text = markdown(given.from ? JSON.parse(readFileSync(given.from, "utf8")) : measure());
 console.log(text);
-if (given.readme) writeTable(text);
+if (given.readme) writeTable("bench", text);

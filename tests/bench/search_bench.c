@@ -2,11 +2,11 @@
  * reopening, and recall and time of searches, with and without filters. What ivf_bench.c measures
  * without a database.
  *
- *   search_bench SETS SET ROWS DIRECTORY [MEMORY_MIB]
+ *   search_bench SETS SET ROWS DIRECTORY [MEMORY_MIB [curve]]
  *
  * SETS has the .npy files; ROWS counts for made sets only (sets.h). One JSON object on stdout: times
  * in microseconds, the median of all queries; recall at 10 as the share of rows not farther than the
- * 10th true neighbour. */
+ * 10th true neighbour. `curve`: no filters, but many settings of recall and probes (search.mjs). */
 #define _GNU_SOURCE
 #include "sets.h"
 
@@ -67,7 +67,7 @@ static uint64_t stat_of(const char *name) {
 
 /* Median time of a search, and the share of hits that are as near as the 10th true neighbour: with a
  * filter, of those rows that match (rows i with i % 1000 < below). */
-static void searches(const char *name, float recall, uint32_t below) {
+static void searches(const char *name, float recall, uint32_t probes, uint32_t below) {
     char where[64];
     double *times = malloc(sizeof *times * set.query_count * ROUNDS);
     uint64_t found = 0, all = 0;
@@ -76,6 +76,7 @@ static void searches(const char *name, float recall, uint32_t below) {
     snprintf(where, sizeof where, "{\"bucket\":{\"lt\":%u}}", below);
     options.k = SET_HITS;
     options.recall = recall;
+    options.probes = probes;
     if (below < 1000) options.where_json = where;
     for (int round = 0; round < ROUNDS; round++)
         for (uint32_t q = 0; q < set.query_count; q++) {
@@ -85,7 +86,7 @@ static void searches(const char *name, float recall, uint32_t below) {
             must(nacre_search(membrane, NULL, query, &options, &hits), "search");
             times[count++] = wall() - began;
             if (round == 0) {
-                float far = set.far[(size_t)q * SET_HITS + SET_HITS - 1];
+                float far = set.far[(size_t)q * SET_HITS + SET_HITS - 1], before = -INFINITY;
                 uint32_t want = SET_HITS;
                 if (below < 1000) { /* its own truth */
                     float best[SET_HITS], distance;
@@ -106,6 +107,8 @@ static void searches(const char *name, float recall, uint32_t below) {
                 for (uint32_t i = 0; i < want; i++) {
                     float distance;
                     must(nacre_hits_at(hits, i, &distance, NULL), "hit");
+                    if (distance < before) die(name, "hits that are not in their order");
+                    before = distance;
                     found += distance <= far;
                 }
                 all += want;
@@ -118,6 +121,20 @@ static void searches(const char *name, float recall, uint32_t below) {
     free(times);
 }
 
+/* Recall against time, for a plot. */
+static void curve(void) {
+    static const float recalls[] = {.5f, .7f, .8f, .9f, .95f, .97f, .99f, .995f, .999f};
+    char name[32];
+    for (size_t i = 0; i < sizeof recalls / sizeof *recalls; i++) {
+        snprintf(name, sizeof name, "recall %.3g", (double)recalls[i]);
+        searches(name, recalls[i], 0, 1000);
+    }
+    for (uint32_t probes = 1; probes <= 128; probes *= 2) {
+        snprintf(name, sizeof name, "probes %u", probes);
+        searches(name, 0, probes, 1000);
+    }
+}
+
 int main(int argc, char **argv) {
     if (argc < 5) die("usage", "search_bench SETS SET ROWS DIRECTORY [MEMORY_MIB]");
     if (argc > 5) memory_mib = strtoull(argv[5], NULL, 10);
@@ -126,7 +143,7 @@ int main(int argc, char **argv) {
     open_db();
     printf("{\"set\": \"%s\", \"rows\": %u, \"dimensions\": %u,\n", set.name, set.count, set.dimensions);
     put_all();
-    searches("fresh95", .95f, 1000);
+    searches("fresh95", .95f, 0, 1000);
     double began = wall();
     must(nacre_compact(db, NULL), "compact");
     printf("\"indexSeconds\": %.2f,\n", wall() - began);
@@ -138,13 +155,19 @@ int main(int argc, char **argv) {
     must(nacre_search(membrane, NULL, set.queries, NULL, &hits), "search");
     nacre_hits_free(hits);
     printf("\"reopenMs\": %.2f,\n", (wall() - began) * 1e3);
-    searches("warm", .99f, 1000);
-    searches("recall95", .95f, 1000);
-    searches("recall99", .99f, 1000);
-    searches("half", .95f, 500);
-    searches("tenth", .95f, 100);
-    searches("hundredth", .95f, 10);
-    searches("thousandth", .95f, 1);
+    searches("warm", .99f, 0, 1000);
+    if (argc > 6) {
+        curve();
+        printf("\"peakMemory\": %llu}\n", (unsigned long long)stat_of("peakMemory"));
+        must(nacre_close(db, NULL), "close");
+        return 0;
+    }
+    searches("recall95", .95f, 0, 1000);
+    searches("recall99", .99f, 0, 1000);
+    searches("half", .95f, 0, 500);
+    searches("tenth", .95f, 0, 100);
+    searches("hundredth", .95f, 0, 10);
+    searches("thousandth", .95f, 0, 1);
     printf("\"peakMemory\": %llu}\n", (unsigned long long)stat_of("peakMemory"));
     must(nacre_close(db, NULL), "close");
     return 0;

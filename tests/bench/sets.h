@@ -167,6 +167,10 @@ static inline bool set_load(Set *s, const char *name, const char *directory, uin
             s->queries =
                 set_npy(directory, bigann ? "bigann10k.queries.u8.npy" : "mnist10k.queries.u8.npy",
                         &s->query_count, &d);
+    } else if (strncmp(name, "rows-", 5) == 0) { /* of search-sets.mjs */
+        s->metric = strcmp(name, "rows-l2") == 0 ? METRIC_L2 : METRIC_COSINE;
+        s->rows = set_npy(directory, "rows.npy", &s->count, &s->dimensions);
+        s->queries = set_npy(directory, "queries.npy", &s->query_count, &d);
     } else if (strcmp(name, "clust") == 0) {
         set_make(s, count / 100, .6f);
     } else if (strcmp(name, "tight") == 0) {
