@@ -35,9 +35,18 @@ function readCodebook(bytes: Uint8Array): Codebook {
   const dimensions = r.u32();
   r.u64(); // seed
   const [lists, bits, metric] = [r.u32(), r.u8(), r.u8()];
-  const probes = r.array(11, (each) => each.u16());
   expect(lists >= 1 && lists <= 4096 && bits >= 1 && bits <= 8 && metric >= 1 && metric <= 3, "codebook: head");
-  expect(probes.every((count, i) => count >= 1 && count <= lists && (i === 0 || count >= probes[i - 1]!)), "codebook: probes");
+  const rising = (numbers: number[]): boolean => numbers.every((each, i) => i === 0 || each >= numbers[i - 1]!);
+  for (let rank = 0; rank < 2; rank++) {
+    const probes = r.array(11, (each) => each.u16());
+    expect(rising(probes) && probes[0]! >= 1 && probes[10]! <= lists, "codebook: probes");
+  }
+  for (let rank = 0; rank < 2; rank++) {
+    const reaches = new Float32Array(r.take(44).slice().buffer);
+    expect(rising([...reaches]) && reaches[0]! >= 0 && reaches[10]! < Infinity, "codebook: reaches");
+  }
+  const least = new Float32Array(r.take(4).slice().buffer)[0]!;
+  expect(least >= 0 && least < Infinity, "codebook: least");
   const padded = roundUp(dimensions, 64);
   let sum = xxh3(bytes.subarray(8, r.at), 0x4b424356n);
   for (let row = 0; row < (lists > 1 ? lists + 1 : 1); row++) {
