@@ -265,8 +265,12 @@ typedef struct nacre_field {
 
 #define NACRE_KEY_PARTS_MAX 16
 
+/* How vectors are searched. Auto: by their codes, and once they are many by those of the lists that
+ * are nearest to the query; flat: by all codes; ivf: in lists, also where they are fewer. */
+typedef enum nacre_index { NACRE_INDEX_AUTO = 0, NACRE_INDEX_FLAT = 1, NACRE_INDEX_IVF = 2 } nacre_index;
+
 /* What a membrane holds. Key-value: key_types and value_type. Collection:
- * key_types, dimensions, metric, element and fields. Table: key_types and fields.
+ * key_types, dimensions, metric, element, index, bits and fields. Table: key_types and fields.
  * Each may have ttl_ms, block_size and compression: fixed when it is made, too. */
 typedef struct nacre_schema {
     size_t struct_size;
@@ -277,6 +281,8 @@ typedef struct nacre_schema {
     uint32_t dimensions;
     nacre_metric metric;
     nacre_element element;
+    nacre_index index;
+    uint32_t bits; /* of a code's dimension, 1 to 8; 0: 1. More pay where vectors do not stay in memory */
     uint32_t field_count;
     const nacre_field *fields;
     uint64_t ttl_ms;     /* milliseconds that a row lives when it is put; 0: for ever */

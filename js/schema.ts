@@ -36,10 +36,10 @@ export interface VectorSchema {
   metric?: Metric | undefined;
   /** What numbers are kept as; "f32" when absent. */
   element?: Element | undefined;
-  /** "auto" when absent. */
-  index?: "auto" | "flat" | undefined;
-  /** Bits of a code per dimension: 1 when absent; the only number so far. */
-  bits?: 1 | undefined;
+  /** "auto" when absent: by codes, and once vectors are many by those of the nearest lists. "flat": by all codes; "ivf": in lists, also where they are fewer. */
+  index?: "auto" | "flat" | "ivf" | undefined;
+  /** Bits of a code per dimension, 1 to 8: 1 when absent. More pay where vectors do not stay in memory. */
+  bits?: number | undefined;
 }
 
 export type Metric = "l2" | "cosine" | "ip" | "hamming";
@@ -82,7 +82,7 @@ export const FIELD_TYPES: Readonly<Record<FieldType, number>> = {
 const VALUE_TYPES: Readonly<Record<ValueType, number>> = { json: TYPE.JSON, text: TYPE.TEXT, bytes: TYPE.BYTES };
 const METRICS: Readonly<Record<Metric, number>> = { l2: METRIC.L2, cosine: METRIC.COSINE, ip: METRIC.IP, hamming: METRIC.HAMMING };
 const ELEMENTS: Readonly<Record<Element, number>> = { f32: ELEMENT.F32, f16: ELEMENT.F16, i8: ELEMENT.I8, bit: ELEMENT.BIT };
-const INDEXES = { auto: INDEX.AUTO, flat: INDEX.FLAT } as const;
+const INDEXES = { auto: INDEX.AUTO, flat: INDEX.FLAT, ivf: INDEX.IVF } as const;
 const KINDS = { kv: KIND.KV, collection: KIND.COLLECTION, table: KIND.TABLE } as const;
 const COMPRESSIONS: Readonly<Record<Compression, number>> = { none: COMPRESSION.PLAIN, lz4: COMPRESSION.LZ4 };
 const STORAGE_OPTIONS = ["ttlMs", "blockSize", "compression"];
@@ -159,8 +159,8 @@ function vectorSchema(given: unknown, what: string): NonNullable<Schema["vector"
   if ((element === "bit") !== (metric === "hamming")) {
     throw invalid(`${where}: element ${element} with metric ${metric}: bits have the metric hamming, and only they`);
   }
-  if (!isNameOf(INDEXES, index)) throw notYet(where, "index", index, ["ivf", "graph"], "auto and flat");
-  if (bits !== 1) throw notYet(where, "bits", bits, [2, 3, 4, 5, 6, 7, 8], "1");
+  if (!isNameOf(INDEXES, index)) throw notYet(where, "index", index, ["graph"], "auto, flat and ivf");
+  if (typeof bits !== "number" || !Number.isInteger(bits) || bits < 1 || bits > 8) throw invalid(`${where}: bits must be an integer from 1 to 8, not ${shown(bits)}`);
   return { dimensions, metric, element, index, bits };
 }
 
@@ -224,7 +224,7 @@ export function decodeSchema(bytes: Uint8Array): Schema {
   const types = Array.from({ length: u8() }, () => nameOf(KEY_TYPES, u8()));
   const value = u8();
   const dimensions = u8() + u8() * 0x100 + u8() * 0x10000 + u8() * 0x1000000;
-  const [metric, element, index] = [u8(), u8(), u8(), u8()] as const;
+  const [metric, element, index, bits] = [u8(), u8(), u8(), u8()] as const;
   let ttlMs = 0;
   for (let i = 0; i < 8; i++) ttlMs += u8() * 256 ** i;
   const blockSize = u8() + u8() * 0x100 + u8() * 0x10000 + u8() * 0x1000000;
@@ -242,7 +242,7 @@ export function decodeSchema(bytes: Uint8Array): Schema {
     key: types.length === 1 ? (types[0] as KeyType) : types,
     value: kind === "kv" ? nameOf(VALUE_TYPES, value) : "json",
     vector: kind === "collection"
-      ? { dimensions, metric: nameOf(METRICS, metric), element: nameOf(ELEMENTS, element), index: nameOf(INDEXES, index), bits: 1 }
+      ? { dimensions, metric: nameOf(METRICS, metric), element: nameOf(ELEMENTS, element), index: nameOf(INDEXES, index), bits }
       : undefined,
     fields,
     storage,

@@ -56,6 +56,8 @@ static nacre_status membrane_show_schema(Db *db, Membrane *membrane) {
                             .dimensions = schema->dimensions,
                             .metric = schema->metric,
                             .element = schema->element,
+                            .index = (nacre_index)schema->index,
+                            .bits = schema->bits,
                             .ttl_ms = schema->ttl_ms,
                             .block_size = schema->block_size,
                             .compression = (nacre_compression)schema->compression,

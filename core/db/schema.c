@@ -124,18 +124,14 @@ static nacre_status schema_validate_vector(Env *env, const Schema *s, nacre_stat
     if ((s->element == NACRE_BIT) != (s->metric == NACRE_HAMMING)) /* rule 9 */
         return env_fail(env, code, "schema: element %s with metric %s: bits have the metric hamming, and only they",
                         element_name(s->element), metric_name(s->metric));
-    if (s->index == SCHEMA_IVF || s->index == SCHEMA_GRAPH)
+    if (s->index == SCHEMA_GRAPH)
         return env_fail(env, NACRE_UNSUPPORTED,
                         "schema: index \"%s\" is not supported by this version; use \"auto\"",
                         schema_index_name(s->index));
-    if (s->index != SCHEMA_AUTO && s->index != SCHEMA_FLAT)
+    if (s->index != SCHEMA_AUTO && s->index != SCHEMA_FLAT && s->index != SCHEMA_IVF)
         return env_fail(env, code, "schema: index %d is not known", (int)s->index);
     if (s->bits < 1 || s->bits > 8)
         return env_fail(env, code, "schema: bits %u, must be 1 to 8", (unsigned)s->bits);
-    if (s->bits != 1)
-        return env_fail(env, NACRE_UNSUPPORTED,
-                        "schema: codes of %u bits are not supported by this version; use 1",
-                        (unsigned)s->bits);
     return NACRE_OK;
 }
 
@@ -320,8 +316,8 @@ nacre_status schema_from_public(Env *env, const nacre_schema *given, Schema *sch
         .dimensions = given->dimensions,
         .metric = given->metric,
         .element = given->element,
-        .index = SCHEMA_AUTO,
-        .bits = collection ? 1 : 0,
+        .index = (SchemaIndex)given->index,
+        .bits = collection && given->bits == 0 ? 1 : given->bits,
         .ttl_ms = given->ttl_ms,
         .block_size = given->block_size,
         .compression = (SchemaCompression)given->compression,

@@ -14,8 +14,8 @@
  *    key-value membrane.
  * 3. key_type: any type but NULL and JSON; 1 to 16 of them. value_type: JSON, TEXT or
  *    BYTES. A field's type: any but NULL.
- * 4. index: SCHEMA_AUTO, SCHEMA_FLAT; SCHEMA_IVF and SCHEMA_GRAPH are reserved and
- *    NACRE_UNSUPPORTED. bits: of a code's dimension, 1; more is NACRE_UNSUPPORTED.
+ * 4. index: SCHEMA_AUTO, SCHEMA_FLAT, SCHEMA_IVF; SCHEMA_GRAPH is reserved and
+ *    NACRE_UNSUPPORTED. bits: of a code's dimension, 1 to 8.
  * 5. Field names are names as limits.h says, all different, and not key, vector,
  *    distance, and, or, not: those mean something else in a record or a filter.
  * 6. Nothing follows the last field. No bytes at all stand for "no schema" at the WASM

@@ -126,11 +126,14 @@ static nacre_status counts_of_segment(Db *db, Segment *segment, VectorCounts *co
     return status;
 }
 
-static bool vectors_may_have_lists(const Db *db, uint32_t membrane) {
+/* Are so many vectors of a membrane to be in lists? */
+static bool vectors_may_have_lists(const Db *db, uint32_t membrane, uint64_t count) {
     const Membrane *m = catalog_by_id(db, membrane);
     CodeShape shape;
     Element element;
-    return m && m->schema.index != SCHEMA_FLAT && vectors_shape((void *)(uintptr_t)db, membrane, &shape, &element);
+    if (!m || m->schema.index == SCHEMA_FLAT) return false;
+    if (count < (m->schema.index == SCHEMA_IVF ? LISTS_ROWS_ASKED : LISTS_ROWS)) return false;
+    return vectors_shape((void *)(uintptr_t)db, membrane, &shape, &element);
 }
 
 nacre_status vectors_want_lists(Db *db, const Run *run, bool *wanted) {
@@ -141,7 +144,7 @@ nacre_status vectors_want_lists(Db *db, const Run *run, bool *wanted) {
         status = counts_of_segment(db, run->segments[s], &counts);
     for (size_t i = 0; i < counts.count && status == NACRE_OK; i++) {
         const VectorCount *c = &counts.items[i];
-        *wanted |= c->slots >= LISTS_ROWS && c->listed < c->slots / 2 && vectors_may_have_lists(db, c->membrane);
+        *wanted |= c->listed < c->slots / 2 && vectors_may_have_lists(db, c->membrane, c->slots);
     }
     env_free(&db->env, counts.items, counts.capacity * sizeof *counts.items);
     return status;
@@ -180,7 +183,7 @@ static nacre_status training_wants(Db *db, const VectorCount *c, bool *wants) {
     Codebook *book = NULL;
     uint64_t lists = c->slots / ROWS_PER_LIST;
     *wants = false;
-    if (c->slots < LISTS_ROWS || !vectors_may_have_lists(db, c->membrane)) return NACRE_OK;
+    if (!vectors_may_have_lists(db, c->membrane, c->slots)) return NACRE_OK;
     TRY(vectors_find(db, c->membrane, true, &book));
     if (lists > LISTS_MAX) lists = LISTS_MAX;
     *wants = !book || book->lists == 1 || lists >= (uint64_t)TRAIN_GROWTH * book->lists;

@@ -40,13 +40,19 @@ static void world_vector(uint32_t cluster, uint64_t seed, float *out) {
 
 WRAPS static uint32_t cluster_of(uint32_t key) { return key * 2654435761u % CLUSTERS; }
 
-static World world_make(nacre_db *db, nacre_metric metric, uint32_t rows) {
+static World world_make_with(nacre_db *db, nacre_metric metric, uint32_t rows, nacre_index index, uint32_t bits) {
     World world = {.metric = metric, .rows = rows};
     nacre_schema schema = nacre_schema_collection(NACRE_INTEGER, DIMS, metric, world_fields, 2);
+    schema.index = index;
+    schema.bits = bits;
     CHECK_EQ(nacre_membrane_open(db, "world", &schema, &world.membrane), NACRE_OK);
     world.vectors = calloc((size_t)rows * DIMS, sizeof *world.vectors);
     world.version = calloc(rows, sizeof *world.version);
     return world;
+}
+
+static World world_make(nacre_db *db, nacre_metric metric, uint32_t rows) {
+    return world_make_with(db, metric, rows, NACRE_INDEX_AUTO, 0);
 }
 
 static void world_free(World *world) {
@@ -197,6 +203,31 @@ static void f06_lists_keep_their_recall_l2(void) { lists_keep_their_recall(NACRE
 static void f06_lists_keep_their_recall_cosine(void) { lists_keep_their_recall(NACRE_COSINE); }
 static void f06_lists_keep_their_recall_ip(void) { lists_keep_their_recall(NACRE_IP); }
 
+/* F12: codes of more bits; lists where they are asked for, and none where they are not wanted. */
+static void f12_f23_codes_are_as_the_schema_says(void) {
+    static const struct {
+        nacre_index index;
+        uint32_t bits, rows;
+    } cases[] = {{NACRE_INDEX_IVF, 2, 5000}, {NACRE_INDEX_IVF, 1, 5000}, {NACRE_INDEX_FLAT, 4, 2500}, {NACRE_INDEX_AUTO, 8, 2500}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        SimDisk *disk = sim_disk_new(i);
+        nacre_db *db = open_on(disk);
+        REQUIRE(db);
+        World world = world_make_with(db, NACRE_COSINE, cases[i].rows, cases[i].index, cases[i].bits);
+        for (uint32_t key = 0; key < world.rows; key++) world_put(&world, key, 1);
+        CHECK_EQ(nacre_compact(db, NULL), NACRE_OK);
+        uint32_t lists = lists_of(db);
+        CHECK(cases[i].index == NACRE_INDEX_IVF ? lists >= 16 : lists == 1);
+        uint64_t before = db->counters.vectors_scored;
+        CHECK(recall_of(&world, NULL, all_match) >= .945);
+        if (cases[i].bits > 1) CHECK((db->counters.vectors_scored - before) / QUERIES < 60);
+        CHECK_EQ(nacre_membrane_schema(world.membrane)->bits, cases[i].bits);
+        CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+        world_free(&world);
+        sim_disk_free(disk);
+    }
+}
+
 /* Half of the rows go, others are written again, nothing is trained anew; then all is merged. */
 static void f21_recall_lasts_through_deletes_and_updates(void) {
     SimDisk *disk = sim_disk_new(21);
@@ -340,6 +371,7 @@ void coded_test(void) {
     RUN(f06_lists_keep_their_recall_l2);
     RUN(f06_lists_keep_their_recall_cosine);
     RUN(f06_lists_keep_their_recall_ip);
+    RUN(f12_f23_codes_are_as_the_schema_says);
     RUN(f21_recall_lasts_through_deletes_and_updates);
     RUN(f22_filters_find_as_much_as_no_filter);
     RUN(f12_what_floats_cannot_square_is_found);

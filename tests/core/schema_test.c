@@ -95,8 +95,8 @@ static void what_breaks_a_rule_is_refused(void) {
                              untyped[] = {{"a", NACRE_NULL}}, unnamed[] = {{NULL, NACRE_TEXT}},
                              slash[] = {{"a/b", NACRE_TEXT}};
     Env env = schema_env();
-    nacre_schema rows[22];
-    nacre_status want[22];
+    nacre_schema rows[25];
+    nacre_status want[25];
     int count = 0;
 #define SCHEMA_ROW(status, from, change)                                                           \
     do {                                                                                           \
@@ -114,6 +114,9 @@ static void what_breaks_a_rule_is_refused(void) {
     SCHEMA_ROW(INVALID_ARGUMENT, schema_notes, s->metric = (nacre_metric)0);
     SCHEMA_ROW(UNSUPPORTED, schema_notes, s->element = (nacre_element)5);
     SCHEMA_ROW(INVALID_ARGUMENT, schema_notes, s->element = NACRE_BIT);
+    SCHEMA_ROW(UNSUPPORTED, schema_notes, s->index = (nacre_index)3);
+    SCHEMA_ROW(INVALID_ARGUMENT, schema_notes, s->index = (nacre_index)4);
+    SCHEMA_ROW(INVALID_ARGUMENT, schema_notes, s->bits = 9);
     SCHEMA_ROW(INVALID_ARGUMENT, schema_notes, s->metric = NACRE_HAMMING);
     SCHEMA_ROW(INVALID_ARGUMENT, schema_notes, s->field_count = 257);
     SCHEMA_ROW(INVALID_ARGUMENT, schema_notes, s->fields = NULL);

@@ -178,7 +178,7 @@ for (const [schema, code] of [
   [{ vector: { dimensions: 16385 } }, "INVALID_ARGUMENT"], [{ vector: { dimensions: "3" } }, "INVALID_ARGUMENT"], [{}, "INVALID_ARGUMENT"],
   [{ vector: { dimensions: 3, metric: "hamming" } }, "INVALID_ARGUMENT"], [{ vector: { dimensions: 3, metric: "L2" } }, "INVALID_ARGUMENT"],
   [{ vector: { dimensions: 3, element: "bit", metric: "l2" } }, "INVALID_ARGUMENT"], [{ vector: { dimensions: 3, element: "f64" } }, "INVALID_ARGUMENT"],
-  [{ vector: { dimensions: 3, index: "graph" } }, "UNSUPPORTED"], [{ vector: { dimensions: 3, bits: 4 } }, "UNSUPPORTED"],
+  [{ vector: { dimensions: 3, index: "graph" } }, "UNSUPPORTED"], [{ vector: { dimensions: 3, bits: 9 } }, "INVALID_ARGUMENT"],
   [{ vector: { dimensions: 3, bits: 9 } }, "INVALID_ARGUMENT"], [{ vector: { dimensions: 3, dims: 3 } }, "INVALID_ARGUMENT"],
   [{ vector: { dimensions: 3 }, field: {} }, "INVALID_ARGUMENT"], [{ vector: { dimensions: 3 }, fields: { a: "string" } }, "INVALID_ARGUMENT"],
   [{ vector: { dimensions: 3 }, fields: { key: "text" } }, "INVALID_ARGUMENT"], [{ vector: { dimensions: 3 }, fields: { not: "text" } }, "INVALID_ARGUMENT"],

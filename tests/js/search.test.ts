@@ -129,6 +129,29 @@ for (const face of faces) {
       assert.deepEqual([nothing.reranked, nothing.segments], [0, 0]);
     }));
 
+    test("F06 F12 codes and lists as the schema says, and the same answers but for the recall", () => inMemory(face, async (db) => {
+      const dimensions = 32, count = 4500;
+      let state = 7;
+      const next = (): number => (state = (Math.imul(state, 1103515245) + 12345) & 0x7fffffff) / 0x40000000 - 1;
+      const vectors = new Float32Array(count * dimensions).map(next);
+      for (const [index, bits, path] of [["ivf", 2, "ivf"], ["flat", 1, "flat"]] as const) {
+        const rows = await db.collection(index, { key: "integer", vector: { dimensions, metric: "l2", index, bits } });
+        await rows.putMany({ keys: Array.from({ length: count }, (_, i) => i), vectors });
+        await db.compact();
+        assert.equal((await rows.explain(vectors.subarray(0, dimensions))).path, path);
+        let found = 0, wanted = 0;
+        for (let q = 0; q < 20; q++) {
+          const query = new Float32Array(dimensions).map(next);
+          const exact = await rows.search(query, { recall: "exact", include: [] });
+          const hits = await rows.search(query, { recall: 0.99, include: [] });
+          assert.equal(hits.length, 10);
+          found += hits.filter(({ key }) => exact.some((each) => each.key === key)).length;
+          wanted += exact.length;
+        }
+        assert.ok(found / wanted >= 0.97, `${index}: ${found / wanted}`);
+      }
+    }));
+
     test("F18 searches of a snapshot and of a transaction", () => inMemory(face, async (db) => {
       const notes = await filled(db, "l2");
       const queries = [[1, 2, 3, 4, 5], [-3, 1, 1, 9, 2]];
