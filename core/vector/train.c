@@ -17,6 +17,7 @@
 
 enum {
     TRAIN_ROWS = 32,       /* rows per list: more gain little */
+    TRAIN_SAMPLE = 8192,   /* rows at least, where there are so many: few lists are calibrated better */
     TRAIN_ROWS_MIN = 8,    /* below it, fewer lists are better */
     TRAIN_ITERATIONS = 6,  /* more gain little */
     TRAIN_LIST_ROWS = 200, /* rows of the index per list */
@@ -149,6 +150,8 @@ nacre_status trainer_create(Env *env, const Kernels *k, const CodeShape *shape, 
     uint32_t rows = TRAIN_ROWS, queries = TRAIN_QUERIES;
     if (lists == 0) lists = train_lists(total);
     if (lists > CODEBOOK_LISTS_MAX) lists = CODEBOOK_LISTS_MAX;
+    const uint64_t least = (total < TRAIN_SAMPLE ? total : TRAIN_SAMPLE) / lists;
+    if (rows < least) rows = (uint32_t)least;
     while (rows > TRAIN_ROWS_MIN && train_bytes(shape, lists, rows, queries) > memory) rows--;
     while (queries > TRAIN_QUERIES_MIN && train_bytes(shape, lists, rows, queries) > memory)
         queries /= 2;
