@@ -219,7 +219,7 @@ static void f12_f23_codes_are_as_the_schema_says(void) {
         uint32_t lists = lists_of(db);
         CHECK(cases[i].index == NACRE_INDEX_IVF ? lists >= 16 : lists == 1);
         uint64_t before = db->counters.vectors_scored;
-        CHECK(recall_of(&world, NULL, all_match) >= .945);
+        CHECK(recall_of(&world, NULL, all_match) >= .92); /* of 400 neighbours */
         if (cases[i].bits > 1) CHECK((db->counters.vectors_scored - before) / QUERIES < 60);
         CHECK_EQ(nacre_membrane_schema(world.membrane)->bits, cases[i].bits);
         CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
