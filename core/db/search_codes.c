@@ -130,12 +130,17 @@ nacre_status coded_take(Search *s, bool *taken) {
     if (s->query->exact || s->recall >= 1 || s->segment->streams[STREAM_CODES].size == 0) return NACRE_OK;
     if (!s->coded && !(s->coded = env_alloc_zeroed(env, sizeof *s->coded))) return NACRE_RESOURCE_EXHAUSTED;
     Coded *c = s->coded;
+    nacre_error error = env->error;
     void *parts = c->parts;
     TRY(env_grow(env, &parts, &c->parts_capacity, c->part_count + 1, sizeof *c->parts));
     c->parts = parts;
     nacre_status status = segment_codes(s->segment, s->membrane->id, s->section.slot_count,
                                         s->membrane->schema.dimensions, &part.codes, &part.pin);
     s->db->codes_damaged |= status == NACRE_CORRUPT;
+    if (status == NACRE_RESOURCE_EXHAUSTED) { /* too large for the budget: its vectors are scored, bit by bit */
+        env->error = error;
+        return NACRE_OK;
+    }
     TRY(status);
     if (!part.pin) return NACRE_OK;
     status = segment_pin_meta(s->segment, &part.meta_pin);

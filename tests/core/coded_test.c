@@ -143,18 +143,20 @@ static double recall_of(const World *world, const char *where, Matches *matches)
     return all ? (double)found / all : 1;
 }
 
-static nacre_db *open_on(SimDisk *disk) {
+static nacre_db *open_with(SimDisk *disk, uint64_t memory) {
     nacre_options options = NACRE_OPTIONS_INIT;
     nacre_error error = {NACRE_OK, ""};
     nacre_db *db = NULL;
     options.vfs = sim_disk_vfs(disk);
-    options.memory = 64 << 20;
-    options.memtable_size = 2 << 20;
+    options.memory = memory;
+    options.memtable_size = memory < (64 << 20) ? 64 << 10 : 2 << 20;
     options.durability = NACRE_NONE;
     options.seed = 9;
     if (!CHECK_EQ(nacre_open("db", &options, &db, &error), NACRE_OK)) check_that(__FILE__, __LINE__, error.text, false);
     return db;
 }
+
+static nacre_db *open_on(SimDisk *disk) { return open_with(disk, 64 << 20); }
 
 static void reopen(nacre_db **db, SimDisk *disk, World *world) {
     CHECK_EQ(nacre_close(*db, NULL), NACRE_OK);
@@ -226,6 +228,31 @@ static void f12_f23_codes_are_as_the_schema_says(void) {
         world_free(&world);
         sim_disk_free(disk);
     }
+}
+
+/* A12: codes that do not fit into the budget are done without. */
+static void a12_codes_larger_than_the_budget_are_left_out(void) {
+    SimDisk *disk = sim_disk_new(12);
+    nacre_db *db = open_on(disk);
+    REQUIRE(db);
+    World world = world_make_with(db, NACRE_L2, ROWS, NACRE_INDEX_AUTO, 8);
+    for (uint32_t key = 0; key < ROWS; key++) world_put(&world, key, 1);
+    CHECK_EQ(nacre_compact(db, NULL), NACRE_OK);
+    CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+    db = open_with(disk, 1 << 20);
+    REQUIRE(db);
+    CHECK_EQ(nacre_membrane_open(db, "world", NULL, &world.membrane), NACRE_OK);
+    for (uint32_t q = 0; q < 4; q++) {
+        float query[DIMS];
+        uint32_t want;
+        world_vector(q * 7 % CLUSTERS, 0xffff0000u + q, query);
+        CHECK_EQ(coded_found(&world, query, NULL, all_match, &want), K);
+    }
+    CHECK_EQ(db->counters.codes_scored, 0);
+    CHECK(db->env.memory_peak <= db->options.memory);
+    CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+    world_free(&world);
+    sim_disk_free(disk);
 }
 
 /* Half of the rows go, others are written again, nothing is trained anew; then all is merged. */
@@ -372,6 +399,7 @@ void coded_test(void) {
     RUN(f06_lists_keep_their_recall_cosine);
     RUN(f06_lists_keep_their_recall_ip);
     RUN(f12_f23_codes_are_as_the_schema_says);
+    RUN(a12_codes_larger_than_the_budget_are_left_out);
     RUN(f21_recall_lasts_through_deletes_and_updates);
     RUN(f22_filters_find_as_much_as_no_filter);
     RUN(f12_what_floats_cannot_square_is_found);
