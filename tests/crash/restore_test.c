@@ -122,7 +122,9 @@ static void b25_a_restore_survives_power_failures(void) {
     if (!CHECK_EQ(restore(&options, streams, 3, &error), NACRE_OK)) printf("# %s\n", error.text);
     size_t operations = sim_disk_operations(disk), stride = history_key ? 6 * STRIDE : STRIDE;
     CHECK(check_found(disk, &last));
-    for (size_t k = 0; k <= operations; k += k + 60 < operations && k > 60 ? 3 * stride : stride) {
+    for (size_t k = 0, next = 0; next <= operations; k = next) { /* to the last, which leaves all of it */
+        next = k + (k + 60 < operations && k > 60 ? 3 * stride : stride);
+        if (next > operations && k < operations) next = operations;
         sim_disk_replay(disk, k, at);
         for (int pick = 0; pick < 4; pick++, states++) {
             SimCrash policy = pick < 2 ? SIM_CRASH_PREFIX : (SimCrash)(1 + test_random(&random) % 6);
