@@ -323,7 +323,7 @@ test-native: $(call programs,native) ## C tests under ASan and UBSan
 test-gcc: $(call programs,gcc) ## C tests built by gcc
 	$(call run_native,gcc)
 test-arm64: $(call programs,arm64) ## C tests on ARM64, in qemu
-	$(call run_native,arm64,$(ARM64_RUN))
+	$(call run_native,arm64,TEST_EMULATED=1 $(ARM64_RUN))
 test-wasm-node: $(call programs,wasm) test-wasm-scalar-node | setup-npm ## C tests as WebAssembly in Node, SIMD and scalar
 	$(call run_wasm,wasm,$(NODE) --no-warnings tests/lib/wasm-run.mjs,Node)
 test-wasm-scalar-node: $(call programs,wasm-scalar) | setup-npm

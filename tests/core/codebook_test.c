@@ -383,9 +383,9 @@ void codebook_test(void) {
     RUN(what_a_liar_sealed_is_refused);
     RUN(a_refused_allocation_leaks_nothing);
     RUN(a_frame_keeps_distances_and_has_the_mean_at_zero);
-    RUN(f06_nearly_every_row_is_in_its_nearest_list);
-    RUN(f24_routing_is_exact_up_to_the_estimates);
-    RUN(f23_more_recall_or_rows_ask_more_lists);
-    RUN(rows_beyond_floats_have_some_list);
+    RUN_FAST(f06_nearly_every_row_is_in_its_nearest_list);
+    RUN_FAST(f24_routing_is_exact_up_to_the_estimates);
+    RUN_FAST(f23_more_recall_or_rows_ask_more_lists);
+    RUN_FAST(rows_beyond_floats_have_some_list);
     RUN(a_shortlist_has_the_smallest_and_few_more);
 }

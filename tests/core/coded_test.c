@@ -395,13 +395,13 @@ static void f12_what_floats_cannot_square_is_found(void) {
 
 void coded_test(void);
 void coded_test(void) {
-    RUN(f06_lists_keep_their_recall_l2);
-    RUN(f06_lists_keep_their_recall_cosine);
-    RUN(f06_lists_keep_their_recall_ip);
+    RUN_FAST(f06_lists_keep_their_recall_l2);
+    RUN_FAST(f06_lists_keep_their_recall_cosine);
+    RUN_FAST(f06_lists_keep_their_recall_ip);
     RUN(f12_f23_codes_are_as_the_schema_says);
-    RUN(a12_codes_larger_than_the_budget_are_left_out);
-    RUN(f21_recall_lasts_through_deletes_and_updates);
-    RUN(f22_filters_find_as_much_as_no_filter);
+    RUN_FAST(a12_codes_larger_than_the_budget_are_left_out);
+    RUN_FAST(f21_recall_lasts_through_deletes_and_updates);
+    RUN_FAST(f22_filters_find_as_much_as_no_filter);
     RUN(f12_what_floats_cannot_square_is_found);
     RUN(b20_damaged_codes_are_found_and_made_anew);
 }

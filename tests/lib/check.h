@@ -54,6 +54,10 @@ bool check_str(const char *file, int line, const char *text, const char *got, co
 bool check_bytes(const char *file, int line, const char *text, const void *got, size_t got_size,
                  const void *want, size_t want_size);
 void check_run(const char *law, void (*body)(void));
+/* On an emulated processor (TEST_EMULATED in the environment)? Laws of arithmetic that others show
+ * there, and that take minutes there, are left out: RUN_FAST. */
+bool test_emulated(void);
+#define RUN_FAST(law) (test_emulated() ? (void)0 : check_run(#law, law))
 
 typedef struct CheckSuite {
     const char *name;

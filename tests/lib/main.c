@@ -22,6 +22,7 @@ static struct {
 
 uint64_t test_seed(void) { return run.seed; }
 const char *test_dir(void) { return run.dir; }
+bool test_emulated(void) { return getenv("TEST_EMULATED") != NULL; }
 
 uint64_t test_random(uint64_t *state) {
     uint64_t z = (*state += 0x9e3779b97f4a7c15u);
