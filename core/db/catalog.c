@@ -399,6 +399,7 @@ nacre_status db_membrane_drop(Db *db, Span name) {
         status = catalog_note_dropped(db, membrane->id);
         db->dropped_clean = false;
         membrane_leave(db, membrane);
+        shelf_forget(&db->shelf, membrane->id);
         db->by_id[membrane->id] = NULL;
         membrane->dropped = true;
         membrane->next_dropped = db->dropped;

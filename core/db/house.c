@@ -98,24 +98,18 @@ out:
     return status;
 }
 
-/* Is there anything that compacting the last level makes better? */
-static nacre_status compact_codes(Db *db, bool *worthwhile) {
-    for (size_t i = 0; i < db->version->count && !*worthwhile; i++)
-        TRY(vectors_want_lists(db, &db->version->runs[i], worthwhile));
-    return NACRE_OK;
-}
-
-static bool compact_worthwhile(Db *db) {
+/* Would a merge of everything make the file smaller, or searches faster? */
+static nacre_status compact_worthwhile(Db *db, bool *worthwhile) {
     const Version *version = db->version;
-    if (version->count > 1 || db->codes_damaged || (db->dropped_count > 0 && !db->dropped_clean)) return true;
-    for (size_t i = 0; i < version->count; i++) {
-        if (version->runs[i].above_size) return true;
-        for (size_t s = 0; s < version->runs[i].count; s++) {
-            const Segment *segment = version->runs[i].segments[s];
-            if (segment->deletes || (segment->first_expiry && segment->first_expiry <= state_now(db))) return true;
-        }
+    *worthwhile = version->count > 1 || db->codes_damaged || (db->dropped_count > 0 && !db->dropped_clean);
+    if (*worthwhile || version->count == 0) return NACRE_OK;
+    const Run *run = &version->runs[0];
+    *worthwhile = run->above_size > 0;
+    for (size_t s = 0; s < run->count && !*worthwhile; s++) {
+        const Segment *segment = run->segments[s];
+        *worthwhile = segment->deletes || (segment->first_expiry && segment->first_expiry <= state_now(db));
     }
-    return false;
+    return *worthwhile ? NACRE_OK : vectors_want_lists(db, run, worthwhile);
 }
 
 /* Bytes of all files, and rows of segments without those of the catalog. */
@@ -147,8 +141,8 @@ nacre_status db_compact(Db *db, nacre_compact_report *report) {
     TRY(state_writable(db));
     TRY(compact_measure(db, &done.before, &done.rows));
     TRY(db_checkpoint(db));
-    bool worthwhile = compact_worthwhile(db);
-    if (!worthwhile) TRY(compact_codes(db, &worthwhile));
+    bool worthwhile = false;
+    TRY(compact_worthwhile(db, &worthwhile));
     if (worthwhile) {
         nacre_status status = maintain_merge_all(db);
         if (status == NACRE_QUOTA && !db->poisoned) status = maintain_reclaim(db);

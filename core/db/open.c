@@ -1,8 +1,8 @@
 /* open.c - from a path to a database, and back: files, lock, memory, then recovery. */
-#include "db/vectors.h"
 #include "db/backup.h"
 #include "db/feed.h"
 #include "db/ingest.h"
+#include "db/vectors.h"
 #include "host/vfs_crypt.h"
 #include "host/vfs_memory.h"
 #include "host/vfs_posix.h"

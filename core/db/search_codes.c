@@ -6,8 +6,8 @@
  *
  * All segments are estimated before any row is looked at: the k best are those of all. With a
  * filter, masks (mask.h) say beforehand which rows match, where that pays: then lists are asked
- * until so many matching rows were met as the filter's share of all rows calls for, wherever they
- * lie; and where few rows match, all of them are looked at. */
+ * until they are too far off for rows that match (coded_enough); and where few rows match, all of
+ * them are looked at. */
 #include "db/mask.h"
 #include "db/search.h"
 #include "segment/codes.h"
@@ -46,7 +46,6 @@ typedef struct CodedFrame {
     uint32_t probes; /* lists to ask at first; 0: not known yet */
     uint32_t routed;
     bool scored; /* codes were of no use: the vectors were scored */
-    uint64_t slots, matches;   /* of its parts */
     double rest, square, root; /* sums over `counted` lanes: estimate - base, its square, |y - c| */
     uint64_t counted;
 } CodedFrame;
@@ -204,7 +203,7 @@ static nacre_status coded_frame(Search *s, const Codebook *book, size_t *at) {
     CodedFrame f = {.book = book, .memory_size = ROUTE_ALIGN};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) f.memory_size += (size_t)round_up(sizes[i], ROUTE_ALIGN);
     if (!(f.memory = env_alloc(env, f.memory_size))) return NACRE_RESOURCE_EXHAUSTED;
-    uint8_t *memory = f.memory + (ROUTE_ALIGN - (uintptr_t)f.memory % ROUTE_ALIGN) % ROUTE_ALIGN;
+    uint8_t *memory = codebook_align(f.memory);
     f.y = (float *)(void *)coded_cut(&memory, sizes[0]);
     uint8_t *lut = coded_cut(&memory, sizes[1]);
     f.scratch = coded_cut(&memory, sizes[2]);
@@ -223,10 +222,7 @@ static nacre_status coded_frame(Search *s, const Codebook *book, size_t *at) {
 static nacre_status coded_frames(Search *s) {
     Coded *c = s->coded;
     for (size_t p = 0; p < c->part_count; p++) {
-        CodedPart *part = &c->parts[p];
-        TRY(coded_frame(s, part->codes.book, &part->frame));
-        c->frames[part->frame].slots += part->section.slot_count;
-        c->frames[part->frame].matches += part->mask.count;
+        TRY(coded_frame(s, c->parts[p].codes.book, &c->parts[p].frame));
     }
     return NACRE_OK;
 }
@@ -339,11 +335,9 @@ static nacre_status coded_scan(Search *s, CodedFrame *f, size_t index, uint32_t 
 /* The lanes of a block whose rows match, of those that are used. */
 static uint32_t coded_lanes(const CodedPart *part, uint32_t block, uint32_t used) {
     uint32_t lanes = 0;
-    if (!part->codes.numbers) {
-        lanes = get_u32(part->mask.bits + 4 * (size_t)block); /* zeros behind the last slot */
-        return lanes;
-    }
-    for (uint32_t lane = 0; lane < used; lane++) lanes |= (uint32_t)mask_has(&part->mask, codes_slot(&part->codes, block, lane)) << lane;
+    if (!part->codes.numbers) return get_u32(part->mask.bits + 4 * (size_t)block); /* zeros behind the last slot */
+    for (uint32_t lane = 0; lane < used; lane++)
+        lanes |= (uint32_t)mask_has(&part->mask, codes_slot(&part->codes, block, lane)) << lane;
     return lanes;
 }
 
@@ -396,8 +390,8 @@ static float coded_limit(const Search *s) {
 
 /* Have enough lists been asked? Without a filter that is known. With one, the first list that would be
  * left out without it tells how far beyond the k-th nearest of all rows lists may be left out; so far
- * beyond the k-th nearest that matches they are left out, too (core/vector/README.md). Likewise
- * where rows beyond a distance are not wanted. `all`: only that ends it. */
+ * beyond the k-th nearest that matches they are left out, too. Likewise where rows beyond a distance
+ * are not wanted. `all`: only that ends it. */
 static bool coded_enough(const Search *s, const CodedFrame *f, uint32_t at, uint32_t probes, bool all) {
     const Coded *c = s->coded;
     if (at < probes) return false;
@@ -624,9 +618,7 @@ static bool coded_is_sparse(const Search *s) {
 
 /* What was asked row by row goes on with masks. */
 static nacre_status coded_mask_late(Search *s) {
-    Coded *c = s->coded;
     TRY(coded_mask(s, true, &s->masked));
-    for (size_t p = 0; p < c->part_count; p++) c->frames[c->parts[p].frame].matches += c->parts[p].mask.count;
     return coded_search_lists(s, false);
 }
 

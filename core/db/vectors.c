@@ -32,17 +32,22 @@ static bool vectors_shape(void *self, uint32_t membrane, CodeShape *shape, Eleme
     return true;
 }
 
-/* Opening a codebook tells the shelf of it. */
+/* What a segment is coded with; NULL also where that is damaged: a merge makes it anew. Opening a
+ * codebook tells the shelf of it. */
+static nacre_status vectors_codebook(Db *db, Segment *segment, uint32_t membrane, Codebook **book) {
+    nacre_error error = db->env.error;
+    nacre_status status = segment_codebook(segment, membrane, book);
+    if (status != NACRE_CORRUPT) return status;
+    db->env.error = error;
+    return NACRE_OK;
+}
+
 static nacre_status vectors_look(Db *db, uint32_t membrane) {
     for (size_t i = db->version->count; i > 0; i--) {
         const Run *run = &db->version->runs[i - 1];
         for (size_t s = 0; s < run->count; s++) {
             Codebook *book;
-            if (!segment_spans(run->segments[s], membrane)) continue;
-            nacre_error error = db->env.error;
-            nacre_status status = segment_codebook(run->segments[s], membrane, &book);
-            if (status == NACRE_CORRUPT) db->env.error = error; /* a merge makes it anew */
-            else TRY(status);
+            if (segment_spans(run->segments[s], membrane)) TRY(vectors_codebook(db, run->segments[s], membrane, &book));
         }
     }
     return NACRE_OK;
@@ -114,12 +119,7 @@ static nacre_status counts_of_segment(Db *db, Segment *segment, VectorCounts *co
         Section section = segment_section(segment, i);
         Codebook *book = NULL;
         if (section.slot_count == 0) continue;
-        nacre_error error = db->env.error;
-        status = segment_codebook(segment, section.membrane, &book);
-        if (status == NACRE_CORRUPT) {
-            db->env.error = error;
-            status = NACRE_OK;
-        }
+        status = vectors_codebook(db, segment, section.membrane, &book);
         if (status == NACRE_OK) status = counts_add(db, counts, &section, book && book->lists > 1);
     }
     cache_unpin(&db->cache, pin);
@@ -127,13 +127,13 @@ static nacre_status counts_of_segment(Db *db, Segment *segment, VectorCounts *co
 }
 
 /* Are so many vectors of a membrane to be in lists? */
-static bool vectors_may_have_lists(const Db *db, uint32_t membrane, uint64_t count) {
+static bool vectors_may_have_lists(Db *db, uint32_t membrane, uint64_t count) {
     const Membrane *m = catalog_by_id(db, membrane);
     CodeShape shape;
     Element element;
     if (!m || m->schema.index == SCHEMA_FLAT) return false;
     if (count < (m->schema.index == SCHEMA_IVF ? LISTS_ROWS_ASKED : LISTS_ROWS)) return false;
-    return vectors_shape((void *)(uintptr_t)db, membrane, &shape, &element);
+    return vectors_shape(db, membrane, &shape, &element);
 }
 
 nacre_status vectors_want_lists(Db *db, const Run *run, bool *wanted) {

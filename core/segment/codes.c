@@ -198,26 +198,28 @@ static void codes_reopen(const CacheEntry *pin, const Codebook *book, SegmentCod
     c->block = pin->data + round_up(at, CODES_ALIGN);
 }
 
+/* The body of an entry, pinned; *pin is NULL on failure. */
+static nacre_status codes_open_body(Segment *segment, struct CodesEntry *e, SegmentCodes *c, CacheEntry **pin) {
+    *pin = NULL;
+    TRY(codes_open_book(segment, e));
+    c->book = e->book;
+    if (!e->body) return codes_read_body(segment, e, c, pin);
+    cache_pin(segment->io->cache, e->body);
+    *pin = e->body;
+    codes_reopen(*pin, e->book, c);
+    return NACRE_OK;
+}
+
 nacre_status segment_codes(Segment *segment, uint32_t membrane, uint32_t slot_count, uint32_t dimensions,
                            SegmentCodes *codes, CacheEntry **pin) {
     struct CodesEntry *e;
     *pin = NULL;
     TRY(codes_find(segment, membrane, &e));
     if (!e) return NACRE_OK;
-    TRY(codes_open_book(segment, e));
-    CacheEntry *entry = e->body;
-    if (entry) {
-        cache_pin(segment->io->cache, entry);
-        codes_reopen(entry, e->book, codes);
-    } else {
-        TRY(codes_read_body(segment, e, codes, &entry));
-    }
-    codes->book = e->book;
-    if (codes->slots == slot_count && (dimensions == 0 || e->book->shape.dimensions == dimensions)) {
-        *pin = entry;
-        return NACRE_OK;
-    }
-    cache_unpin(segment->io->cache, entry);
+    TRY(codes_open_body(segment, e, codes, pin));
+    if (codes->slots == slot_count && (dimensions == 0 || e->book->shape.dimensions == dimensions)) return NACRE_OK;
+    cache_unpin(segment->io->cache, *pin);
+    *pin = NULL;
     return codes_corrupt(segment, e->offset, "of other vectors");
 }
 
@@ -256,9 +258,9 @@ static nacre_status codes_copy(Segment *segment, const Section *section, uint32_
     if (!e) return NACRE_OK;
     TRY(codes_open_book(segment, e));
     if (e->book->id != book->id) return NACRE_OK;
-    TRY(segment_codes(segment, section->membrane, section->slot_count, book->shape.dimensions, &c, &pin));
+    TRY(codes_open_body(segment, e, &c, &pin));
     nacre_status status = codes_find_lanes(segment, e, &c);
-    if (status == NACRE_OK && slot < c.slots) {
+    if (status == NACRE_OK && c.slots == section->slot_count && slot < c.slots) {
         uint32_t at = c.numbers ? e->lanes[slot] : slot;
         *list = codes_list_of(&c, at / CODE_LANES);
         code_block_lane(&book->shape, c.block + at / CODE_LANES * code_block_size(&book->shape), at % CODE_LANES, code, factors);

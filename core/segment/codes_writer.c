@@ -61,7 +61,7 @@ static nacre_status codes_encode(CodesWriter *w, const float *vector) {
     codebook_frame(book, w->kernels, vector, w->frame);
     const float *centroid = NULL;
     if (book->lists > 1) {
-        uint32_t list = codebook_assign(book, w->kernels, w->frame, w->aligned);
+        uint32_t list = codebook_assign(book, w->kernels, w->frame, codebook_align(w->scratch));
         w->lists[w->count] = list;
         centroid = book->centroids + (size_t)list * w->shape.padded;
     }
@@ -88,7 +88,6 @@ static nacre_status codes_begin(CodesWriter *w) {
     w->frame = env_alloc(w->env, (size_t)w->shape.padded * sizeof *w->frame);
     w->scratch = env_alloc(w->env, codebook_scratch(book) + CODES_ALIGN);
     if (!w->frame || !w->scratch) return NACRE_RESOURCE_EXHAUSTED;
-    w->aligned = w->scratch + (CODES_ALIGN - (uintptr_t)w->scratch % CODES_ALIGN) % CODES_ALIGN;
     for (uint32_t i = 0; i < w->first_count; i++) TRY(codes_encode(w, w->first + (size_t)i * w->shape.dimensions));
     return NACRE_OK;
 }

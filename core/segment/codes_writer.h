@@ -36,7 +36,7 @@ typedef struct CodesWriter {
     uint32_t *lists;
     size_t codes_capacity, factors_capacity, lists_capacity;
     float *frame;    /* of a row */
-    uint8_t *scratch, *aligned; /* for finding a row's list; its first multiple of 64 */
+    uint8_t *scratch; /* for finding a row's list, of any alignment */
 } CodesWriter;
 
 /* A section begins. Without a host nothing is coded. */

@@ -14,10 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DIMS = 48, CLUSTERS = 150, ROWS = 24000, QUERIES = 40, K = 10 };
+enum { DIMS = 48, CLUSTERS = 150, ROWS = 24000, QUERIES = 40, K = 10, MEMORY = 64 << 20 };
 
 /* Rows around centres, and queries likewise: nobody's row is a query. */
 typedef struct World {
+    SimDisk *disk;
+    nacre_db *db;
     nacre_membrane *membrane;
     nacre_metric metric;
     uint32_t rows;
@@ -40,26 +42,6 @@ static void world_vector(uint32_t cluster, uint64_t seed, float *out) {
 
 WRAPS static uint32_t cluster_of(uint32_t key) { return key * 2654435761u % CLUSTERS; }
 
-static World world_make_with(nacre_db *db, nacre_metric metric, uint32_t rows, nacre_index index, uint32_t bits) {
-    World world = {.metric = metric, .rows = rows};
-    nacre_schema schema = nacre_schema_collection(NACRE_INTEGER, DIMS, metric, world_fields, 2);
-    schema.index = index;
-    schema.bits = bits;
-    CHECK_EQ(nacre_membrane_open(db, "world", &schema, &world.membrane), NACRE_OK);
-    world.vectors = calloc((size_t)rows * DIMS, sizeof *world.vectors);
-    world.version = calloc(rows, sizeof *world.version);
-    return world;
-}
-
-static World world_make(nacre_db *db, nacre_metric metric, uint32_t rows) {
-    return world_make_with(db, metric, rows, NACRE_INDEX_AUTO, 0);
-}
-
-static void world_free(World *world) {
-    free(world->vectors);
-    free(world->version);
-}
-
 static void world_put(World *world, uint32_t key, uint32_t version) {
     float *vector = world->vectors + (size_t)key * DIMS;
     world_vector(cluster_of(key), (uint64_t)key << 20 | version, vector);
@@ -73,6 +55,46 @@ static void world_delete(World *world, uint32_t key) {
     nacre_value name = nacre_integer(key);
     CHECK_EQ(nacre_delete(world->membrane, &name), world->version[key] ? NACRE_OK : NACRE_NOT_FOUND);
     world->version[key] = 0;
+}
+
+static bool world_open(World *world, uint64_t memory, const nacre_schema *schema) {
+    nacre_options options = NACRE_OPTIONS_INIT;
+    nacre_error error = {NACRE_OK, ""};
+    options.vfs = sim_disk_vfs(world->disk);
+    options.memory = memory;
+    options.memtable_size = memory < MEMORY ? 64 << 10 : 2 << 20;
+    options.durability = NACRE_NONE;
+    options.seed = 9;
+    world->db = NULL;
+    if (!CHECK_EQ(nacre_open("db", &options, &world->db, &error), NACRE_OK))
+        return check_that(__FILE__, __LINE__, error.text, false);
+    return CHECK_EQ(nacre_membrane_open(world->db, "world", schema, &world->membrane), NACRE_OK);
+}
+
+/* A database with `rows` rows, of which the newest are in memory. */
+static bool world_begin(World *world, uint64_t seed, nacre_metric metric, uint32_t rows, nacre_index index,
+                        uint32_t bits) {
+    nacre_schema schema = nacre_schema_collection(NACRE_INTEGER, DIMS, metric, world_fields, 2);
+    schema.index = index;
+    schema.bits = bits;
+    *world = (World){.disk = sim_disk_new(seed), .metric = metric, .rows = rows};
+    world->vectors = calloc((size_t)rows * DIMS, sizeof *world->vectors);
+    world->version = calloc(rows, sizeof *world->version);
+    if (!world_open(world, MEMORY, &schema)) return false;
+    for (uint32_t key = 0; key < rows; key++) world_put(world, key, 1);
+    return true;
+}
+
+static bool world_reopen(World *world, uint64_t memory) {
+    CHECK_EQ(nacre_close(world->db, NULL), NACRE_OK);
+    return world_open(world, memory, NULL);
+}
+
+static void world_end(World *world) {
+    CHECK_EQ(nacre_close(world->db, NULL), NACRE_OK);
+    sim_disk_free(world->disk);
+    free(world->vectors);
+    free(world->version);
 }
 
 static double distance_of(const World *world, const float *a, const float *b) {
@@ -143,27 +165,6 @@ static double recall_of(const World *world, const char *where, Matches *matches)
     return all ? (double)found / all : 1;
 }
 
-static nacre_db *open_with(SimDisk *disk, uint64_t memory) {
-    nacre_options options = NACRE_OPTIONS_INIT;
-    nacre_error error = {NACRE_OK, ""};
-    nacre_db *db = NULL;
-    options.vfs = sim_disk_vfs(disk);
-    options.memory = memory;
-    options.memtable_size = memory < (64 << 20) ? 64 << 10 : 2 << 20;
-    options.durability = NACRE_NONE;
-    options.seed = 9;
-    if (!CHECK_EQ(nacre_open("db", &options, &db, &error), NACRE_OK)) check_that(__FILE__, __LINE__, error.text, false);
-    return db;
-}
-
-static nacre_db *open_on(SimDisk *disk) { return open_with(disk, 64 << 20); }
-
-static void reopen(nacre_db **db, SimDisk *disk, World *world) {
-    CHECK_EQ(nacre_close(*db, NULL), NACRE_OK);
-    *db = open_on(disk);
-    if (*db) CHECK_EQ(nacre_membrane_open(*db, "world", NULL, &world->membrane), NACRE_OK);
-}
-
 /* Lists of all segments with codes. */
 static uint32_t lists_of(nacre_db *db) {
     uint32_t lists = 0;
@@ -177,28 +178,22 @@ static uint32_t lists_of(nacre_db *db) {
 }
 
 static void lists_keep_their_recall(nacre_metric metric) {
-    SimDisk *disk = sim_disk_new(metric);
-    nacre_db *db = open_on(disk);
-    REQUIRE(db);
-    World world = world_make(db, metric, ROWS);
-    for (uint32_t key = 0; key < ROWS; key++) world_put(&world, key, 1);
+    World world;
+    REQUIRE(world_begin(&world, metric, metric, ROWS, NACRE_INDEX_AUTO, 0));
     CHECK(recall_of(&world, NULL, all_match) >= .945); /* flat, and the memtables */
-    CHECK(db->counters.codes_scored > 0);
-    CHECK_EQ(nacre_compact(db, NULL), NACRE_OK);
-    CHECK(lists_of(db) > 16);
-    uint64_t before = db->counters.codes_scored;
+    CHECK(world.db->counters.codes_scored > 0);
+    CHECK_EQ(nacre_compact(world.db, NULL), NACRE_OK);
+    CHECK(lists_of(world.db) > 16);
+    uint64_t before = world.db->counters.codes_scored;
     double recall = recall_of(&world, NULL, all_match);
     CHECK(recall >= .945);
-    CHECK((db->counters.codes_scored - before) / QUERIES < ROWS / 2);
-    reopen(&db, disk, &world);
-    REQUIRE(db);
+    CHECK((world.db->counters.codes_scored - before) / QUERIES < ROWS / 2);
+    REQUIRE(world_reopen(&world, MEMORY));
     CHECK_NEAR(recall_of(&world, NULL, all_match), recall, 0); /* F19 */
     uint64_t problems = 0;
-    CHECK_EQ(nacre_verify(db, true, NULL, NULL, &problems), NACRE_OK);
+    CHECK_EQ(nacre_verify(world.db, true, NULL, NULL, &problems), NACRE_OK);
     CHECK_EQ(problems, 0);
-    CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
-    world_free(&world);
-    sim_disk_free(disk);
+    world_end(&world);
 }
 
 static void f06_lists_keep_their_recall_l2(void) { lists_keep_their_recall(NACRE_L2); }
@@ -212,57 +207,41 @@ static void f12_f23_codes_are_as_the_schema_says(void) {
         uint32_t bits, rows;
     } cases[] = {{NACRE_INDEX_IVF, 2, 5000}, {NACRE_INDEX_IVF, 1, 5000}, {NACRE_INDEX_FLAT, 4, 2500}, {NACRE_INDEX_AUTO, 8, 2500}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        SimDisk *disk = sim_disk_new(i);
-        nacre_db *db = open_on(disk);
-        REQUIRE(db);
-        World world = world_make_with(db, NACRE_COSINE, cases[i].rows, cases[i].index, cases[i].bits);
-        for (uint32_t key = 0; key < world.rows; key++) world_put(&world, key, 1);
-        CHECK_EQ(nacre_compact(db, NULL), NACRE_OK);
-        uint32_t lists = lists_of(db);
+        World world;
+        REQUIRE(world_begin(&world, i, NACRE_COSINE, cases[i].rows, cases[i].index, cases[i].bits));
+        CHECK_EQ(nacre_compact(world.db, NULL), NACRE_OK);
+        uint32_t lists = lists_of(world.db);
         CHECK(cases[i].index == NACRE_INDEX_IVF ? lists >= 16 : lists == 1);
-        uint64_t before = db->counters.vectors_scored;
+        uint64_t before = world.db->counters.vectors_scored;
         CHECK(recall_of(&world, NULL, all_match) >= .92); /* of 400 neighbours */
-        if (cases[i].bits > 1) CHECK((db->counters.vectors_scored - before) / QUERIES < 60);
+        if (cases[i].bits > 1) CHECK((world.db->counters.vectors_scored - before) / QUERIES < 60);
         CHECK_EQ(nacre_membrane_schema(world.membrane)->bits, cases[i].bits);
-        CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
-        world_free(&world);
-        sim_disk_free(disk);
+        world_end(&world);
     }
 }
 
 /* A12: codes that do not fit into the budget are done without. */
 static void a12_codes_larger_than_the_budget_are_left_out(void) {
-    SimDisk *disk = sim_disk_new(12);
-    nacre_db *db = open_on(disk);
-    REQUIRE(db);
-    World world = world_make_with(db, NACRE_L2, ROWS, NACRE_INDEX_AUTO, 8);
-    for (uint32_t key = 0; key < ROWS; key++) world_put(&world, key, 1);
-    CHECK_EQ(nacre_compact(db, NULL), NACRE_OK);
-    CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
-    db = open_with(disk, 1 << 20);
-    REQUIRE(db);
-    CHECK_EQ(nacre_membrane_open(db, "world", NULL, &world.membrane), NACRE_OK);
+    World world;
+    REQUIRE(world_begin(&world, 12, NACRE_L2, ROWS, NACRE_INDEX_AUTO, 8));
+    CHECK_EQ(nacre_compact(world.db, NULL), NACRE_OK);
+    REQUIRE(world_reopen(&world, 1 << 20));
     for (uint32_t q = 0; q < 4; q++) {
         float query[DIMS];
         uint32_t want;
         world_vector(q * 7 % CLUSTERS, 0xffff0000u + q, query);
         CHECK_EQ(coded_found(&world, query, NULL, all_match, &want), K);
     }
-    CHECK_EQ(db->counters.codes_scored, 0);
-    CHECK(db->env.memory_peak <= db->options.memory);
-    CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
-    world_free(&world);
-    sim_disk_free(disk);
+    CHECK_EQ(world.db->counters.codes_scored, 0);
+    CHECK(world.db->env.memory_peak <= world.db->options.memory);
+    world_end(&world);
 }
 
 /* Half of the rows go, others are written again, nothing is trained anew; then all is merged. */
 static void f21_recall_lasts_through_deletes_and_updates(void) {
-    SimDisk *disk = sim_disk_new(21);
-    nacre_db *db = open_on(disk);
-    REQUIRE(db);
-    World world = world_make(db, NACRE_L2, ROWS);
-    for (uint32_t key = 0; key < ROWS; key++) world_put(&world, key, 1);
-    CHECK_EQ(nacre_compact(db, NULL), NACRE_OK);
+    World world;
+    REQUIRE(world_begin(&world, 21, NACRE_L2, ROWS, NACRE_INDEX_AUTO, 0));
+    CHECK_EQ(nacre_compact(world.db, NULL), NACRE_OK);
     uint64_t random = test_seed() + 3;
     for (uint32_t i = 0; i < ROWS; i++) {
         uint32_t key = (uint32_t)(test_random(&random) % ROWS);
@@ -270,11 +249,9 @@ static void f21_recall_lasts_through_deletes_and_updates(void) {
         else world_put(&world, key, 2 + i);
     }
     CHECK(recall_of(&world, NULL, all_match) >= .95);
-    CHECK_EQ(nacre_compact(db, NULL), NACRE_OK);
+    CHECK_EQ(nacre_compact(world.db, NULL), NACRE_OK);
     CHECK(recall_of(&world, NULL, all_match) >= .95);
-    CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
-    world_free(&world);
-    sim_disk_free(disk);
+    world_end(&world);
 }
 
 static bool half_match(uint32_t key) { return key % 1000 < 500; }
@@ -294,18 +271,13 @@ static void f22_filters_find_as_much_as_no_filter(void) {
         {"{\"tenth\":{\"lt\":10}}", hundredth_match},   {"{\"tenth\":{\"lt\":1}}", thousandth_match},
         {"{\"cluster\":{\"gte\":110}}", far_match},     {"{\"cluster\":{\"lt\":20}}", near_match},
     };
-    SimDisk *disk = sim_disk_new(22);
-    nacre_db *db = open_on(disk);
-    REQUIRE(db);
-    World world = world_make(db, NACRE_L2, ROWS);
-    for (uint32_t key = 0; key < ROWS; key++) world_put(&world, key, 1);
-    CHECK_EQ(nacre_compact(db, NULL), NACRE_OK);
+    World world;
+    REQUIRE(world_begin(&world, 22, NACRE_L2, ROWS, NACRE_INDEX_AUTO, 0));
+    CHECK_EQ(nacre_compact(world.db, NULL), NACRE_OK);
     for (int twice = 0; twice < 2; twice++) /* without masks, where that may be; then with them */
         for (size_t i = 0; i < sizeof filters / sizeof *filters; i++)
             if (!CHECK(recall_of(&world, filters[i].where, filters[i].matches) >= .95)) printf("%s\n", filters[i].where);
-    CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
-    world_free(&world);
-    sim_disk_free(disk);
+    world_end(&world);
 }
 
 /* Where the codes of the first segment that has any lie in the file, and how many bytes. */
@@ -320,77 +292,64 @@ static uint64_t codes_place(nacre_db *db, uint64_t *size) {
     return 0;
 }
 
+static bool world_reopen_flipped(World *world, uint64_t bit) {
+    CHECK_EQ(nacre_close(world->db, NULL), NACRE_OK);
+    sim_disk_flip(world->disk, "db", bit);
+    return world_open(world, MEMORY, NULL);
+}
+
 /* A flipped bit in the codes: searches say so, what does not read them goes on; compacting heals. */
 static void b20_damaged_codes_are_found_and_made_anew(void) {
-    SimDisk *disk = sim_disk_new(20);
-    nacre_db *db = open_on(disk);
-    REQUIRE(db);
-    World world = world_make(db, NACRE_L2, 2000);
+    World world;
+    REQUIRE(world_begin(&world, 20, NACRE_L2, 2000, NACRE_INDEX_AUTO, 0));
     uint64_t random = test_seed() + 20, size = 0, place;
-    for (uint32_t key = 0; key < world.rows; key++) world_put(&world, key, 1);
-    CHECK_EQ(nacre_compact(db, NULL), NACRE_OK);
-    place = codes_place(db, &size);
+    CHECK_EQ(nacre_compact(world.db, NULL), NACRE_OK);
+    place = codes_place(world.db, &size);
     REQUIRE(size > 2000);
     for (int round = 0; round < 30; round++) {
         uint64_t bit = test_random(&random) % (8 * (size < EXTENT_SIZE ? size : EXTENT_SIZE)), problems = 0;
         float query[DIMS];
         nacre_search_options options = NACRE_SEARCH_INIT;
         nacre_hits *hits = NULL;
-        CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
-        sim_disk_flip(disk, "db", 8 * place + bit);
-        db = open_on(disk);
-        REQUIRE(db);
-        CHECK_EQ(nacre_membrane_open(db, "world", NULL, &world.membrane), NACRE_OK);
+        REQUIRE(world_reopen_flipped(&world, 8 * place + bit));
         world_vector(3, 0xffff0000u, query);
         nacre_status status = nacre_search(world.membrane, NULL, query, &options, &hits);
         CHECK(status == NACRE_CORRUPT || status == NACRE_OK); /* the bit lay between parts */
         nacre_hits_free(hits);
-        nacre_status verified = nacre_verify(db, true, NULL, NULL, &problems);
+        nacre_status verified = nacre_verify(world.db, true, NULL, NULL, &problems);
         CHECK(verified == NACRE_OK || verified == NACRE_CORRUPT);
         CHECK(status == NACRE_OK || problems > 0);
         nacre_value key = nacre_integer(5);
         nacre_row row;
         CHECK_EQ(nacre_get(world.membrane, NULL, &key, &row), NACRE_OK);
         if (round % 10 != 9) {
-            CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
-            sim_disk_flip(disk, "db", 8 * place + bit);
-            db = open_on(disk);
-            REQUIRE(db);
-            CHECK_EQ(nacre_membrane_open(db, "world", NULL, &world.membrane), NACRE_OK);
+            REQUIRE(world_reopen_flipped(&world, 8 * place + bit));
             continue;
         }
-        CHECK_EQ(nacre_compact(db, NULL), NACRE_OK);
+        CHECK_EQ(nacre_compact(world.db, NULL), NACRE_OK);
         CHECK(recall_of(&world, NULL, all_match) >= .95);
-        place = codes_place(db, &size);
+        place = codes_place(world.db, &size);
         REQUIRE(size > 2000);
     }
-    CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
-    world_free(&world);
-    sim_disk_free(disk);
+    world_end(&world);
 }
 
 /* Queries and rows whose squares are no floats are compared all the same. */
 static void f12_what_floats_cannot_square_is_found(void) {
-    SimDisk *disk = sim_disk_new(12);
-    nacre_db *db = open_on(disk);
-    REQUIRE(db);
-    World world = world_make(db, NACRE_L2, 1600);
-    for (uint32_t key = 0; key < world.rows; key++) {
-        world_put(&world, key, 1);
-        if (key % 400 != 7) continue;
+    World world;
+    REQUIRE(world_begin(&world, 12, NACRE_L2, 1600, NACRE_INDEX_AUTO, 0));
+    for (uint32_t key = 7; key < world.rows; key += 400) {
         float *vector = world.vectors + (size_t)key * DIMS; /* far out */
         for (uint32_t d = 0; d < DIMS; d++) vector[d] *= 1e25f;
         nacre_value name = nacre_integer(key), fields[2] = {nacre_integer(key % 1000), nacre_integer(cluster_of(key))};
         CHECK_EQ(nacre_put(world.membrane, &name, vector, fields), NACRE_OK);
     }
-    CHECK_EQ(nacre_compact(db, NULL), NACRE_OK);
+    CHECK_EQ(nacre_compact(world.db, NULL), NACRE_OK);
     for (uint32_t key = 7; key < world.rows; key += 400) {
         uint32_t want;
         CHECK_EQ(coded_found(&world, world.vectors + (size_t)key * DIMS, NULL, all_match, &want), K);
     }
-    CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
-    world_free(&world);
-    sim_disk_free(disk);
+    world_end(&world);
 }
 
 void coded_test(void);

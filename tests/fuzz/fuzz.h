@@ -113,9 +113,10 @@ nacre_options base_options(const FuzzDisk *disk);
 
 enum { PATCH_UNSEALED = 2, PATCH_CHAIN = 4, PATCH_CUT = 0x80 };
 void patches_begin(void); /* once; makes the bases */
-/* Patches from the input over a copy of base `base`; unless PATCH_UNSEALED with right checksums, with
- * PATCH_CHAIN of each frame what it follows, too; PATCH_CUT: one file ends early. */
-void patches_apply(FuzzDisk *disk, uint32_t base, uint32_t flags, Input *in);
+/* A copy of one of the bases, as the input says, with patches from it; and its flags: unless
+ * PATCH_UNSEALED with right checksums, with PATCH_CHAIN of each frame what it follows, too;
+ * PATCH_CUT: one file ends early. */
+uint32_t patches_disk(FuzzDisk *disk, Input *in);
 /* One patch of `size` bytes. */
 void patch_bytes(uint8_t *into, size_t size, Input *in);
 

@@ -15,10 +15,7 @@ int LLVMFuzzerInitialize(int *count, char ***arguments) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     Input in = input_over(data, size);
     FuzzDisk disk;
-    uint32_t base = br_u8(&in) % BASES, flags = br_u8(&in);
-    fuzz_disk_init(&disk);
-    fuzz_disk_copy(&bases[base], &disk);
-    patches_apply(&disk, base, flags, &in);
+    uint32_t flags = patches_disk(&disk, &in);
     open_and_visit(&disk, flags & FLAG_READ, flags & FLAG_ONCE ? 1 : 2);
     fuzz_disk_clear(&disk);
     return 0;

@@ -84,10 +84,7 @@ static void repair(FuzzDisk *disk, uint32_t flags) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     Input in = input_over(data, size);
     FuzzDisk disk;
-    uint32_t base = br_u8(&in) % BASES, flags = br_u8(&in);
-    fuzz_disk_init(&disk);
-    fuzz_disk_copy(&bases[base], &disk);
-    patches_apply(&disk, base, flags, &in);
+    uint32_t flags = patches_disk(&disk, &in);
     if (flags & FLAG_LOST) { /* one of the three is not there */
         static const char *const names[] = {"db", "db-wal0", "db-wal1"};
         FuzzFile *file = fuzz_disk_find(&disk, names[br_u8(&in) % 3]);

@@ -93,7 +93,7 @@ static void cut(FuzzDisk *disk, Input *in) {
     if (file) file->size = file->size * br_u8(in) / 256;
 }
 
-void patches_apply(FuzzDisk *disk, uint32_t base, uint32_t flags, Input *in) {
+static void patches_apply(FuzzDisk *disk, uint32_t base, uint32_t flags, Input *in) {
     static const char *const logs[] = {"db-wal0", "db-wal1"};
     for (int i = 0; i < 64 && !input_ended(in); i++) patch(disk, base, in);
     if (flags & PATCH_CUT) cut(disk, in);
@@ -102,4 +102,12 @@ void patches_apply(FuzzDisk *disk, uint32_t base, uint32_t flags, Input *in) {
     seal_database(file->bytes, file->size);
     for (int i = 0; i < 2; i++)
         if ((file = fuzz_disk_find(disk, logs[i]))) seal_log(file->bytes, file->size, flags & PATCH_CHAIN);
+}
+
+uint32_t patches_disk(FuzzDisk *disk, Input *in) {
+    uint32_t base = br_u8(in) % BASES, flags = br_u8(in);
+    fuzz_disk_init(disk);
+    fuzz_disk_copy(&bases[base], disk);
+    patches_apply(disk, base, flags, in);
+    return flags;
 }
