@@ -104,7 +104,9 @@ export async function bulkLoad(session: Session, membrane: Membrane, rows: unkno
         if (load.add((writer) => put(writer, row))) await new Promise<void>(atEndOfTick);
       }
     }
-    return load.commit();
+    const loaded = load.commit();
+    await session.store.settled();
+    return loaded;
   } finally {
     load.close();
   }

@@ -40,12 +40,16 @@ export class Database {
 
   /** Opens a key-value membrane; creates it when it is missing. */
   async kv<V = any, K extends Key = Key>(name: string, schema?: KvSchema): Promise<Kv<V, K>> {
-    return new Kv<V, K>(this.#session, openKv(this.#session, name, schema));
+    const kv = new Kv<V, K>(this.#session, openKv(this.#session, name, schema));
+    await this.#session.store.settled();
+    return kv;
   }
 
   /** Opens a vector collection; creates it when it is missing and its dimensions are given. */
   async collection<F = Record<string, unknown>, K extends Key = Key, V extends VectorOut = Float32Array>(name: string, schema?: CollectionSchema<F>): Promise<Collection<F, K, V>> {
-    return new Collection<F, K, V>(this.#session, openCollection(this.#session, name, schema));
+    const collection = new Collection<F, K, V>(this.#session, openCollection(this.#session, name, schema));
+    await this.#session.store.settled();
+    return collection;
   }
 
   async membranes(): Promise<MembraneInfo[]> {
@@ -127,12 +131,15 @@ export class Database {
     const store = this.#session.reading();
     store.settle();
     store.engine.flush();
+    return store.settled();
   }
 
   /** Memtables become segments, the log is emptied. */
   async checkpoint(): Promise<void> {
     this.#session.writing();
-    this.#session.reading().engine.checkpoint();
+    const store = this.#session.reading();
+    store.engine.checkpoint();
+    return store.settled();
   }
 
   /**
@@ -140,14 +147,18 @@ export class Database {
    * What is stored is not encrypted anew: whoever had the old key and a copy of the file reads it still.
    */
   async rekey(key: Uint8Array): Promise<void> {
-    this.#session.writing().rekey(key);
+    const store = this.#session.writing();
+    store.rekey(key);
+    return store.settled();
   }
 
   /** Rewrites all that is live, of every membrane whatever `name` says, and gives the rest of the file back. */
   async compact(name?: string, options?: Record<string, never>): Promise<CompactReport> {
     const store = this.#session.writing();
     checkCompact(store, name, options);
-    return readCompact(this.#session.reading().engine);
+    const report = readCompact(this.#session.reading().engine);
+    await store.settled();
+    return report;
   }
 
   async verify(options?: VerifyOptions): Promise<VerifyReport> {
@@ -169,7 +180,9 @@ export class Database {
 
   /** Syncs what was acknowledged, and closes. May be called twice; later calls are CLOSED. */
   async close(): Promise<void> {
-    if (this.#session.close()) this.#session.store.release();
+    if (!this.#session.close()) return;
+    this.#session.store.release();
+    await this.#session.store.settled();
   }
 }
 

@@ -185,6 +185,7 @@ export class Engine {
     if (exports.abi_version() !== ABI.VERSION) {
       throw invalid(`wasm: a module of boundary version ${exports.abi_version()}, this package needs ${ABI.VERSION}`);
     }
+    host.onlost = (why) => void (this.#broken ??= why);
     this.#ownSize = heap.size;
     this.#self = exports.abi_host_new() >>> 0;
     heap.fresh();
@@ -265,7 +266,16 @@ export class Engine {
   // ---- Calling ----
 
   #failure(status: number): NacreError {
-    return statusError(status, this.heap.failure(this.#self));
+    if (this.#broken !== undefined) return this.#broken; // the host was lost meanwhile
+    const failure = statusError(status, this.heap.failure(this.#self)), reason = this.#host.reason?.();
+    if (reason === undefined) return failure;
+    // The module knows these two: what a host tells more of is one of them.
+    return failure.code === reason.code || failure.code === "IO" ? reason : failure;
+  }
+
+  /** Resolves when what was synced is safe; undefined: it is. */
+  settled(): Promise<void> | undefined {
+    return this.#host.settled?.();
   }
 
   #trapped(error: unknown): NacreError {

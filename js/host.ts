@@ -1,3 +1,4 @@
+import type { NacreError } from "./errors.ts";
 import { fillRandom } from "./random.ts";
 
 /**
@@ -9,6 +10,15 @@ export interface Host {
   calls(memory: HostMemory): WasiCalls;
   /** Gives back what the module left open: files, if any. */
   close(): void;
+  /** Why the last call that failed did, once: in place of the module's words when the code fits. */
+  reason?(): NacreError | undefined;
+  /**
+   * Before anything is acknowledged: resolves when all that was synced is safe, rejects when it
+   * is not, and then nothing is acknowledged ever again. undefined: it is safe now.
+   */
+  settled?(): Promise<void> | undefined;
+  /** Called once when nothing can be read or written here any more. */
+  onlost?: ((why: NacreError) => void) | undefined;
 }
 
 /** The module's memory as a host sees it; `fresh()` comes before each use. */

@@ -7,6 +7,7 @@ import { Database } from "./database.ts";
 import { checkWasmSource, Engine, loadModule, loadModuleSync } from "./engine.ts";
 import type { EngineOptions, Until as EngineUntil, WasmModule, WasmSource } from "./engine.ts";
 import { checkOptions, invalid, NacreError, shown } from "./errors.ts";
+import type { Host } from "./host.ts";
 import { MemoryHost } from "./host-memory.ts";
 import { NodeHost } from "./host-node.ts";
 import { NodeLock, processLines, removeDeadPins } from "./lock-node.ts";
@@ -179,6 +180,22 @@ function begin(engine: Engine, path: string, name: string, options: Checked, onC
 function storeOf(engine: Engine, name: string, options: Checked, onClose: () => void): Store {
   const { durability = "strict", memory = MEMORY_DEFAULT, changes = 0, checkpointMs, mode, key } = options;
   return new Store(engine, name, { durability, memory, changes, checkpointMs, key, readonly: mode === "readonly" }, onClose);
+}
+
+/** Opens the database `name` in the files of a host, which goes with it whatever happens. */
+export async function openIn(host: Host, name: string, options?: OpenOptions, onClose: () => void = nothing): Promise<Store> {
+  let engine: Engine;
+  let checked: Checked;
+  try {
+    checked = check({ ...options, storage: undefined, marker: undefined }); // that is the host's business
+    engine = await Engine.create(await loadModule(checked.wasm), host);
+  } catch (error) {
+    host.close();
+    throw error;
+  }
+  const store = begin(engine, name, name, checked, onClose);
+  await store.settled();
+  return store;
 }
 
 const MEMORY = ":memory:";

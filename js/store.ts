@@ -173,7 +173,12 @@ export class Store {
 
   /** Commits were acknowledged: at the end of each call that may do that. */
   acknowledged(): void {
-    for (const follower of this.followers) follower.follow();
+    const tell = (): void => {
+      for (const follower of this.followers) follower.follow();
+    };
+    const safe = this.settled();
+    if (safe === undefined) tell();
+    else void safe.then(tell, tell);
   }
 
   /** Queues a batch; resolves with `value` when it is as durable as the level says. */
@@ -258,9 +263,25 @@ export class Store {
       for (const each of applied) each.reject(error);
       return;
     }
-    for (const each of applied) each.resolve();
-    this.acknowledged();
-    this.#stepWhenIdle();
+    const resolve = (): void => {
+      for (const each of applied) each.resolve();
+      if (this.closed) return;
+      this.acknowledged();
+      this.#stepWhenIdle();
+    };
+    const safe = this.settled();
+    if (safe === undefined) return resolve();
+    void safe.then(resolve, (error) => {
+      for (const each of applied) each.reject(error);
+    });
+  }
+
+  /**
+   * Before anything else is acknowledged: resolves when what was synced is safe, wherever the
+   * place of the files says so later than it takes them. undefined: it is.
+   */
+  settled(): Promise<void> | undefined {
+    return this.engine.settled();
   }
 
   #stepWhenIdle(ms = IDLE_MS): void {

@@ -74,6 +74,7 @@ export async function putStream(session: Session, membrane: Membrane, key: unkno
   try {
     for await (const chunk of chunks(membrane, source)) value.append(chunk);
     value.finish();
+    await session.store.settled();
   } finally {
     value.close();
   }

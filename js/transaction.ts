@@ -310,7 +310,10 @@ async function attempts<T>(session: Session, body: Body<T>, retries: number, cut
     try {
       const value = await cutoff.race(run(own, body));
       const conflict = own.keep();
-      if (conflict === undefined) return value;
+      if (conflict === undefined) {
+        await session.store.settled();
+        return value;
+      }
       if (left === 0) throw conflict;
     } finally {
       own.rollback(); // does nothing when it was kept

@@ -1,0 +1,159 @@
+// A folder of the OPFS as browsers have it, in memory: exclusive handles, errors by their
+// names, writes that a power failure takes unless they were flushed.
+import type { SyncFolder, SyncHandle } from "../../js/host-opfs.ts";
+
+export function domError(name: string, message = name): DOMException {
+  return new DOMException(message, name);
+}
+
+/** What a write or a truncation does instead of what it should: undefined, it is done. */
+export type Fault = (file: string, verb: "write" | "truncate" | "flush" | "read", size: number) => number | undefined;
+
+class ShimFile {
+  bytes = new Uint8Array(0);
+  /** What is on the device. */
+  synced = new Uint8Array(0);
+  handle: ShimHandle | undefined;
+}
+
+class ShimHandle implements SyncHandle {
+  readonly #file: ShimFile;
+  readonly #name: string;
+  readonly #folder: ShimFolder;
+  closed = false;
+
+  constructor(file: ShimFile, name: string, folder: ShimFolder) {
+    this.#file = file;
+    this.#name = name;
+    this.#folder = folder;
+  }
+
+  #check(): void {
+    if (this.closed) throw domError("InvalidStateError");
+  }
+
+  read(into: Uint8Array, { at }: { at: number }): number {
+    this.#check();
+    this.#folder.calls++;
+    const bogus = this.#folder.fault?.(this.#name, "read", into.length);
+    if (bogus !== undefined) return bogus;
+    const piece = this.#file.bytes.subarray(at, at + into.length);
+    into.set(piece);
+    return piece.length;
+  }
+
+  write(from: Uint8Array, { at }: { at: number }): number {
+    this.#check();
+    this.#folder.calls++;
+    this.#folder.step?.(this.#name, "write");
+    const bogus = this.#folder.fault?.(this.#name, "write", from.length);
+    if (bogus !== undefined) {
+      if (bogus <= from.length) this.#put(from.subarray(0, bogus), at);
+      return bogus;
+    }
+    this.#put(from, at);
+    return from.length;
+  }
+
+  #put(from: Uint8Array, at: number): void {
+    const file = this.#file;
+    if (at + from.length > file.bytes.length) this.#resize(at + from.length);
+    file.bytes.set(from, at);
+  }
+
+  #resize(size: number): void {
+    const bytes = new Uint8Array(size);
+    bytes.set(this.#file.bytes.subarray(0, size));
+    this.#file.bytes = bytes;
+  }
+
+  truncate(size: number): void {
+    this.#check();
+    this.#folder.calls++;
+    this.#folder.step?.(this.#name, "truncate");
+    this.#folder.fault?.(this.#name, "truncate", size);
+    this.#resize(size);
+  }
+
+  getSize(): number {
+    this.#check();
+    return this.#file.bytes.length;
+  }
+
+  flush(): void {
+    this.#check();
+    this.#folder.calls++;
+    this.#folder.step?.(this.#name, "flush");
+    this.#folder.fault?.(this.#name, "flush", 0);
+    this.#file.synced = this.#file.bytes.slice();
+  }
+
+  close(): void {
+    this.closed = true;
+    if (this.#file.handle === this) this.#file.handle = undefined;
+  }
+}
+
+/** One folder; those in it are its own. */
+export class ShimFolder implements SyncFolder {
+  readonly files = new Map<string, ShimFile>();
+  readonly folders = new Map<string, ShimFolder>();
+  fault: Fault | undefined;
+  /** Called before each change and each flush; what it throws is a crash. */
+  step: ((file: string, verb: string) => void) | undefined;
+  calls = 0;
+
+  async getDirectoryHandle(name: string, { create }: { create?: boolean } = {}): Promise<ShimFolder> {
+    let folder = this.folders.get(name);
+    if (folder === undefined) {
+      if (create !== true) throw domError("NotFoundError");
+      this.folders.set(name, folder = new ShimFolder());
+    }
+    return folder;
+  }
+
+  async getFileHandle(name: string, { create }: { create?: boolean } = {}): Promise<{ createSyncAccessHandle(): Promise<SyncHandle>; getFile(): Promise<{ size: number }> }> {
+    if (!this.files.has(name)) {
+      if (create !== true) throw domError("NotFoundError");
+      this.files.set(name, new ShimFile());
+    }
+    const file = this.files.get(name)!;
+    return {
+      createSyncAccessHandle: async () => {
+        if (file.handle !== undefined) throw domError("NoModificationAllowedError");
+        return file.handle = new ShimHandle(file, name, this);
+      },
+      getFile: async () => ({ size: file.bytes.length }),
+    };
+  }
+
+  async removeEntry(name: string, _options?: { recursive?: boolean }): Promise<void> {
+    const file = this.files.get(name);
+    if (file?.handle !== undefined) throw domError("NoModificationAllowedError");
+    if (!this.files.delete(name) && !this.folders.delete(name)) throw domError("NotFoundError");
+  }
+
+  /** As a browser that clears its storage does: handles that are open are closed (Firefox). */
+  clear(): void {
+    for (const file of this.files.values()) file.handle?.close();
+    this.files.clear();
+    for (const folder of this.folders.values()) folder.clear();
+    this.folders.clear();
+  }
+
+  get handles(): number {
+    return [...this.files.values()].filter((file) => file.handle !== undefined).length;
+  }
+
+  /** What is there after the owner's end: all that was written, or after a power failure only what was flushed. */
+  after(power: boolean): ShimFolder {
+    const folder = new ShimFolder();
+    for (const [name, { bytes, synced }] of this.files) {
+      const file = new ShimFile();
+      file.bytes = (power ? synced : bytes).slice();
+      file.synced = file.bytes.slice();
+      folder.files.set(name, file);
+    }
+    return folder;
+  }
+}
