@@ -150,7 +150,7 @@ static nacre_status catalog_load_row(Db *db, const RowView *row) {
         membrane_enter(db, membrane);
     } else if (key.size == 5 && key.data[0] == CATALOG_DROPPED) {
         TRY(catalog_note_dropped(db, get_u32_be(key.data + 1)));
-    } else {
+    } else if (!catalog_is_token(key)) {
         return env_fail(&db->env, NACRE_VERSION, "%s: catalog: a row of a later version", db->name);
     }
     return NACRE_OK;
@@ -455,7 +455,7 @@ nacre_status db_membrane_at(Db *db, uint32_t index, Membrane **membrane) {
 }
 
 nacre_status db_membrane_by_id(Db *db, uint32_t id, Membrane **membrane) {
-    Membrane *found = id ? catalog_by_id(db, id) : NULL;
+    Membrane *found = catalog_by_id(db, id);
     if (!found) return NACRE_NOT_FOUND;
     *membrane = found;
     return NACRE_OK;

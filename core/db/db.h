@@ -46,7 +46,7 @@ NACRE_CHECKED nacre_status db_membrane_open(Db *db, Span name, const Schema *sch
 NACRE_CHECKED nacre_status db_membrane_drop(Db *db, Span name);
 NACRE_CHECKED nacre_status db_membrane_rename(Db *db, Span from, Span to);
 NACRE_CHECKED nacre_status db_membrane_at(Db *db, uint32_t index, Membrane **membrane); /* in order of names */
-NACRE_CHECKED nacre_status db_membrane_by_id(Db *db, uint32_t id, Membrane **membrane); /* NACRE_NOT_FOUND: dropped */
+NACRE_CHECKED nacre_status db_membrane_by_id(Db *db, uint32_t id, Membrane **membrane); /* NACRE_NOT_FOUND: dropped; 0: the catalog */
 Db *membrane_db(const Membrane *membrane);
 const Schema *membrane_schema(const Membrane *membrane);
 Span membrane_name(const Membrane *membrane);      /* followed by a zero byte */

@@ -69,7 +69,7 @@ static nacre_status roster_add(Roster *roster, uint32_t id, Span name, Span sche
 }
 
 static nacre_status roster_take_row(Roster *roster, Span key, Span value, bool replace) {
-    if (key.size == 1 && key.data[0] == CATALOG_NEXT && value.size == 4) return NACRE_OK;
+    if ((key.size == 1 && key.data[0] == CATALOG_NEXT && value.size == 4) || catalog_is_token(key)) return NACRE_OK;
     if (key.size == 5 && key.data[0] == CATALOG_DROPPED)
         return roster_insert(roster, &(RosterEntry){.id = get_u32_be(key.data + 1), .dropped = true}, replace);
     if (key.size > 2 && key.data[0] == CATALOG_NAME && key.data[key.size - 1] == 0 && value.size > 4)

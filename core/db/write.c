@@ -1,6 +1,7 @@
 /* write.c - batches: a place for them in the memtable's arena, and then checked,
  * logged, indexed, in that order. What is refused has changed nothing. */
 #include "base/limits.h"
+#include "db/catalog_format.h"
 #include "db/keycode.h"
 #include "db/row.h"
 #include "db/feed.h"
@@ -104,6 +105,14 @@ static nacre_status write_check_value(Db *db, const Membrane *membrane, uint32_t
     return row_check(&db->env, schema, value);
 }
 
+/* Rule 3 of catalog_format.h. */
+static bool write_is_token(const uint8_t *record) {
+    Span key = record_key(record);
+    size_t most = record_flags(record) == RECORD_DELETE ? 0 : CATALOG_TOKEN_VALUE_MAX;
+    return catalog_is_token(span_of(key.data + 4, key.size - 4)) && !(record_flags(record) & ~RECORD_DELETE) &&
+           record_value_size(record) <= most;
+}
+
 nacre_status write_check_record(Db *db, uint8_t *at, size_t left, Membrane **membrane, size_t *size) {
     if (left < RECORD_HEAD) return write_refuse(db, "cut short");
     uint64_t whole = record_size(record_key_size(at), record_value_size(at));
@@ -114,7 +123,8 @@ nacre_status write_check_record(Db *db, uint8_t *at, size_t left, Membrane **mem
     uint32_t id = get_u32_be(key.data);
     if (!*membrane || (*membrane)->id != id) *membrane = catalog_by_id(db, id);
     if (!*membrane) return env_fail(&db->env, NACRE_NOT_FOUND, "batch: membrane %u was dropped", id);
-    if (*membrane == &db->catalog && !db->in_catalog) return write_refuse(db, "membrane 0 is the database's own");
+    if (*membrane == &db->catalog && !db->in_catalog && !write_is_token(at))
+        return write_refuse(db, "membrane 0 is the database's own");
     if (record_flags(at) & RECORD_EXPIRES)
         TRY(write_check_expiry(db, at + RECORD_HEAD + record_key_size(at), record_value_size(at)));
     if (*membrane != &db->catalog) {

@@ -5,6 +5,10 @@
 
 #include "nacre.h"
 
+#include "db/catalog_format.h"
+#include "db/db.h"
+#include "memtable/record_format.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -374,6 +378,84 @@ static void equals_a_list_of_names(void) {
     sim_disk_free(disk);
 }
 
+/* One record of membrane 0 at `into`; gives what follows it. */
+static uint8_t *put_record(uint8_t *into, Span key, uint32_t flags, Span value) {
+    size_t size = (size_t)record_size(4 + key.size, value.size);
+    memset(into, 0, size);
+    put_u32(into, (uint32_t)(4 + key.size) | flags << 24);
+    put_u32(into + 4, (uint32_t)value.size);
+    memcpy(into + RECORD_HEAD + 4, key.data, key.size);
+    if (value.size) memcpy(into + RECORD_HEAD + 4 + key.size, value.data, value.size);
+    return into + size;
+}
+
+static nacre_status commit_record(nacre_db *db, Span key, uint32_t flags, Span value) {
+    uint8_t *at = NULL;
+    size_t size = BATCH_HEAD + (size_t)record_size(4 + key.size, value.size);
+    db_call(db);
+    nacre_status status = db_reserve(db, size, 1, &at);
+    if (status != NACRE_OK) return status;
+    memset(at, 0, BATCH_HEAD);
+    put_u32(at, (uint32_t)size);
+    put_u32(at + 4, 1);
+    (void)put_record(at + BATCH_HEAD, key, flags, value);
+    return db_commit(db, size, true);
+}
+
+/* J01: a client's token is there after any reopen, and in no list of membranes or changes;
+ * nothing else is written to membrane 0. */
+static void j01_tokens_are_kept_and_are_no_rows_of_users(void) {
+    SimDisk *disk = sim_disk_new(9);
+    nacre_db *db = open_on(disk);
+    REQUIRE(db);
+    nacre_schema schema = nacre_schema_kv(NACRE_TEXT, NACRE_TEXT);
+    nacre_membrane *users = NULL, *none = NULL;
+    nacre_changes *changes = NULL;
+    nacre_change change;
+    CHECK_EQ(nacre_membrane_open(db, "a", &schema, &users), NACRE_OK);
+    CHECK_EQ(nacre_changes_open(db, NACRE_CHANGES_NOW, &changes), NACRE_OK);
+    static uint8_t large[CATALOG_TOKEN_VALUE_MAX + 1];
+    uint8_t key[CATALOG_TOKEN_SIZE + 1] = {CATALOG_TOKEN, 7};
+    Span token = span_of(key, CATALOG_TOKEN_SIZE), said = span_of("true", 4);
+    CHECK_EQ(commit_record(db, token, 0, said), NACRE_OK);
+    CHECK_EQ(nacre_changes_next(changes, &change), NACRE_OK);
+    CHECK_EQ(change.kind, NACRE_CHANGE_NONE);
+    nacre_changes_close(changes);
+
+    uint8_t later[CATALOG_TOKEN_SIZE] = {CATALOG_TOKEN + 1}, next[1] = {CATALOG_NEXT};
+    const struct { Span key; uint32_t flags; Span value; } refused[] = {
+        {span_of(key, CATALOG_TOKEN_SIZE + 1), 0, said}, {span_of(key, CATALOG_TOKEN_SIZE - 1), 0, said},
+        {span_of(later, sizeof later), 0, said},         {span_of(next, 1), 0, said},
+        {token, 0, span_of(large, sizeof large)},        {token, RECORD_DELETE, said},
+        {token, RECORD_EXPIRES, span_of("12345678", 8)}, {token, RECORD_VECTOR, span_of("12345678", 8)},
+    };
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+        CHECK_EQ(commit_record(db, refused[i].key, refused[i].flags, refused[i].value), NACRE_INVALID_ARGUMENT);
+
+    for (int round = 0; round < 4; round++) {
+        Membrane *catalog = NULL;
+        RowView row;
+        if (round == 1) CHECK_EQ(nacre_checkpoint(db), NACRE_OK);
+        if (round == 2) CHECK_EQ(nacre_compact(db, NULL), NACRE_OK);
+        db = reopen(db, disk);
+        REQUIRE(db);
+        CHECK_EQ(nacre_membrane_at(db, 0, &none), NACRE_OK);
+        CHECK_STR(nacre_membrane_name(none), "a");
+        CHECK_EQ(nacre_membrane_at(db, 1, &none), NACRE_NOT_FOUND);
+        CHECK_EQ(db_membrane_by_id(db, 0, &catalog), NACRE_OK);
+        CHECK_EQ(db_get(catalog, NULL, token, &row), NACRE_OK);
+        CHECK_BYTES(row.value.data, row.value.size, "true", 4);
+        uint64_t problems = 1;
+        CHECK_EQ(nacre_verify(db, true, NULL, NULL, &problems), NACRE_OK);
+        CHECK_EQ(problems, 0);
+        if (round < 3) continue;
+        CHECK_EQ(commit_record(db, token, RECORD_DELETE, (Span){0}), NACRE_OK);
+        CHECK_EQ(db_get(catalog, NULL, token, &row), NACRE_NOT_FOUND);
+    }
+    CHECK_EQ(nacre_close(db, NULL), NACRE_OK);
+    sim_disk_free(disk);
+}
+
 void catalog_test(void) {
     RUN(ten_thousand_membranes);
     RUN(names_are_validated);
@@ -382,4 +464,5 @@ void catalog_test(void) {
     RUN(a_dropped_handle_answers_not_found);
     RUN(dropping_gives_space_back_and_a_new_name_is_empty);
     RUN(equals_a_list_of_names);
+    RUN(j01_tokens_are_kept_and_are_no_rows_of_users);
 }

@@ -30,6 +30,9 @@ export function readCatalog(rows: readonly Row[]): Catalog {
       key.zeros(1, "catalog: end of a name");
       expect(name.length > 0 && !/[\u0000-\u001f\u007f-\u009f/\\]/.test(name), "catalog: name");
       catalog.membranes.push({ name, id: value.u32(), schema: readSchema(value.take(value.left)) });
+    } else if (kind === 4) {
+      key.take(16 + 8);
+      expect(value.take(value.left).length <= 65536, "catalog: a token");
     } else {
       expect(kind === 3, () => `catalog: key ${kind}`);
       catalog.dropped.push(key.u32be());
