@@ -77,6 +77,10 @@ export class FilesHost implements Host {
     this.onlost?.(why);
   }
 
+  settled(): Promise<void> | undefined {
+    return this.#lost === undefined ? undefined : Promise.reject(this.#lost);
+  }
+
   close(): void {
     this.#open.clear();
     for (const file of this.#files.values()) file.close();
