@@ -7,7 +7,7 @@ import { checkOptions, invalid, NacreError, shown } from "./errors.ts";
 import { copyKey } from "./secret.ts";
 import { atEndOfTick } from "./store.ts";
 import type { Session } from "./store.ts";
-import { readAll } from "./stream.ts";
+import { readAll, streamOf } from "./stream.ts";
 
 const CHUNK = 256 * 1024; // bytes that a backup gives at once
 const TURN = 1024 * 1024; // bytes after which others have their turn
@@ -67,8 +67,16 @@ export function report({ kind, sequence, base, bytes, token }: RawBackup): Backu
 
 // ---- Making ----
 
+/** Bytes of a backup, from this realm or another. */
+export interface Outgoing {
+  /** The next bytes; undefined: it is whole. */
+  next(): Uint8Array | undefined | Promise<Uint8Array | undefined>;
+  report(): BackupReport | Promise<BackupReport>;
+  close(): void;
+}
+
 /** A backup on its way: the state of when it began. */
-class Out {
+export class Out implements Outgoing {
   readonly #session: Session;
   readonly #pointer: number;
   readonly #unlisten: () => void;
@@ -111,7 +119,7 @@ class Out {
 }
 
 /** The end of a backup is all of it that is needed. */
-function checkBase(base: unknown): Uint8Array | undefined {
+export function checkBase(base: unknown): Uint8Array | undefined {
   if (base === undefined) return undefined;
   if (!(base instanceof Uint8Array)) throw invalid(`backup: base must be the token of a backup, a Uint8Array, not ${shown(base)}`);
   if (base.length < TAIL) throw invalid("backup: what is given as base does not end with the end of a backup");
@@ -120,17 +128,17 @@ function checkBase(base: unknown): Uint8Array | undefined {
 }
 
 /** A copy of the key; false: not encrypted; undefined: as the database. */
-function checkEncryption(encryption: unknown, what: string): Uint8Array | false | undefined {
+export function checkEncryption(encryption: unknown, what: string): Uint8Array | false | undefined {
   if (encryption === undefined || encryption === false) return encryption;
   return copyKey(checkOptions(encryption, `${what}: encryption`, ["key"]).key, `${what}: encryption.key`);
 }
 
-async function drain(out: Out, target: unknown, call: LongCall, what: string): Promise<BackupReport> {
+export async function drain(out: Outgoing, target: unknown, call: LongCall, what: string): Promise<BackupReport> {
   const cutoff = new Cutoff(call, what);
   let end: () => void = () => {};
   try {
     const put = sink(target, what, (done) => { end = done; });
-    for (let bytes = out.next(), sent = 0; bytes !== undefined; bytes = out.next()) {
+    for (let bytes = await out.next(), sent = 0; bytes !== undefined; bytes = await out.next()) {
       cutoff.check();
       sent += bytes.length;
       await cutoff.race(Promise.resolve(put(bytes)));
@@ -138,7 +146,7 @@ async function drain(out: Out, target: unknown, call: LongCall, what: string): P
       sent = 0;
       await new Promise<void>(atEndOfTick);
     }
-    return out.report();
+    return await out.report();
   } finally {
     end();
     cutoff.end();
@@ -193,22 +201,7 @@ function exporting(session: Session, options: unknown): Out {
 }
 
 export function exportStream(session: Session, options: unknown): ReadableStream<Uint8Array> {
-  const out = exporting(session, options);
-  return new ReadableStream<Uint8Array>({
-    pull(controller) {
-      let bytes: Uint8Array | undefined;
-      try {
-        bytes = out.next();
-      } catch (error) {
-        out.close();
-        throw error;
-      }
-      if (bytes !== undefined) return controller.enqueue(bytes);
-      out.close();
-      controller.close();
-    },
-    cancel: () => out.close(),
-  }, { highWaterMark: 0 });
+  return streamOf(exporting(session, options));
 }
 
 export function exportSync(session: Session, options: unknown): IterableIterator<Uint8Array> {
@@ -225,28 +218,31 @@ function* chunksOf(out: Out): Generator<Uint8Array, void, undefined> {
 
 // ---- Archives ----
 
-class ArchiveHandle {
+export function checkArchive(options: unknown): number {
+  const { since } = checkOptions(options, "archive", ["since"]);
+  if (typeof since === "bigint" && since >= 0n && since <= BigInt(Number.MAX_SAFE_INTEGER)) return Number(since);
+  throw invalid(`archive: since must be the sequence of a backup, a bigint, not ${shown(since)}`);
+}
+
+export class ArchiveHandle {
   readonly #session: Session;
   readonly #pointer: number;
   readonly #unlisten: () => void;
   #open = true;
 
   constructor(session: Session, options: unknown) {
-    const { since } = checkOptions(options, "archive", ["since"]);
-    if (typeof since !== "bigint" || since < 0n || since > BigInt(Number.MAX_SAFE_INTEGER)) {
-      throw invalid(`archive: since must be the sequence of a backup, a bigint, not ${shown(since)}`);
-    }
+    const since = checkArchive(options);
     const store = session.reading();
     store.settle();
     this.#session = session;
-    this.#pointer = store.engine.archiveOpen(Number(since));
+    this.#pointer = store.engine.archiveOpen(since);
     this.#unlisten = session.atClose(() => this.close());
   }
 
-  begin(encryption: unknown): Out {
+  begin(encryption: Uint8Array | false | undefined): Out {
     this.#session.check();
     if (!this.#open) throw new NacreError("CLOSED", "archive: closed");
-    return new Out(this.#session, checkEncryption(encryption, "archive"), (engine) => engine.archiveBegin(this.#pointer));
+    return new Out(this.#session, encryption, (engine) => engine.archiveBegin(this.#pointer));
   }
 
   close(): void {
@@ -263,11 +259,11 @@ class ArchiveHandle {
  * them. While it is open it notes when they were made, and keeps rows that come in bulk.
  */
 export class Archive {
-  readonly #handle: ArchiveHandle;
+  readonly #handle: { begin(encryption: Uint8Array | false | undefined): Outgoing; close(): void };
 
   /** @internal */
-  constructor(session: Session, options: unknown) {
-    this.#handle = new ArchiveHandle(session, options);
+  constructor(session: Session, options: unknown, handle: { begin(encryption: Uint8Array | false | undefined): Outgoing; close(): void } = new ArchiveHandle(session, options)) {
+    this.#handle = handle;
   }
 
   /**
@@ -276,7 +272,7 @@ export class Archive {
    */
   async write(target: BackupTarget, options?: LongCall & ExportOptions): Promise<BackupReport> {
     const given = checkOptions(options, "archive", ["encryption", "signal", "timeoutMs"]), call = longCall(given, "archive");
-    return drain(this.#handle.begin(given.encryption), target, call, "archive");
+    return drain(this.#handle.begin(checkEncryption(given.encryption, "archive")), target, call, "archive");
   }
 
   async close(): Promise<void> {
@@ -299,7 +295,7 @@ export class ArchiveSync {
   /** Writes what was committed since the last one that was written whole. */
   write(target: { write(chunk: Uint8Array): unknown } | ((chunk: Uint8Array) => unknown), options?: ExportOptions): BackupReport {
     const { encryption } = checkOptions(options, "archive", ["encryption"]);
-    return drainSync(this.#handle.begin(encryption), target, "archive");
+    return drainSync(this.#handle.begin(checkEncryption(encryption, "archive")), target, "archive");
   }
 
   close(): void {

@@ -11,8 +11,8 @@ import type { Writer } from "./writer.ts";
 /** A membrane: a handle of it, or its name. */
 export type Target = string | Shaped;
 
-/** What both kinds of batch share. */
-class Puts {
+/** What all kinds of batch share. */
+export class Puts {
   readonly session: Session;
   readonly writer: Writer;
   readonly #named = new Map<string, Shape>();

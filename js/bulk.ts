@@ -5,11 +5,22 @@ import { atEndOfTick } from "./store.ts";
 import type { Session } from "./store.ts";
 import type { Writer } from "./writer.ts";
 
-const GATHER = 128 * 1024; // bytes of records that go to the module at once
+/** Bytes of records that go on together. */
+export const GATHER = 128 * 1024; 
 const TURN = 1024 * 1024; // bytes of them after which others have their turn
 
+/** Where the rows of a bulk load go, in this realm or another. */
+export interface Load {
+  /** The records that `fill` writes. True: it is time to let others have their turn; a promise: to wait for it. */
+  add(fill: (writer: Writer) => void): boolean | Promise<void>;
+  /** The number of rows: all of them are there now, and durable. */
+  commit(): number | Promise<number>;
+  /** Nothing of it stays, unless it is committed. */
+  close(): void;
+}
+
 /** Rows on their way past the log: nobody sees them before `commit`. */
-class BulkLoad {
+class BulkLoad implements Load {
   readonly #session: Session;
   readonly #membrane: Membrane;
   readonly #bulk: number;
@@ -90,21 +101,25 @@ export function bulkLoadSync(session: Session, membrane: Membrane, rows: unknown
   }
 }
 
-export async function bulkLoad(session: Session, membrane: Membrane, rows: unknown, put: PutRow): Promise<number> {
+export async function bulkLoad(session: Session, membrane: Membrane, rows: unknown, put: PutRow, begin = (): Load => new BulkLoad(session, membrane)): Promise<number> {
   const later = isIterable(rows, Symbol.asyncIterator);
   if (!later && !isIterable(rows, Symbol.iterator)) {
     throw invalid(`${membrane.name}: bulkLoad takes an iterable, or an async one, in the order of the keys, not ${shown(rows)}`);
   }
-  const load = new BulkLoad(session, membrane);
+  const load = begin();
   try {
     if (later) {
-      for await (const row of rows) load.add((writer) => put(writer, row));
+      for await (const row of rows) {
+        const turn = load.add((writer) => put(writer, row));
+        if (typeof turn === "object") await turn;
+      }
     } else {
       for (const row of rows as Iterable<unknown>) {
-        if (load.add((writer) => put(writer, row))) await new Promise<void>(atEndOfTick);
+        const turn = load.add((writer) => put(writer, row));
+        if (turn !== false) await (turn === true ? new Promise<void>(atEndOfTick) : turn);
       }
     }
-    const loaded = load.commit();
+    const loaded = await load.commit();
     await session.store.settled();
     return loaded;
   } finally {

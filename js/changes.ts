@@ -154,13 +154,17 @@ function* retained(session: Session, since: number | undefined): Generator<Chang
   }
 }
 
-/** Checks the options now; the rest begins with the first `next()`. */
-export function changes(session: Session, options?: ChangesOptions): AsyncIterableIterator<Change> {
+export function checkChanges(options: unknown): { since: number | undefined; live: boolean; signal: AbortSignal | undefined } {
   const given = checkOptions(options, "changes", ["since", "live", "signal"]);
   const since = checkSince(given.since);
   const { live = false } = given;
   if (typeof live !== "boolean") throw invalid(`changes: live must be true or false, not ${shown(live)}`);
-  const { signal } = longCall({ signal: given.signal }, "changes");
+  return { since, live, signal: longCall({ signal: given.signal }, "changes").signal };
+}
+
+/** Checks the options now; the rest begins with the first `next()`. */
+export function changes(session: Session, options?: ChangesOptions): AsyncIterableIterator<Change> {
+  const { since, live, signal } = checkChanges(options);
   session.check();
   if (!live) return once(session, since, signal);
   return new Live(session, since ?? session.reading().engine.sequence, signal);

@@ -61,7 +61,9 @@ export interface RecordsOptions<F = Record<string, unknown>> {
 const NONE = new Uint8Array(0);
 const QUERIES_INPUT = 4 << 20; // bytes of queries that go to the engine at once
 const EVERYTHING = { low: NONE, high: NONE, empty: false };
-class CollectionShape implements Shape {
+
+/** How records of a collection are written and read. */
+export class CollectionShape implements Shape {
   readonly membrane: Membrane;
   readonly vectors: VectorCodec;
   readonly #index = new Map<string, number>();
@@ -204,14 +206,119 @@ class CollectionShape implements Shape {
     return { wanted, vector };
   }
 
+  /** What `records` asks for. */
+  listing(options: unknown, what: string): Listing {
+    const given = checkOptions(options, what, ["where", "include", "reverse", "limit"]);
+    const { wanted, vector } = this.include(given.include, what);
+    const filter = this.where(given.where, what);
+    const keysOnly = wanted !== undefined && !vector && !wanted.includes(true) && filter.length === 0;
+    return { ...order(options, what), keysOnly, filter, wanted, vector };
+  }
+
+  /** A row of that. */
+  listed(row: PageRow, { wanted, vector, keysOnly }: Listing): Record<string, unknown> {
+    const record: Record<string, unknown> = { key: this.membrane.keys.decode(row.bytes, row.key, row.keyEnd, viewOf) };
+    if (vector) record.vector = this.vectors.read(row.bytes, row.vector);
+    if (!keysOnly) decodeFields(this.fields, wanted, row.bytes, row.value, record, viewOf);
+    return record;
+  }
+
+  /** A whole record, of a vector and fields that lie in `bytes`. */
+  record(key: Key, bytes: Uint8Array, vector: number, fields: number, cut: Cut): Record<string, unknown> {
+    const record: Record<string, unknown> = { key, vector: this.vectors.read(bytes, vector) };
+    decodeFields(this.fields, undefined, bytes, fields, record, cut);
+    return record;
+  }
+
+  /** `count` hits that lie at `at`; `row.next` is where they end. */
+  hits(bytes: Uint8Array, at: number, count: number, row: PageRow, request: SearchRequest, cut: Cut): Record<string, unknown>[] {
+    const vector = (request.flags & ABI.SEARCH_VECTORS) !== 0;
+    const hits: Record<string, unknown>[] = [];
+    for (let i = 0; i < count; i++, at = row.next) {
+      row.read(bytes, at);
+      const hit: Record<string, unknown> = {
+        key: this.membrane.keys.decode(bytes, row.key, row.keyEnd),
+        distance: row.readDistance(at),
+      };
+      if (vector) hit.vector = this.vectors.read(bytes, row.vector);
+      decodeFields(this.fields, request.wanted, bytes, row.value, hit, cut);
+      hits.push(hit);
+    }
+    return hits;
+  }
+
+  /** What an update changes, checked and encoded. */
+  changed(key: unknown, given: unknown, options: unknown): Changed {
+    const { membrane, fields } = this;
+    const what = (): string => `${membrane.name}: update ${shown(key)}`;
+    if (typeof given !== "object" || given === null || Array.isArray(given)) {
+      throw invalid(`${what()}: the changes must be an object of fields, not ${shown(given)}`);
+    }
+    const { vector, ...rest } = given as Record<string, unknown>;
+    const named = Object.fromEntries(Object.entries(rest).filter(([name, value]) => value !== undefined || !fields.some((f) => f.name === name)));
+    const plain = this.plainFields<undefined>(named, what, new Array<undefined>(fields.length).fill(undefined));
+    const { ttlMs } = checkOptions(options, what(), ["ttlMs"]);
+    return {
+      key: membrane.keys.encoded(key).slice(),
+      vector: vector === undefined ? undefined : this.vectors.plain(vector, what).slice(),
+      fields: plain.map((value, i) => {
+        if (value === undefined) return undefined;
+        const bytes = new Uint8Array(plainFieldRoom(value, what));
+        return bytes.slice(0, writeField(FIELD_TYPES[(fields[i] as Field).type], value, bytes, 0, what));
+      }),
+      expiry: ttlMs === undefined ? undefined : expiryOf(options, membrane.schema.storage, what),
+    };
+  }
+
+  clearsAll(given: readonly unknown[]): void {
+    if (given.some((value) => value !== undefined)) throw invalid(`${this.membrane.name}: clear takes nothing and removes all; deleteWhere takes a filter`);
+  }
+
+  filterRequired(where: unknown): Uint8Array {
+    const what = `${this.membrane.name}: deleteWhere`;
+    if (where === undefined || where === null) throw invalid(`${what} needs a filter; clear() removes all`);
+    const filter = this.where(where, what);
+    if (Object.keys(where).length === 0) throw invalid(`${what} needs a filter with a test; clear() removes all`);
+    return filter;
+  }
+
   /** A filter's bytes; none where there is no filter. */
   where(where: unknown, what: string): Uint8Array {
     return where === undefined ? NONE : encodeWhere(where, this.membrane.schema, what);
   }
 }
 
-/** What an update keeps of a stored row: a copy of its bytes, or a value in its place. */
-type Kept = { readonly bytes: Uint8Array };
+/** What `records` asks for: `wanted` are fields by index, all when undefined. */
+export interface Listing {
+  readonly reverse: boolean;
+  readonly limit: number;
+  readonly keysOnly: boolean;
+  readonly filter: Uint8Array;
+  readonly wanted: readonly boolean[] | undefined;
+  readonly vector: boolean;
+}
+
+/** What an update changes, encoded: what is undefined stays as it is. */
+export interface Changed {
+  readonly key: Uint8Array;
+  readonly vector: Uint8Array | undefined;
+  readonly fields: readonly (Uint8Array | undefined)[];
+  readonly expiry: Expiry | undefined;
+}
+
+/** What writes the changed record; undefined: there is none. */
+export function updating(session: Session, membrane: Membrane, changed: Changed): ((writer: Writer) => void) | undefined {
+  const { engine } = session.reading(membrane);
+  const { heap } = engine;
+  engine.reserveInput(changed.key.length);
+  heap.u8.set(changed.key, engine.input);
+  if (!engine.get(membrane.pointer, session.snapshot, changed.key.length)) return undefined;
+  const row = engine.answerCopy(), expiry = changed.expiry ?? engine.answerExpires;
+  const spans = fieldSpans(row, changed.fields.length);
+  const fields = changed.fields.map((field, i) => field ?? row.subarray(spans[i], spans[i + 1]));
+  const vector = changed.vector ?? heap.copy(engine.answerVector, engine.answerVectorSize);
+  return (writer) => writeUpdated(writer, membrane, changed.key, vector, fields, expiry);
+}
 
 /** A vector collection, synchronously. `V` is what its vectors are given back as. */
 export class CollectionSync<F = Record<string, unknown>, K extends Key = Key, V extends VectorOut = Float32Array> implements Shaped {
@@ -248,35 +355,10 @@ export class CollectionSync<F = Record<string, unknown>, K extends Key = Key, V 
   /** Changes only the fields that are named, and the vector if it is; false when there is no such record. */
   update(key: K, changes: FieldsIn<F> & { readonly vector?: VectorIn }, options?: PutOptions): boolean {
     this.#session.writing(this.#membrane);
-    const write = this.updating(key, changes, options);
+    const write = updating(this.#session, this.#membrane, this.#shape.changed(key, changes, options));
     if (write === undefined) return false;
     this.#session.commit(this.#membrane, write);
     return true;
-  }
-
-  /** @internal What writes the changed record; undefined: there is none. */
-  updating(key: unknown, given: unknown, options: unknown): ((writer: Writer) => void) | undefined {
-    const membrane = this.#membrane, shape = this.#shape, session = this.#session;
-    const what = (): string => `${membrane.name}: update ${shown(key)}`;
-    if (typeof given !== "object" || given === null || Array.isArray(given)) {
-      throw invalid(`${what()}: the changes must be an object of fields, not ${shown(given)}`);
-    }
-    const { vector, ...rest } = given as Record<string, unknown>;
-    const named = Object.fromEntries(Object.entries(rest).filter(([name, value]) => value !== undefined || !shape.fields.some((f) => f.name === name)));
-    const plain = shape.plainFields<Kept | undefined>(named, what, new Array<undefined>(shape.fields.length).fill(undefined));
-    const plainVector = vector === undefined ? undefined : shape.vectors.plain(vector, what);
-    const { ttlMs } = checkOptions(options, what(), ["ttlMs"]);
-    const anew = ttlMs === undefined ? undefined : expiryOf(options, membrane.schema.storage, what);
-    const keyBytes = membrane.keys.encoded(key).slice();
-    const { engine } = session.reading(membrane);
-    const { heap } = engine;
-    if (!engine.get(membrane.pointer, session.snapshot, membrane.putKey(session, key))) return undefined;
-    const row = engine.answerCopy(), expiry = anew ?? engine.answerExpires;
-    const spans = fieldSpans(row, shape.fields.length);
-    const parts: (PlainField | Kept)[] = plain.map((value, i) =>
-      value === undefined ? { bytes: row.subarray(spans[i], spans[i + 1]) } : value);
-    const vectorBytes = plainVector?.slice() ?? heap.copy(engine.answerVector, engine.answerVectorSize);
-    return (writer) => writeUpdated(writer, membrane, keyBytes, vectorBytes, parts, expiry, what);
   }
 
   get(key: K): RecordOut<F, K, V> | undefined {
@@ -285,12 +367,8 @@ export class CollectionSync<F = Record<string, unknown>, K extends Key = Key, V 
     const keySize = membrane.putKey(session, key);
     if (!engine.get(membrane.pointer, session.snapshot, keySize)) return undefined;
     const { u8 } = engine.heap;
-    const record: Record<string, unknown> = {
-      key: membrane.keys.decode(u8, engine.input, engine.input + keySize),
-      vector: this.#shape.vectors.read(u8, engine.answerVector),
-    };
-    decodeFields(this.#shape.fields, undefined, u8, engine.answerData, record, this.#cut);
-    return record as RecordOut<F, K, V>;
+    const found = membrane.keys.decode(u8, engine.input, engine.input + keySize);
+    return this.#shape.record(found, u8, engine.answerVector, engine.answerData, this.#cut) as RecordOut<F, K, V>;
   }
 
   /** The records in the order of the keys; undefined where there is none. */
@@ -314,27 +392,13 @@ export class CollectionSync<F = Record<string, unknown>, K extends Key = Key, V 
 
   /** The number of records removed; a filter is required. */
   deleteWhere(where: Where<F>): number {
-    return this.#session.remove(this.#membrane, NONE, NONE, this.filterRequired(where));
+    return this.#session.remove(this.#membrane, NONE, NONE, this.#shape.filterRequired(where));
   }
 
   /** The number of records removed: all. */
   clear(...none: never[]): number {
-    this.checkClear(none);
+    this.#shape.clearsAll(none);
     return this.#session.remove(this.#membrane, NONE, NONE, NONE);
-  }
-
-  /** @internal */
-  checkClear(given: readonly unknown[]): void {
-    if (given.some((value) => value !== undefined)) throw invalid(`${this.name}: clear takes nothing and removes all; deleteWhere takes a filter`);
-  }
-
-  /** @internal */
-  filterRequired(where: unknown): Uint8Array {
-    const what = `${this.name}: deleteWhere`;
-    if (where === undefined || where === null) throw invalid(`${what} needs a filter; clear() removes all`);
-    const filter = this.#shape.where(where, what);
-    if (Object.keys(where).length === 0) throw invalid(`${what} needs a filter with a test; clear() removes all`);
-    return filter;
   }
 
   count(where?: Where<F>): number {
@@ -350,19 +414,9 @@ export class CollectionSync<F = Record<string, unknown>, K extends Key = Key, V 
 
   /** Records in order of their keys, over the state of the first `next()`. */
   records(options?: RecordsOptions<F>): IterableIterator<RecordPart<F, K, V>> {
-    const what = `${this.name}: records`;
-    const given = checkOptions(options, what, ["where", "include", "reverse", "limit"]);
-    const { wanted, vector } = this.#shape.include(given.include, what);
-    const filter = this.#shape.where(given.where, what);
-    const { membrane, fields, vectors } = this.#shape;
+    const listing = this.#shape.listing(options, `${this.name}: records`);
     this.#session.check();
-    const bare = wanted !== undefined && !vector && !wanted.includes(true) && filter.length === 0;
-    return new Rows(this.#session, membrane, EVERYTHING, { ...order(options, what), keysOnly: bare, filter }, (row) => {
-      const record: Record<string, unknown> = { key: membrane.keys.decode(row.bytes, row.key, row.keyEnd, viewOf) };
-      if (vector) record.vector = vectors.read(row.bytes, row.vector);
-      if (!bare) decodeFields(fields, wanted, row.bytes, row.value, record, viewOf);
-      return record as RecordPart<F, K, V>;
-    });
+    return new Rows(this.#session, this.#membrane, EVERYTHING, listing, (row) => this.#shape.listed(row, listing) as RecordPart<F, K, V>);
   }
 
   /** The nearest records, nearest first, ties by key; exactly `k` when `k` match. */
@@ -411,23 +465,8 @@ export class CollectionSync<F = Record<string, unknown>, K extends Key = Key, V 
     return { request, at: engine.answerData };
   }
 
-  /** `count` hits that lie at `at`; `row.next` is where they end. */
   #hits(request: SearchRequest, at: number, count: number, row: PageRow): Hit<F, K, V>[] {
-    const { membrane, fields, vectors } = this.#shape;
-    const { u8 } = this.#session.store.engine.heap;
-    const vector = (request.flags & ABI.SEARCH_VECTORS) !== 0;
-    const hits: Hit<F, K, V>[] = [];
-    for (let i = 0; i < count; i++, at = row.next) {
-      row.read(u8, at);
-      const hit: Record<string, unknown> = {
-        key: membrane.keys.decode(u8, row.key, row.keyEnd),
-        distance: row.readDistance(at),
-      };
-      if (vector) hit.vector = vectors.read(u8, row.vector);
-      decodeFields(fields, request.wanted, u8, row.value, hit, this.#cut);
-      hits.push(hit as Hit<F, K, V>);
-    }
-    return hits;
+    return this.#shape.hits(this.#session.store.engine.heap.u8, at, count, row, request, this.#cut) as Hit<F, K, V>[];
   }
 }
 
@@ -448,10 +487,9 @@ function fieldSpans(row: Uint8Array, count: number): number[] {
   return spans;
 }
 
-function writeUpdated(writer: Writer, { schema, id }: Membrane, key: Uint8Array, vector: Uint8Array,
-                      parts: readonly (PlainField | Kept)[], expiry: Expiry, what: () => string): void {
+function writeUpdated(writer: Writer, { id }: Membrane, key: Uint8Array, vector: Uint8Array, fields: readonly Uint8Array[], expiry: Expiry): void {
   let room = key.length + EXPIRY_ROOM + 4 + vector.length;
-  for (const part of parts) room += isKept(part) ? part.bytes.length : plainFieldRoom(part, what);
+  for (const field of fields) room += field.length;
   const start = writer.recordBegin(room, id);
   const { bytes } = writer;
   bytes.set(key, writer.at);
@@ -460,19 +498,11 @@ function writeUpdated(writer: Writer, { schema, id }: Membrane, key: Uint8Array,
   writeU32(vector.length, bytes, at);
   bytes.set(vector, at + 4);
   at += 4 + vector.length;
-  parts.forEach((part, i) => {
-    if (isKept(part)) {
-      bytes.set(part.bytes, at);
-      at += part.bytes.length;
-    } else {
-      at = writeField(FIELD_TYPES[(schema.fields[i] as Field).type], part, bytes, at, what);
-    }
-  });
+  for (const field of fields) {
+    bytes.set(field, at);
+    at += field.length;
+  }
   writer.recordEnd(start, keyEnd, at, expiry === 0 ? RECORD.VECTOR : RECORD.VECTOR | RECORD.EXPIRES);
-}
-
-function isKept(part: PlainField | Kept): part is Kept {
-  return typeof part === "object" && part !== null && "bytes" in part;
 }
 
 /**
@@ -491,11 +521,11 @@ export class Collection<F = Record<string, unknown>, K extends Key = Key, V exte
   readonly #sync: CollectionSync<F, K, V>;
 
   /** @internal */
-  constructor(session: Session, membrane: Membrane) {
+  constructor(session: Session, membrane: Membrane, sync = new CollectionSync<F, K, V>(session, membrane)) {
     this.#session = session;
     this.#membrane = membrane;
-    this.#sync = new CollectionSync<F, K, V>(session, membrane);
-    this[SHAPE] = this.#sync[SHAPE];
+    this.#sync = sync;
+    this[SHAPE] = sync[SHAPE];
     this.#shape = this[SHAPE].shape;
   }
 
@@ -516,7 +546,7 @@ export class Collection<F = Record<string, unknown>, K extends Key = Key, V exte
   /** Changes only the fields that are named, and the vector if it is; false when there is no such record. */
   async update(key: K, changes: FieldsIn<F> & { readonly vector?: VectorIn }, options?: PutOptions): Promise<boolean> {
     this.#session.writing(this.#membrane);
-    const write = this.#sync.updating(key, changes, options);
+    const write = updating(this.#session, this.#membrane, this.#shape.changed(key, changes, options));
     if (write === undefined) return false;
     return this.#session.enqueue(this.#membrane, true, write);
   }
@@ -543,12 +573,12 @@ export class Collection<F = Record<string, unknown>, K extends Key = Key, V exte
 
   /** The number of records removed; a filter is required. */
   async deleteWhere(where: Where<F>): Promise<number> {
-    return this.#session.removeSoon(this.#membrane, NONE, NONE, this.#sync.filterRequired(where));
+    return this.#session.removeSoon(this.#membrane, NONE, NONE, this.#shape.filterRequired(where));
   }
 
   /** The number of records removed: all. */
   async clear(...none: never[]): Promise<number> {
-    this.#sync.checkClear(none);
+    this.#shape.clearsAll(none);
     return this.#session.removeSoon(this.#membrane, NONE, NONE, NONE);
   }
 

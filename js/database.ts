@@ -33,9 +33,14 @@ export class Database {
   readonly #session: Session;
 
   /** @internal */
-  constructor(store: Store, name: string, readonly: boolean) {
+  constructor(of: Store | Session, name: string, readonly: boolean) {
     this.name = name;
-    this.#session = new Session(store, readonly);
+    this.#session = of instanceof Session ? of : new Session(of, readonly);
+  }
+
+  /** @internal */
+  get session(): Session {
+    return this.#session;
   }
 
   /** Opens a key-value membrane; creates it when it is missing. */

@@ -20,7 +20,8 @@ import type { Writer } from "./writer.ts";
 const NONE = new Uint8Array(0);
 const GET_MANY_INPUT = 64 * 1024;
 
-class KvShape implements Shape {
+/** How rows of a key-value membrane are written. */
+export class KvShape implements Shape {
   readonly membrane: Membrane;
   #key: unknown;
   readonly #what = (): string => `${this.membrane.name}: put ${shown(this.#key)}`;
@@ -261,11 +262,11 @@ export class Kv<V = any, K extends Key = Key> implements Shaped {
   readonly #sync: KvSync<V, K>;
 
   /** @internal */
-  constructor(session: Session, membrane: Membrane) {
+  constructor(session: Session, membrane: Membrane, sync = new KvSync<V, K>(session, membrane)) {
     this.#session = session;
     this.#membrane = membrane;
-    this.#sync = new KvSync<V, K>(session, membrane);
-    this[SHAPE] = this.#sync[SHAPE];
+    this.#sync = sync;
+    this[SHAPE] = sync[SHAPE];
     this.#shape = this[SHAPE].shape;
   }
 

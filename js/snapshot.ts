@@ -53,8 +53,8 @@ export class Snapshot {
   readonly sequence: bigint;
 
   /** @internal */
-  constructor(parent: Session) {
-    this.#sync = new SnapshotSync(parent);
+  constructor(parent: Session, sync = new SnapshotSync(parent)) {
+    this.#sync = sync;
     this.sequence = this.#sync.sequence;
   }
 

@@ -19,23 +19,30 @@ export type ByteSource = ReadableStream<Uint8Array> | AsyncIterable<Uint8Array> 
 
 // ---- Putting ----
 
+/** Where the bytes of a value go, in this realm or another. */
+export interface Incoming {
+  append(chunk: Uint8Array): void | Promise<void>;
+  finish(): void | Promise<void>;
+  /** Nothing of it stays, unless it is finished. */
+  close(): void;
+}
+
 /** A value on its way: nobody sees it before `finish`. */
-class ValueIn {
+export class ValueIn implements Incoming {
   readonly #session: Session;
   readonly #membrane: Membrane;
   readonly #writer: number;
   #open = true;
 
-  constructor(session: Session, membrane: Membrane, key: unknown, options: unknown) {
-    const ttl = Math.max(0, -expiryOf(options, membrane.schema.storage, () => `${membrane.name}: putStream`));
+  /** `key`: writes it into the input buffer, and gives its size. */
+  constructor(session: Session, membrane: Membrane, ttl: number, key: () => number) {
     const { engine } = writingPastTheLog(session, membrane, "putStream");
     this.#session = session;
     this.#membrane = membrane;
-    this.#writer = engine.valueBegin(membrane.pointer, ttl, membrane.putKey(session, key));
+    this.#writer = engine.valueBegin(membrane.pointer, ttl, key());
   }
 
-  append(chunk: unknown): void {
-    if (!(chunk instanceof Uint8Array)) throw invalid(`${this.#membrane.name}: putStream: a chunk must be a Uint8Array, not ${shown(chunk)}`);
+  append(chunk: Uint8Array): void {
     const { engine } = this.#session.writing(this.#membrane);
     for (let at = 0; at < chunk.length; at += INPUT.SIZE) engine.valueAppend(this.#writer, chunk.subarray(at, at + INPUT.SIZE));
   }
@@ -58,11 +65,25 @@ class ValueIn {
   }
 }
 
+/** Milliseconds that a streamed value lives; 0: for ever. */
+export function streamTtl(membrane: Membrane, options: unknown): number {
+  return Math.max(0, -expiryOf(options, membrane.schema.storage, () => `${membrane.name}: putStream`));
+}
+
+function bytesOnly(membrane: Membrane, chunk: unknown): Uint8Array {
+  if (chunk instanceof Uint8Array) return chunk;
+  throw invalid(`${membrane.name}: putStream: a chunk must be a Uint8Array, not ${shown(chunk)}`);
+}
+
+function valueIn(session: Session, membrane: Membrane, key: unknown, options: unknown): ValueIn {
+  return new ValueIn(session, membrane, streamTtl(membrane, options), () => membrane.putKey(session, key));
+}
+
 export function putStreamSync(session: Session, membrane: Membrane, key: unknown, source: unknown, options: unknown): void {
   if (!has(source, Symbol.iterator)) throw refused(membrane, source, "an iterable of Uint8Array");
-  const value = new ValueIn(session, membrane, key, options);
+  const value = valueIn(session, membrane, key, options);
   try {
-    for (const chunk of source as Iterable<unknown>) value.append(chunk);
+    for (const chunk of source as Iterable<unknown>) value.append(bytesOnly(membrane, chunk));
     value.finish();
   } finally {
     value.close();
@@ -70,11 +91,15 @@ export function putStreamSync(session: Session, membrane: Membrane, key: unknown
 }
 
 export async function putStream(session: Session, membrane: Membrane, key: unknown, source: unknown, options: unknown): Promise<void> {
-  const value = new ValueIn(session, membrane, key, options);
+  await fill(valueIn(session, membrane, key, options), membrane, source);
+  await session.store.settled();
+}
+
+/** Gives a value all of a source. */
+export async function fill(value: Incoming, membrane: Membrane, source: unknown): Promise<void> {
   try {
-    for await (const chunk of chunks(membrane, source)) value.append(chunk);
-    value.finish();
-    await session.store.settled();
+    for await (const chunk of chunks(membrane, source)) await value.append(bytesOnly(membrane, chunk));
+    await value.finish();
   } finally {
     value.close();
   }
@@ -118,7 +143,7 @@ function refused(membrane: Membrane, source: unknown, wanted: string): Error {
 // ---- Getting ----
 
 /** An open value; each read is of one state, whatever is written meanwhile. */
-class ValueOut {
+export class ValueOut {
   readonly #session: Session;
   readonly #reader: number;
   readonly #end: number;
@@ -130,6 +155,12 @@ class ValueOut {
     this.#reader = reader;
     this.#at = start;
     this.#end = end;
+  }
+
+  /** Of the key that stands in the input buffer; undefined: there is no such row. */
+  static open(session: Session, membrane: Membrane, keySize: number, { start, end }: { start: number; end: number }): ValueOut | undefined {
+    const opened = session.store.engine.valueOpen(membrane.pointer, session.snapshot, keySize);
+    return opened === undefined ? undefined : new ValueOut(session, opened.reader, start, Math.min(end, opened.size));
   }
 
   /** The next bytes, up to the end of a piece; undefined at the end. */
@@ -150,7 +181,7 @@ class ValueOut {
   }
 }
 
-function openValue(session: Session, membrane: Membrane, key: unknown, range: unknown): ValueOut | undefined {
+export function streamRange(membrane: Membrane, range: unknown): { start: number; end: number } {
   const what = `${membrane.name}: getStream`;
   const { start = 0, end = Infinity } = checkOptions(range, what, ["start", "end"]);
   for (const [name, offset] of Object.entries({ start, end })) {
@@ -158,10 +189,13 @@ function openValue(session: Session, membrane: Membrane, key: unknown, range: un
       throw invalid(`${what}: ${name} must be a whole number of bytes, 0 or more, not ${shown(offset)}`);
     }
   }
-  const { engine } = session.reading(membrane);
-  const opened = engine.valueOpen(membrane.pointer, session.snapshot, membrane.putKey(session, key));
-  if (opened === undefined) return undefined;
-  return new ValueOut(session, opened.reader, start as number, Math.min(end as number, opened.size));
+  return { start: start as number, end: end as number };
+}
+
+function openValue(session: Session, membrane: Membrane, key: unknown, range: unknown): ValueOut | undefined {
+  const wanted = streamRange(membrane, range);
+  session.reading(membrane);
+  return ValueOut.open(session, membrane, membrane.putKey(session, key), wanted);
 }
 
 export function getStreamSync(session: Session, membrane: Membrane, key: unknown, range: unknown): IterableIterator<Uint8Array> | undefined {
@@ -180,19 +214,24 @@ function* read(value: ValueOut): Generator<Uint8Array, void, undefined> {
 export function getStream(session: Session, membrane: Membrane, key: unknown, range: unknown): ReadableStream<Uint8Array> | undefined {
   const value = openValue(session, membrane, key, range);
   if (value === undefined) return undefined;
+  return streamOf(value);
+}
+
+/** What gives bytes, of this realm or another, as a stream: read when asked, so that what nobody reads is not held. */
+export function streamOf(from: { next(): Uint8Array | undefined | Promise<Uint8Array | undefined>; close(): void }): ReadableStream<Uint8Array> {
   return new ReadableStream<Uint8Array>({
-    pull(controller) {
+    async pull(controller) {
       let bytes: Uint8Array | undefined;
       try {
-        bytes = value.next();
+        bytes = await from.next();
       } catch (error) {
-        value.close();
+        from.close();
         throw error;
       }
       if (bytes !== undefined) return controller.enqueue(bytes);
-      value.close();
+      from.close();
       controller.close();
     },
-    cancel: () => value.close(),
-  }, { highWaterMark: 0 }); // read when asked, so that what nobody reads is not held
+    cancel: () => from.close(),
+  }, { highWaterMark: 0 });
 }

@@ -22,7 +22,8 @@ export interface TransactionSyncOptions {
 /** `signal` and `timeoutMs` hold for the wait, the body and its repetitions: what is open then is rolled back. */
 export interface TransactionOptions extends TransactionSyncOptions, LongCall {}
 
-const ENDED = "the transaction has ended";
+/** What is said of its handles afterwards. */
+export const ENDED = "the transaction has ended";
 const GROUP = 64 * 1024; // bytes of records that go to the engine together
 
 /**
@@ -35,7 +36,7 @@ const GROUP = 64 * 1024; // bytes of records that go to the engine together
  *    that refusal, until a savepoint from before the group is rolled back to.
  * 3. A write larger than a group goes at once: it is done whole or refused whole.
  */
-class Work {
+export class Work {
   readonly store: Store;
   readonly #pointer: number;
   /** What reads see: the address of a snapshot that has the transaction's writes. */
@@ -159,7 +160,7 @@ class Work {
 }
 
 /** What the handles of a transaction, or of one nested in it, may do. */
-class TransactionSession extends Session {
+export class TransactionSession extends Session {
   readonly #work: Work;
   /** The savepoint that a nested one began with. */
   readonly #savepoint: number | undefined;
@@ -270,11 +271,11 @@ class TransactionSession extends Session {
 type Body<T> = (tx: Transaction) => Promise<T> | T;
 type BodySync<T> = (tx: TransactionSync) => T;
 
-function checkBody(body: unknown): void {
+export function checkBody(body: unknown): void {
   if (typeof body !== "function") throw invalid(`transaction: it takes a function, not ${shown(body)}`);
 }
 
-function checkRetries(retries: unknown): number {
+export function checkRetries(retries: unknown): number {
   if (retries === undefined) return 0;
   if (typeof retries === "number" && Number.isInteger(retries) && retries >= 0) return retries;
   throw invalid(`transaction: retries must be a whole number, 0 or more, not ${shown(retries)}`);

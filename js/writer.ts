@@ -50,6 +50,15 @@ export class Writer {
     this.at += BATCH.HEAD;
   }
 
+  /** Begins with a batch that was made elsewhere; it can go on, and ends with `batchEnd`. */
+  load(batch: Uint8Array): void {
+    this.ensure(batch.length);
+    this.bytes.set(batch, this.at);
+    this.#batch = this.at;
+    this.at += batch.length;
+    this.#count = this.#words[(this.#batch >>> 2) + 1] as number;
+  }
+
   /** Writes the head of the batch: its size, count, and 0 for the number it gets later. */
   batchEnd(): void {
     const word = this.#batch >>> 2;
