@@ -5,6 +5,8 @@ import { changes, onCommit } from "./changes.ts";
 import type { Change, ChangesOptions, Commit } from "./changes.ts";
 import { Collection } from "./collection.ts";
 import { disposes } from "./dispose.ts";
+import { persist, storageReport } from "./estimate.ts";
+import type { StorageReport } from "./estimate.ts";
 import type { Key } from "./keys.ts";
 import { Kv } from "./kv.ts";
 import { openCollection, openKv } from "./membrane.ts";
@@ -181,6 +183,16 @@ export class Database {
 
   async stats(): Promise<Stats> {
     return readStats(this.#session.reading().engine);
+  }
+
+  /** Where it is, who serves it, and what the browser says of the room for it. */
+  async storage(): Promise<StorageReport> {
+    return storageReport(this.#session.reading());
+  }
+
+  /** Asks the browser never to evict this site's data. Whether it promises that. */
+  async persist(): Promise<boolean> {
+    return persist(this.#session.reading().place);
   }
 
   /** Syncs what was acknowledged, and closes. May be called twice; later calls are CLOSED. */

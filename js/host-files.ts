@@ -1,6 +1,6 @@
 import { commonCalls, ERRNO } from "./host.ts";
 import type { Host, HostMemory, WasiCalls } from "./host.ts";
-import type { NacreError } from "./errors.ts";
+import { NacreError } from "./errors.ts";
 
 const PREOPEN = 3;
 const RIGHT_WRITE = 1n << 6n;
@@ -51,7 +51,11 @@ export class FilesHost implements Host {
   #next = PREOPEN + 1;
   #reason: NacreError | undefined;
   #lost: NacreError | undefined;
+  #tell!: (why: NacreError) => void;
+  /** Resolves when nothing goes any more. */
+  readonly whenLost = new Promise<NacreError>((resolve) => this.#tell = resolve);
   onlost: ((why: NacreError) => void) | undefined;
+  #doubt: Promise<void> | undefined;
 
   constructor(files: ReadonlyMap<string, HostFile>) {
     this.#files = files;
@@ -75,10 +79,26 @@ export class FilesHost implements Host {
     if (this.#lost !== undefined) return;
     this.#lost = why;
     this.onlost?.(why);
+    this.#tell(why);
+  }
+
+  /**
+   * The files may be gone: nothing is acknowledged until `check` is done. It throws EVICTED when
+   * they are; when it throws anything else, nobody knows.
+   */
+  suspect(check: () => Promise<void>): void {
+    const doubt = (this.#doubt ?? Promise.resolve()).then(check).catch((error: unknown) => {
+      if (error instanceof NacreError && error.code === "EVICTED") this.lose(error);
+    }).then(() => {
+      if (this.#doubt === doubt) this.#doubt = undefined;
+      if (this.#lost !== undefined) throw this.#lost;
+    });
+    doubt.catch(() => {}); // whoever waits for it is told
+    this.#doubt = doubt;
   }
 
   settled(): Promise<void> | undefined {
-    return this.#lost === undefined ? undefined : Promise.reject(this.#lost);
+    return this.#lost === undefined ? this.#doubt : Promise.reject(this.#lost);
   }
 
   close(): void {

@@ -191,7 +191,9 @@ class IdbHost extends FilesHost {
 
   override settled(): Promise<void> | undefined {
     if (this.lost !== undefined || this.#done >= this.#asked) return super.settled();
-    return new Promise((resolve, reject) => this.#waiters.push({ sync: this.#asked, resolve, reject }));
+    const doubt = super.settled();
+    const committed = new Promise<void>((resolve, reject) => this.#waiters.push({ sync: this.#asked, resolve, reject }));
+    return doubt === undefined ? committed : committed.then(() => doubt);
   }
 
   override lose(why: NacreError): void {

@@ -133,12 +133,50 @@ export class OpfsFile implements HostFile {
   /** A write that was cut short, or thrown out under whatever name: there is no more room. */
   #refused(needed: number, cause?: unknown): Failure {
     const kind = nameOf(cause);
-    if (cause !== undefined && !/quota|space/i.test(kind) && !(cause instanceof DOMException && kind !== "InvalidStateError" && kind !== "NotFoundError")) {
+    if (cause !== undefined && !isFull(cause) && !(cause instanceof DOMException && kind !== "InvalidStateError" && kind !== "NotFoundError")) {
       return this.#explained("write", cause);
     }
     return new Failure(ERRNO.NOSPC, new NacreError("QUOTA",
       `${this.#name}: the browser gives no room for ${needed} bytes more; delete something, or ask for more with persist()`,
       { cause, details: { needed } }));
+  }
+}
+
+const LOOK_MS = 1000;
+const LOOK_LIMIT_MS = 2000;
+
+/** Files that are looked up by name once a second, before what was written is acknowledged. */
+class OpfsHost extends FilesHost {
+  readonly #folder: SyncFolder;
+  readonly #name: string;
+  #looked = performance.now();
+
+  constructor(files: ReadonlyMap<string, HostFile>, folder: SyncFolder, name: string) {
+    super(files);
+    this.#folder = folder;
+    this.#name = name;
+  }
+
+  override settled(): Promise<void> | undefined {
+    const now = performance.now();
+    if (now - this.#looked > LOOK_MS) {
+      this.#looked = now;
+      this.suspect(() => this.#look());
+    }
+    return super.settled();
+  }
+
+  async #look(): Promise<void> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<void>((resolve) => timer = setTimeout(resolve, LOOK_LIMIT_MS));
+    try {
+      await Promise.race([this.#folder.getFileHandle(this.#name, { create: false }), late]);
+    } catch (error) {
+      if (nameOf(error) === "NotFoundError") throw evicted(this.#name, error);
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 }
 
@@ -148,37 +186,45 @@ export function evicted(name: string, cause?: unknown): NacreError {
     `${name}: the browser or the user has removed the database; mode "create" starts anew`, { cause });
 }
 
-/** The folder of a database. @throws DOMException NotFoundError; SecurityError where there is no OPFS */
-async function folderOf(name: string, create: boolean): Promise<SyncFolder> {
-  const root = await navigator.storage.getDirectory() as unknown as SyncFolder;
-  return (await root.getDirectoryHandle(FOLDER, { create })).getDirectoryHandle(name, { create });
+/** The folder of all databases, and that of one; what is missing without `create` is undefined. */
+async function foldersOf(name: string, create: boolean): Promise<{ all: SyncFolder; own: SyncFolder } | undefined> {
+  const unsupported = (why: string, cause?: unknown): NacreError => new NacreError("UNSUPPORTED", `${name}: the OPFS is not to be had here: ${why}`, { cause });
+  if (typeof navigator === "undefined" || typeof navigator.storage?.getDirectory !== "function" ||
+      (typeof FileSystemFileHandle !== "undefined" && !("createSyncAccessHandle" in FileSystemFileHandle.prototype))) {
+    throw unsupported("it needs a worker, and a secure context (https, or localhost)");
+  }
+  try {
+    const root = await navigator.storage.getDirectory() as unknown as SyncFolder;
+    const all = await root.getDirectoryHandle(FOLDER, { create });
+    return { all, own: await all.getDirectoryHandle(name, { create }) };
+  } catch (error) {
+    if (nameOf(error) === "NotFoundError") return undefined;
+    if (isFull(error)) throw new NacreError("QUOTA", `${name}: the browser gives no room for a folder`, { cause: error });
+    throw unsupported(messageOf(error), error);
+  }
 }
 
-/** Whether there are bytes of a database, be it open elsewhere or not. */
+function isFull(error: unknown): boolean {
+  return /quota|space/i.test(nameOf(error));
+}
+
+/** Whether there are bytes of a database, be it open elsewhere or not. UNSUPPORTED: there is no OPFS here. */
 export async function isInOpfs(name: string): Promise<boolean> {
-  try {
-    const folder = await folderOf(name, false);
-    for (const file of fileNames(name)) {
-      try {
-        if ((await (await folder.getFileHandle(file, { create: false })).getFile()).size > 0) return true;
-      } catch (error) {
-        if (nameOf(error) !== "NotFoundError") throw error;
-      }
+  const folder = (await foldersOf(name, false))?.own;
+  if (folder === undefined) return false;
+  for (const file of fileNames(name)) {
+    try {
+      if ((await (await folder.getFileHandle(file, { create: false })).getFile()).size > 0) return true;
+    } catch (error) {
+      if (nameOf(error) !== "NotFoundError") throw new NacreError("IO", `${file}: ${messageOf(error)}`, { cause: error });
     }
-  } catch (error) {
-    if (nameOf(error) !== "NotFoundError") throw error;
   }
   return false;
 }
 
 /** Removes a database that nobody has open. */
 export async function removeFromOpfs(name: string): Promise<void> {
-  const root = await navigator.storage.getDirectory();
-  try {
-    await (await root.getDirectoryHandle(FOLDER)).removeEntry(name, { recursive: true });
-  } catch (error) {
-    if (nameOf(error) !== "NotFoundError") throw error;
-  }
+  await (await foldersOf(name, false))?.all.removeEntry(name, { recursive: true });
 }
 
 /** Tries until it works, for as long as somebody else has the file. */
@@ -212,17 +258,8 @@ export interface OpfsOptions {
  *   OPFS here: a private window, or no secure context)
  */
 export async function openOpfs(name: string, { create, untilMs }: OpfsOptions): Promise<FilesHost> {
-  if (typeof navigator === "undefined" || typeof navigator.storage?.getDirectory !== "function") {
-    throw new NacreError("UNSUPPORTED", `${name}: there is no OPFS here: it needs a worker in a secure context (https, or localhost)`);
-  }
-  let folder: SyncFolder;
-  try {
-    folder = await folderOf(name, create);
-  } catch (error) {
-    if (nameOf(error) === "NotFoundError") throw new NacreError("NOT_FOUND", `${name}: there is no such database`);
-    if (/quota|space/i.test(nameOf(error))) throw new NacreError("QUOTA", `${name}: the browser gives no room for a folder`, { cause: error });
-    throw new NacreError("UNSUPPORTED", `${name}: the OPFS is not to be had here: ${messageOf(error)}`, { cause: error });
-  }
+  const folder = (await foldersOf(name, create))?.own;
+  if (folder === undefined) throw new NacreError("NOT_FOUND", `${name}: there is no such database`);
   return openFolder(folder, name, untilMs);
 }
 
@@ -237,8 +274,8 @@ export async function openFolder(folder: SyncFolder, name: string, untilMs?: num
   } catch (error) {
     for (const file of files.values()) file.close();
     if (error instanceof NacreError) throw error;
-    if (/quota|space/i.test(nameOf(error))) throw new NacreError("QUOTA", `${name}: the browser gives no room for its files`, { cause: error });
+    if (isFull(error)) throw new NacreError("QUOTA", `${name}: the browser gives no room for its files`, { cause: error });
     throw new NacreError("IO", `${name}: ${messageOf(error)}`, { cause: error });
   }
-  return new FilesHost(files);
+  return new OpfsHost(files, folder, name);
 }

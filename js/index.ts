@@ -15,6 +15,7 @@ export { Database } from "./database.ts";
 export type { WasmModule, WasmSource } from "./engine.ts";
 export { NacreError } from "./errors.ts";
 export type { ErrorCode } from "./errors.ts";
+export type { Backend, StorageReport } from "./estimate.ts";
 export type { Key, KeyPart, KeyRange, KeySchema, KeyType, Range } from "./keys.ts";
 export { Kv, KvSync } from "./kv.ts";
 export { open, openSync, repair, repairSync, restore, restoreSync, verifyBackup, verifyBackupSync } from "./open.ts";

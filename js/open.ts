@@ -48,8 +48,16 @@ export interface OpenOptions {
    * another one, opening is PERMISSION; whoever loses it has lost the database.
    */
   encryption?: { key: Uint8Array } | undefined;
-  /** In a browser: where the files are. Only ":memory:" databases are supported there yet. */
-  storage?: "auto" | undefined;
+  /**
+   * In a browser: where the files are. "auto" is where they were made, else the OPFS, else
+   * IndexedDB, never memory.
+   */
+  storage?: "auto" | "opfs" | "indexeddb" | "memory" | undefined;
+  /**
+   * In a browser: how an eviction is told from a first visit. "storage" sets no cookie, and cannot
+   * tell in Firefox.
+   */
+  marker?: "cookie" | "storage" | undefined;
   /** Engines: 1 is the only number supported yet. */
   shards?: 1 | undefined;
   /** Where the WebAssembly module comes from; beside this package when absent. */

@@ -1,6 +1,7 @@
 import { DURABILITY, LIMIT } from "./abi.gen.ts";
 import type { Engine, RawMembrane } from "./engine.ts";
 import { invalid, NacreError } from "./errors.ts";
+import type { Place } from "./estimate.ts";
 import { Membrane } from "./membrane.ts";
 import type { Schema } from "./schema.ts";
 import { decodeSchema, encodeSchema } from "./schema.ts";
@@ -97,6 +98,8 @@ export class Store {
   readonly followers = new Set<Follower>();
   /** One transaction at a time. */
   readonly turns = new Turns();
+  /** What is said of it in `storage()`. */
+  place: Place;
   readonly #membranes = new Map<number, Membrane>();
   readonly #onClose: () => void;
   #queue = new Writer();
@@ -119,6 +122,7 @@ export class Store {
     this.changes = options.changes;
     this.checkpointMs = options.checkpointMs;
     this.readonly = options.readonly;
+    this.place = { backend: name === ":memory:" ? "memory" : "file", role: "owner", tabs: 1 };
     this.#onClose = onClose;
   }
 

@@ -94,6 +94,15 @@ class ShimHandle implements SyncHandle {
   }
 }
 
+/** Makes it the OPFS of this realm; a name of an error is what asking for it gives. */
+export function installOpfs(root: ShimFolder | string): void {
+  const getDirectory = async (): Promise<ShimFolder> => {
+    if (typeof root === "string") throw domError(root);
+    return root;
+  };
+  Object.defineProperty(navigator, "storage", { configurable: true, value: { getDirectory } });
+}
+
 /** One folder; those in it are its own. */
 export class ShimFolder implements SyncFolder {
   readonly files = new Map<string, ShimFile>();
@@ -138,6 +147,13 @@ export class ShimFolder implements SyncFolder {
     for (const file of this.files.values()) file.handle?.close();
     this.files.clear();
     for (const folder of this.folders.values()) folder.clear();
+    this.folders.clear();
+  }
+
+  /** As Chromium does: what is open goes on, nameless. */
+  vanish(): void {
+    this.files.clear();
+    for (const folder of this.folders.values()) folder.vanish();
     this.folders.clear();
   }
 
