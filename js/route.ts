@@ -31,6 +31,8 @@ export interface Service {
   onevent?: ((client: string, body: unknown) => void) | undefined;
   /** The client is gone: its snapshots, iterators and transactions are released. */
   gone(client: string): void;
+  /** Whether anything is open that would end with this service. */
+  busy?(): boolean;
   /** Answers what is open, gives everything back, and leaves the store open. */
   close(): Promise<void>;
 }
