@@ -103,6 +103,8 @@ export class FilesHost implements Host {
 
   close(): void {
     this.#open.clear();
+    // Chromium never comes back from closing a file that it has removed itself: the worker's end does it.
+    if (this.#lost?.code === "EVICTED") return;
     for (const file of this.#files.values()) file.close();
   }
 
