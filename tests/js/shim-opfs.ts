@@ -14,6 +14,17 @@ class ShimFile {
   /** What is on the device. */
   synced = new Uint8Array(0);
   handle: ShimHandle | undefined;
+
+  put(from: Uint8Array, at: number): void {
+    if (at + from.length > this.bytes.length) this.resize(at + from.length);
+    this.bytes.set(from, at);
+  }
+
+  resize(size: number): void {
+    const bytes = new Uint8Array(size);
+    bytes.set(this.bytes.subarray(0, size));
+    this.bytes = bytes;
+  }
 }
 
 class ShimHandle implements SyncHandle {
@@ -45,7 +56,7 @@ class ShimHandle implements SyncHandle {
   write(from: Uint8Array, { at }: { at: number }): number {
     this.#check();
     this.#folder.calls++;
-    this.#folder.step?.(this.#name, "write");
+    this.#folder.step?.(this.#name, "write", from, at);
     const bogus = this.#folder.fault?.(this.#name, "write", from.length);
     if (bogus !== undefined) {
       if (bogus <= from.length) this.#put(from.subarray(0, bogus), at);
@@ -56,15 +67,7 @@ class ShimHandle implements SyncHandle {
   }
 
   #put(from: Uint8Array, at: number): void {
-    const file = this.#file;
-    if (at + from.length > file.bytes.length) this.#resize(at + from.length);
-    file.bytes.set(from, at);
-  }
-
-  #resize(size: number): void {
-    const bytes = new Uint8Array(size);
-    bytes.set(this.#file.bytes.subarray(0, size));
-    this.#file.bytes = bytes;
+    this.#file.put(from, at);
   }
 
   truncate(size: number): void {
@@ -72,7 +75,7 @@ class ShimHandle implements SyncHandle {
     this.#folder.calls++;
     this.#folder.step?.(this.#name, "truncate");
     this.#folder.fault?.(this.#name, "truncate", size);
-    this.#resize(size);
+    this.#file.resize(size);
   }
 
   getSize(): number {
@@ -108,8 +111,8 @@ export class ShimFolder implements SyncFolder {
   readonly files = new Map<string, ShimFile>();
   readonly folders = new Map<string, ShimFolder>();
   fault: Fault | undefined;
-  /** Called before each change and each flush; what it throws is a crash. */
-  step: ((file: string, verb: string) => void) | undefined;
+  /** Called before each change and each flush. */
+  step: ((file: string, verb: string, from?: Uint8Array, at?: number) => void) | undefined;
   calls = 0;
 
   async getDirectoryHandle(name: string, { create }: { create?: boolean } = {}): Promise<ShimFolder> {
