@@ -1,8 +1,8 @@
-import { Collection, CollectionSync } from "./collection.ts";
+import { Collection, CollectionShape, CollectionSync } from "./collection.ts";
 import { invalid, NacreError, shown } from "./errors.ts";
 import type { PutOptions } from "./expiry.ts";
 import type { Key } from "./keys.ts";
-import { Kv, KvSync } from "./kv.ts";
+import { Kv, KvShape, KvSync } from "./kv.ts";
 import { SHAPE } from "./membrane.ts";
 import type { Shape, Shaped } from "./membrane.ts";
 import type { Session } from "./store.ts";
@@ -16,6 +16,8 @@ export class Puts {
   readonly session: Session;
   readonly writer: Writer;
   readonly #named = new Map<string, Shape>();
+  readonly #unknown = new Set<string>();
+  readonly #later: (() => void)[] = [];
   #done = false;
 
   constructor(session: Session) {
@@ -24,7 +26,8 @@ export class Puts {
     this.writer.batchBegin();
   }
 
-  #shape(target: unknown): Shape {
+  /** Undefined: a name that is not known in this realm yet. */
+  #shape(target: unknown): Shape | undefined {
     this.#check();
     if (typeof target === "string") return this.#byName(target);
     if (!(target instanceof Kv || target instanceof KvSync || target instanceof Collection || target instanceof CollectionSync)) {
@@ -39,14 +42,16 @@ export class Puts {
     return shape;
   }
 
-  #byName(name: string): Shape {
+  #byName(name: string): Shape | undefined {
     let shape = this.#named.get(name);
     if (shape === undefined || shape.membrane.dropped || shape.membrane.name !== name) {
       const membrane = this.session.store.openMembrane(name, undefined, this.session.scope);
-      if (membrane === undefined) throw new NacreError("NOT_FOUND", `batch: there is no membrane ${JSON.stringify(name)}`);
+      if (membrane === undefined) {
+        if (!this.session.local) return undefined;
+        throw new NacreError("NOT_FOUND", `batch: there is no membrane ${JSON.stringify(name)}`);
+      }
       if (membrane.schema.kind === "table") throw new NacreError("UNSUPPORTED", `batch: ${JSON.stringify(name)} is a table, and these are not supported yet`);
-      const handle = membrane.schema.kind === "kv" ? new KvSync(this.session, membrane) : new CollectionSync(this.session, membrane);
-      shape = handle[SHAPE].shape;
+      shape = membrane.schema.kind === "kv" ? new KvShape(membrane) : new CollectionShape(membrane);
       this.#named.set(name, shape);
     }
     return shape;
@@ -57,37 +62,61 @@ export class Puts {
     if (this.#done) throw new NacreError("MISUSE", "batch: it is committed already; begin another one");
   }
 
-  /** What is refused leaves the batch as it was. */
-  #add(write: () => void): void {
-    const mark = this.writer.mark();
+  /** What is refused leaves the batch as it was; from a name on that is not known yet, all is written at the end. */
+  #add(target: unknown, values: readonly unknown[], write: (shape: Shape, values: readonly unknown[]) => void): void {
+    const shape = this.#shape(target), mark = this.writer.mark();
+    const later = shape === undefined || this.#later.length > 0;
     try {
-      write();
+      if (shape !== undefined) write(shape, values);
     } catch (error) {
       this.writer.reset(mark);
       throw error;
     }
+    if (!later) return;
+    this.writer.reset(mark);
+    const copies = cloned(values);
+    if (shape === undefined) this.#unknown.add(target as string);
+    this.#later.push(() => write(shape ?? this.#found(target as string), copies));
+  }
+
+  #found(name: string): Shape {
+    const shape = this.#byName(name);
+    if (shape === undefined) throw new NacreError("NOT_FOUND", `batch: there is no membrane ${JSON.stringify(name)}`);
+    return shape;
   }
 
   put(target: unknown, values: readonly unknown[]): void {
-    const shape = this.#shape(target);
-    this.#add(() => shape.put(this.writer, values));
+    this.#add(target, values, (shape, given) => shape.put(this.writer, given));
   }
 
   delete(target: unknown, key: unknown): void {
-    const { membrane } = this.#shape(target);
-    this.#add(() => membrane.delete(this.writer, key));
+    this.#add(target, [key], ({ membrane }, given) => membrane.delete(this.writer, given[0]));
+  }
+
+  /** Names that must be known before the end, and are not. */
+  get unknown(): readonly string[] {
+    return [...this.#unknown].filter((name) => this.#byName(name) === undefined);
   }
 
   /** Ends the batch and hands it to `submit`, which keeps nothing of it. */
   end<T>(submit: (writer: Writer) => T): T {
     this.#check();
     this.#done = true;
-    this.writer.batchEnd();
     try {
+      for (const write of this.#later) write();
+      this.writer.batchEnd();
       return submit(this.writer);
     } finally {
       this.session.store.writers.give(this.writer);
     }
+  }
+}
+
+function cloned(values: readonly unknown[]): readonly unknown[] {
+  try {
+    return structuredClone(values);
+  } catch (error) {
+    throw invalid(`batch: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 
@@ -146,7 +175,8 @@ export class Batch {
 
   /** Once. What is refused here has changed nothing. */
   async commit(): Promise<void> {
-    const { session } = this.#puts;
+    const { session, unknown } = this.#puts;
+    if (unknown.length > 0) await session.know(unknown);
     return this.#puts.end((writer) => session.submitSoon(writer, undefined));
   }
 }

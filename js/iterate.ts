@@ -9,7 +9,7 @@ const NONE = new Uint8Array(0);
 
 /** What every iterator of the language can do: `map`, `filter` and so on, where it has them. */
 const IteratorPrototype = Object.getPrototypeOf(Object.getPrototypeOf([][Symbol.iterator]())) as object;
-const AsyncIteratorPrototype = Object.getPrototypeOf(Object.getPrototypeOf((async function* () {}).prototype)) as object;
+export const AsyncIteratorPrototype = Object.getPrototypeOf(Object.getPrototypeOf((async function* () {}).prototype)) as object;
 
 export interface RowsOptions {
   reverse: boolean;

@@ -461,6 +461,14 @@ export class Session {
     return this.#readonly;
   }
 
+  /** The store is of this realm, and knows all names. */
+  get local(): boolean {
+    return true;
+  }
+
+  /** Asks for names that are not known here. */
+  async know(_names: readonly string[]): Promise<void> {}
+
   /** The transaction that it belongs to. */
   get scope(): object | undefined {
     return undefined;

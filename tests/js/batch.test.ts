@@ -4,6 +4,8 @@ import { describe, test } from "node:test";
 import { open } from "../../build/js/index.js";
 import { all, faces, inMemory, refuses } from "./lib.ts";
 
+const remote = process.env.TEST_REMOTE !== undefined;
+
 for (const face of faces) {
   describe(`batches, ${face.name}`, () => {
     test("all or nothing, over several membranes, by handle or name", () => inMemory(face, async (db) => {
@@ -39,7 +41,7 @@ for (const face of faces) {
       await refuses("INVALID_ARGUMENT", () => batch.put(notes, [{ key: "x", vector: [1, 2] }, { key: "y" }] as never), /vector/);
       await refuses("INVALID_ARGUMENT", () => batch.delete(kv, 1 as never), /must be a string/);
       await refuses("INVALID_ARGUMENT", () => batch.put({} as never, "a", 1), /handle or a name/);
-      await refuses("NOT_FOUND", () => batch.put("nope", "a", 1), /nope/);
+      if (!remote) await refuses("NOT_FOUND", () => batch.put("nope", "a", 1), /nope/); // another realm is asked at the commit
       await batch.put(kv, "c", 3).commit();
       assert.deepEqual(await all(kv.entries()), [["a", 1], ["c", 3]]);
       assert.equal(await notes.count(), 0);
@@ -172,7 +174,8 @@ describe("un-awaited writes", () => {
     assert.deepEqual(got, [undefined, undefined, 1, undefined, 1, true, false, false, undefined, 1, 0, undefined, ["c"]]);
     const before = (await db.stats()).syncs;
     await Promise.all([kv.put("d", 1), kv.delete("c"), kv.clear({ gte: "x" }), kv.get("d"), db.batch().put(kv, "e", 1).commit()]);
-    assert.equal((await db.stats()).syncs - before, 1);
+    const syncs = (await db.stats()).syncs - before;
+    assert.ok(syncs === 1 || (remote && syncs === 2), `${syncs} syncs`); // a read sends what was written before it
     await db.close();
   });
 
