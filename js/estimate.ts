@@ -26,9 +26,9 @@ function manager(): Partial<StorageManager> | undefined {
   return typeof navigator === "undefined" ? undefined : (navigator as { storage?: StorageManager }).storage;
 }
 
-export async function storageReport({ place, durability, engine }: { place: Place; durability: Durability; engine: Engine }): Promise<StorageReport> {
+export async function storageReport({ place, durability, engine }: { place: Place; durability: Durability; engine: Engine | undefined }): Promise<StorageReport> {
   if (place.backend === "file" || place.backend === "memory") {
-    const usage = place.backend === "file" ? readUsage(engine) : null;
+    const usage = place.backend === "file" && engine !== undefined ? readUsage(engine) : null;
     return { ...place, persisted: place.backend === "file", quota: null, usage, durability };
   }
   const storage = manager();

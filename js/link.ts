@@ -2,6 +2,7 @@ import { LIMIT } from "./abi.gen.ts";
 import { Cutoff } from "./cutoff.ts";
 import type { LongCall } from "./cutoff.ts";
 import { invalid, NacreError } from "./errors.ts";
+import type { Place } from "./estimate.ts";
 import { Membrane } from "./membrane.ts";
 import type { RequestOptions, Route } from "./route.ts";
 import type { Schema } from "./schema.ts";

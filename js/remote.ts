@@ -7,6 +7,8 @@ import type { Collection } from "./collection.ts";
 import { Cutoff, longCall } from "./cutoff.ts";
 import { Database } from "./database.ts";
 import { disposes } from "./dispose.ts";
+import { persist, storageReport } from "./estimate.ts";
+import type { StorageReport } from "./estimate.ts";
 import { checkOptions, invalid, NacreError, shown } from "./errors.ts";
 import type { Key } from "./keys.ts";
 import type { Kv } from "./kv.ts";
@@ -21,6 +23,7 @@ import type { CollectionSchema, KvSchema } from "./schema.ts";
 import { copyKey } from "./secret.ts";
 import { Snapshot } from "./snapshot.ts";
 import type { SnapshotSync } from "./snapshot.ts";
+import type { Durability } from "./store.ts";
 import { streamOf } from "./stream.ts";
 import { checkVerify } from "./sync.ts";
 import type { VerifyOptions } from "./sync.ts";
@@ -190,6 +193,20 @@ class RemoteDatabase extends Database {
 
   override async stats(): Promise<Stats> {
     return this.#session.call("stats");
+  }
+
+  override async storage(): Promise<StorageReport> {
+    this.#session.check();
+    const place = await this.#link.place?.();
+    if (place === undefined) return this.#session.call("storage");
+    const durability = await this.#session.ask("durability") as Durability;
+    return storageReport({ place, durability, engine: undefined });
+  }
+
+  override async persist(): Promise<boolean> {
+    this.#session.check();
+    const place = await this.#link.place?.();
+    return place === undefined ? this.#session.call("persist") : persist(place);
   }
 
   override async close(): Promise<void> {

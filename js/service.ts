@@ -530,7 +530,7 @@ function follow(call: Call, options: { since: bigint | undefined; live: boolean 
 
 /** Methods of a database that take and give what a structured clone does. */
 const METHODS: ReadonlySet<string> = new Set([
-  "membranes", "drop", "rename", "flush", "checkpoint", "rekey", "compact", "verify", "refresh", "stats"]);
+  "membranes", "drop", "rename", "flush", "checkpoint", "rekey", "compact", "verify", "refresh", "stats", "storage", "persist"]);
 
 function method(call: Call, name: string, ...args: unknown[]): unknown {
   if (!METHODS.has(name)) throw new NacreError("INTERNAL", `no such method: ${name}`);
@@ -608,6 +608,7 @@ const OPS: Readonly<Record<string, (call: Call, ...args: never[]) => unknown>> =
     const { begin: start } = call.held;
     if (start !== undefined) outgoing(call, start(encryption));
   },
+  durability: ({ store }: Call): string => store.durability,
   settle: ({ store }: Call): void => store.settle(),
   leave: async (call: Call): Promise<void> => {
     call.store.settle();
