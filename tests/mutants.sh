@@ -120,7 +120,7 @@ mutant block_checksum_ignored core/segment/block.c \
 mutant blob_checksum_ignored core/segment/segment.c \
     's/return checksum64\(blob\.size, into, \(size_t\)blob\.size\) == blob\.checksum \? NACRE_OK/return blob.size ? NACRE_OK/' \
     'crash:damage/no_flipped_bit core:segment/'
-mutant vector_checksum_ignored core/segment/segment.c \
+mutant vector_checksum_ignored core/segment/units.c \
     's/, into \+ at, part\) != expected\)/, into + at, part) == expected + 1)/' \
     'crash:damage/no_flipped_bit core:segment/'
 mutant block_seed_without_segment core/segment/segment_format.h \

@@ -82,15 +82,11 @@ nacre_status api_check_vector(const Membrane *membrane, const char *what, const 
     Env *env = &membrane->db->env;
     const Schema *schema = &membrane->schema;
     Element element = (Element)schema->element;
-    bool zero = true;
+    bool zero;
     if (!vector) return api_null(membrane->db, what);
-    for (uint32_t i = 0; i < schema->dimensions; i++) {
-        float number;
-        memcpy(&number, vector + i, 4);
-        if (!element_takes(element, number))
-            return env_fail(env, NACRE_INVALID_ARGUMENT, "%s: element %u is not %s", what, (unsigned)i, wants[element]);
-        zero &= element_zero(element, number);
-    }
+    size_t wrong = element_check(element, vector, schema->dimensions, &zero);
+    if (wrong < schema->dimensions)
+        return env_fail(env, NACRE_INVALID_ARGUMENT, "%s: element %zu is not %s", what, wrong, wants[element]);
     if (zero && schema->metric == NACRE_COSINE)
         return env_fail(env, NACRE_INVALID_ARGUMENT,
                         "%s: the zero vector has no direction, which the metric cosine wants",

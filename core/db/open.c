@@ -169,6 +169,7 @@ static void open_undo(Db *db) {
     held_close(db);
     ASSERT(db->versions == NULL);
     vectors_clear(db);
+    lanes_leave(&db->env, &db->lane_room);
     if (db->cache.table) cache_clear(&db->cache);
     env->reclaim = NULL;
     extent_map_clear(&db->map);

@@ -159,8 +159,7 @@ static nacre_status search_find_row(Search *s, uint32_t slot, uint32_t *row) {
                     (unsigned long long)s->segment->id, slot);
 }
 
-bool search_known_dead(const Search *s, uint32_t slot) {
-    const Segment *segment = s->segment;
+bool search_known_dead(const Search *s, const Segment *segment, uint32_t slot) {
     /* A section may lie about its first slot. */
     if (!segment->dead || slot / 8 >= segment->dead_size) return false;
     return s->view->lsn >= segment->dead_lsn && (segment->dead[slot / 8] >> slot % 8 & 1);
@@ -189,7 +188,7 @@ static void search_note_dead(Search *s, uint32_t slot) {
 nacre_status search_consider(Search *s, uint32_t slot, float distance) {
     Db *db = s->db;
     uint32_t row = 0;
-    if (search_known_dead(s, slot)) return NACRE_OK;
+    if (search_known_dead(s, s->segment, slot)) return NACRE_OK;
     TRY(search_find_row(s, slot, &row));
     Entry entry = {0};
     TRY(segment_row_key(&db->env, &s->block, row, &s->key, &s->key_capacity, &entry.key));
@@ -253,6 +252,7 @@ static nacre_status search_straddler(Search *s, const CacheEntry *pin, uint64_t 
 nacre_status search_section(Search *s) {
     const Section *section = &s->section;
     size_t stride = section->stride;
+    if (!s->scores && !(s->scores = env_alloc(&s->db->env, SCORES_AT_ONCE * sizeof(float)))) return NACRE_RESOURCE_EXHAUSTED;
     for (uint32_t slot = 0; slot < section->slot_count;) {
         uint64_t offset = section->offset + (uint64_t)slot * stride;
         size_t within = (size_t)(offset % EXTENT_SIZE), used = 0;
@@ -429,14 +429,11 @@ static nacre_status search_check_vector(const Search *s, const SearchQuery *quer
     if (s->metric.bits && !element_bits_end(query->vector, schema->dimensions))
         return env_fail(env, NACRE_INVALID_ARGUMENT, "search of \"%s\": bits behind the last one are not 0", s->membrane->name);
     if (s->metric.bits) return NACRE_OK;
-    bool zero = true;
-    for (uint32_t i = 0; i < schema->dimensions; i++) {
-        float x = s->metric.query[i];
-        if (!element_takes((Element)schema->element, x))
-            return env_fail(env, NACRE_INVALID_ARGUMENT, "search of \"%s\": element %u of the query is not finite",
-                            s->membrane->name, i);
-        zero &= x == 0;
-    }
+    bool zero;
+    size_t wrong = element_check((Element)schema->element, s->metric.query, schema->dimensions, &zero);
+    if (wrong < schema->dimensions)
+        return env_fail(env, NACRE_INVALID_ARGUMENT, "search of \"%s\": element %zu of the query is not finite",
+                        s->membrane->name, wrong);
     if (zero && schema->metric == NACRE_COSINE)
         return env_fail(env, NACRE_INVALID_ARGUMENT, "search of \"%s\": the zero vector has no direction",
                         s->membrane->name);
@@ -466,7 +463,6 @@ nacre_status db_search(Membrane *membrane, const Snapshot *snapshot, const Searc
     s.deadline_ms = query->deadline_ms;
     TRY_OUT(search_prepare(&s, query));
     if (query->filter.size) TRY_OUT(filter_compile(env, &membrane->schema, query->filter, &s.filter));
-    if (!(s.scores = env_alloc(env, SCORES_AT_ONCE * sizeof(float)))) TRY_OUT(NACRE_RESOURCE_EXHAUSTED);
     TRY_OUT(search_in_time(&s));
     for (s.place = 0; s.place < view_source_count(s.view); s.place++) {
         s.source = view_source(s.view, s.place);
@@ -488,7 +484,7 @@ out:
     filter_free(s.filter);
     for (uint32_t i = 0; i < s.count; i++) env_free(env, s.heap[i].key, s.heap[i].key_capacity);
     env_free(env, s.heap, s.capacity * sizeof(Candidate));
-    env_free(env, s.scores, SCORES_AT_ONCE * sizeof(float));
+    if (s.scores) env_free(env, s.scores, SCORES_AT_ONCE * sizeof(float));
     env_free(env, s.room, s.room_size);
     env_free(env, s.scratch, s.scratch_capacity);
     env_free(env, s.key, s.key_capacity);

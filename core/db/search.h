@@ -56,8 +56,8 @@ static inline bool search_wants(const Search *s, float distance) { return distan
 
 /* NACRE_TIMEOUT, when the time is over. */
 NACRE_CHECKED nacre_status search_in_time(const Search *s);
-/* Is the row of a slot of s->segment known to be gone? */
-bool search_known_dead(const Search *s, uint32_t slot);
+/* Is the row of a slot known to be gone? */
+bool search_known_dead(const Search *s, const Segment *segment, uint32_t slot);
 /* The row of a slot of s->segment, which is so near, goes among the k nearest if it is the newest
  * of its key and matches the filter. s->place, source and section are the segment's. */
 NACRE_CHECKED nacre_status search_consider(Search *s, uint32_t slot, float distance);

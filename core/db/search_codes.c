@@ -8,6 +8,7 @@
  * filter, masks (mask.h) say beforehand which rows match, where that pays: then lists are asked
  * until they are too far off for rows that match (coded_enough); and where few rows match, all of
  * them are looked at. */
+#include "db/lanes.h"
 #include "db/mask.h"
 #include "db/search.h"
 #include "segment/codes.h"
@@ -18,6 +19,8 @@
 
 enum {
     BLOCKS_AT_ONCE = 64,
+    LOOKS_AT_ONCE = 16,    /* rows whose vectors are fetched side by side */
+    LANES_KEPT_SHARE = 64, /* of the budget, for the next search */
     ROUTE_ALIGN = 64,
     MATCHES_EXACT = 1024,  /* so many matching rows are all looked at, */
     SHARE_EXACT = 64,      /* or this part of all */
@@ -62,33 +65,24 @@ typedef struct CodedPart {
     size_t frame;
 } CodedPart;
 
-/* Blocks behind each other whose lanes have bounds from `lane` on. */
-typedef struct CodedStretch {
+/* A row that is to be looked at. */
+typedef struct CodedLook {
     size_t part;
-    uint32_t block, blocks;
-    size_t lane;
-} CodedStretch;
-
-typedef struct CodedBest {
-    float estimate;
-    uint32_t lane;
-} CodedBest;
+    uint32_t slot; /* of the segment */
+    const uint8_t *vector; /* NULL: its distance is known */
+    float distance;
+    CacheEntry *pin;
+} CodedLook;
 
 typedef struct Coded {
     CodedPart *parts;
     size_t part_count, parts_capacity;
     CodedFrame *frames;
     size_t frame_count, frames_capacity;
-    CodedStretch *stretches;
-    size_t stretch_count, stretches_capacity;
-    float *bounds; /* of each lane; INFINITY: no row, or looked at */
-    size_t lanes, lanes_capacity;
-    CodedBest *best; /* a heap, the farthest first */
-    uint32_t best_count;
-    size_t best_capacity;
-    CodedBest *near; /* the same of rows that match or not */
-    uint32_t near_count;
-    size_t near_capacity;
+    Lanes lanes;
+    BestLanes best, near; /* near: of rows that match or not */
+    CodedLook looks[LOOKS_AT_ONCE];
+    uint32_t look_count;
     uint32_t *order; /* lanes by bound, a heap */
     size_t order_capacity;
     float *estimates; /* of the blocks under way */
@@ -111,12 +105,12 @@ void coded_free(Search *s) {
     for (size_t i = 0; i < c->frame_count; i++) env_free(env, c->frames[i].memory, c->frames[i].memory_size);
     env_free(env, c->parts, c->parts_capacity * sizeof *c->parts);
     env_free(env, c->frames, c->frames_capacity * sizeof *c->frames);
-    env_free(env, c->stretches, c->stretches_capacity * sizeof *c->stretches);
-    env_free(env, c->bounds, c->lanes_capacity * sizeof *c->bounds);
-    env_free(env, c->best, c->best_capacity * sizeof *c->best);
-    env_free(env, c->near, c->near_capacity * sizeof *c->near);
+    lanes_end(&c->lanes, &s->db->lane_room, (size_t)(s->db->options.memory / LANES_KEPT_SHARE));
+    best_end(&c->best, env);
+    best_end(&c->near, env);
     env_free(env, c->order, c->order_capacity * sizeof *c->order);
     env_free(env, c->estimates, BLOCKS_AT_ONCE * CODE_LANES * sizeof *c->estimates);
+    for (uint32_t i = 0; i < c->look_count; i++) cache_unpin(&s->db->cache, c->looks[i].pin);
     env_free(env, c->scratch, c->scratch_capacity);
     env_free(env, c, sizeof *c);
     s->coded = NULL;
@@ -127,7 +121,10 @@ nacre_status coded_take(Search *s, bool *taken) {
     CodedPart part = {.place = s->place, .source = s->source, .segment = s->segment, .section = s->section};
     *taken = false;
     if (s->query->exact || s->recall >= 1 || s->segment->streams[STREAM_CODES].size == 0) return NACRE_OK;
-    if (!s->coded && !(s->coded = env_alloc_zeroed(env, sizeof *s->coded))) return NACRE_RESOURCE_EXHAUSTED;
+    if (!s->coded) {
+        if (!(s->coded = env_alloc_zeroed(env, sizeof *s->coded))) return NACRE_RESOURCE_EXHAUSTED;
+        lanes_begin(&s->coded->lanes, env, &s->db->lane_room);
+    }
     Coded *c = s->coded;
     nacre_error error = env->error;
     void *parts = c->parts;
@@ -229,71 +226,20 @@ static nacre_status coded_frames(Search *s) {
 
 /* ---- estimates ---- */
 
-static bool best_after(const CodedBest *a, const CodedBest *b) {
-    return a->estimate > b->estimate || (a->estimate == b->estimate && a->lane > b->lane);
-}
-
-static void best_down(CodedBest *heap, uint32_t count) {
-    for (uint32_t at = 0;;) {
-        uint32_t child = 2 * at + 1;
-        if (child >= count) return;
-        if (child + 1 < count && best_after(&heap[child + 1], &heap[child])) child++;
-        if (!best_after(&heap[child], &heap[at])) return;
-        CodedBest kept = heap[at];
-        heap[at] = heap[child];
-        heap[child] = kept;
-        at = child;
-    }
-}
-
-static void best_up(CodedBest *heap, uint32_t at) {
-    while (at > 0 && best_after(&heap[at], &heap[(at - 1) / 2])) {
-        CodedBest kept = heap[at];
-        heap[at] = heap[(at - 1) / 2];
-        heap[(at - 1) / 2] = kept;
-        at = (at - 1) / 2;
-    }
-}
-
-static void best_keep(CodedBest *heap, uint32_t *count, uint32_t most, CodedBest found) {
-    if (*count < most) {
-        heap[*count] = found;
-        best_up(heap, (*count)++);
-    } else if (best_after(&heap[0], &found)) {
-        heap[0] = found;
-        best_down(heap, most);
-    }
-}
-
-/* What is nearer than the worst of the best goes among them. */
-static void coded_choose(Coded *c, uint32_t most, size_t first, size_t lanes) {
-    const float *estimates = c->estimates, *bounds = c->bounds + first;
-    for (size_t i = 0; i < lanes; i += 8) {
-        if (c->best_count == most) {
-            float limit = c->best[0].estimate;
-            int any = 0;
-            for (size_t j = 0; j < 8; j++) any |= estimates[i + j] < limit;
-            if (!any) continue;
+/* What is nearer than the worst of the best goes among them: of blocks from the `first` lane on. */
+static void coded_choose(Coded *c, size_t first, size_t blocks) {
+    const float *estimates = c->estimates, *bounds = c->lanes.bounds + first;
+    const CodeLeast *least = c->lanes.least + first / CODE_LANES;
+    float limit = best_limit(&c->best);
+    for (size_t b = 0; b < blocks; b++, estimates += CODE_LANES, bounds += CODE_LANES) {
+        if (least[b].est > limit) continue;
+        for (uint32_t near = code_below(estimates, limit); near; near &= near - 1) {
+            uint32_t lane = (uint32_t)__builtin_ctz(near);
+            if (!(bounds[lane] < INFINITY)) continue;
+            best_keep(&c->best, (BestLane){estimates[lane], (uint32_t)(first + b * CODE_LANES) + lane});
+            limit = best_limit(&c->best);
         }
-        for (size_t j = 0; j < 8; j++)
-            if (bounds[i + j] < INFINITY) best_keep(c->best, &c->best_count, most, (CodedBest){estimates[i + j], (uint32_t)(first + i + j)});
     }
-}
-
-/* Blocks behind each other: room for their bounds. */
-static nacre_status coded_stretch(Search *s, size_t part, uint32_t block, uint32_t blocks) {
-    Coded *c = s->coded;
-    Env *env = &s->db->env;
-    void *stretches = c->stretches, *bounds = c->bounds;
-    size_t lanes = (size_t)blocks * CODE_LANES;
-    if (c->lanes + lanes > UINT32_MAX) return env_fail(env, NACRE_RESOURCE_EXHAUSTED, "search: too many codes");
-    TRY(env_grow(env, &stretches, &c->stretches_capacity, c->stretch_count + 1, sizeof *c->stretches));
-    c->stretches = stretches;
-    TRY(env_grow(env, &bounds, &c->lanes_capacity, c->lanes + lanes, sizeof *c->bounds));
-    c->bounds = bounds;
-    c->stretches[c->stretch_count++] = (CodedStretch){part, block, blocks, c->lanes};
-    c->lanes += lanes;
-    return NACRE_OK;
 }
 
 /* How the rows of a block lie around their centroid, as the query sees it, and which are near. */
@@ -306,7 +252,7 @@ static void coded_count(Search *s, CodedFrame *f, uint32_t at, const float *esti
         f->square += rest * rest;
         f->root += (double)f->roots[at];
         f->counted++;
-        best_keep(c->near, &c->near_count, s->k, (CodedBest){estimates[lane], lane});
+        best_keep(&c->near, (BestLane){estimates[lane], lane});
     }
 }
 
@@ -316,17 +262,17 @@ static nacre_status coded_scan(Search *s, CodedFrame *f, size_t index, uint32_t 
     const CodedPart *part = &c->parts[index];
     uint32_t begin = codes_list_begin(&part->codes, f->lists[at]), used = codes_list_count(&part->codes, f->lists[at]);
     uint32_t blocks = codes_list_end(&part->codes, f->lists[at]) - begin;
-    size_t block_size = code_block_size(&f->book->shape), first = c->lanes, lane = first;
+    size_t block_size = code_block_size(&f->book->shape), first = c->lanes.count, lane = first;
     if (blocks == 0) return NACRE_OK;
-    TRY(coded_stretch(s, index, begin, blocks));
+    TRY(lanes_add(&c->lanes, index, begin, blocks));
     for (uint32_t done = 0, count; done < blocks; done += count, lane += (size_t)count * CODE_LANES) {
         count = blocks - done < BLOCKS_AT_ONCE ? blocks - done : BLOCKS_AT_ONCE;
         code_scan(&f->query, part->codes.block + (begin + done) * block_size, count, f->bases[at], f->roots[at],
-                  c->estimates, c->bounds + lane);
+                  c->estimates, c->lanes.bounds + lane, c->lanes.least + lane / CODE_LANES);
         for (size_t i = used; done + count == blocks && i < (size_t)blocks * CODE_LANES; i++)
-            c->bounds[first + i] = INFINITY;
+            c->lanes.bounds[first + i] = INFINITY;
         if (s->query->limited) coded_count(s, f, at, c->estimates, blocks == done + count ? used - done * CODE_LANES : count * CODE_LANES);
-        coded_choose(c, s->k, lane, (size_t)count * CODE_LANES);
+        coded_choose(c, lane, count);
     }
     s->db->counters.codes_scored += used;
     return NACRE_OK;
@@ -352,20 +298,22 @@ static nacre_status coded_scan_masked(Search *s, CodedFrame *f, size_t index, ui
     for (uint32_t i = 0; i < blocks; i++) {
         uint32_t left = used - i * CODE_LANES, of_block = left < CODE_LANES ? left : CODE_LANES;
         uint32_t lanes = coded_lanes(part, begin + i, of_block);
-        size_t first = c->lanes;
+        size_t first = c->lanes.count;
         float *bounds = c->estimates + CODE_LANES; /* of no use */
+        CodeLeast *least = NULL;
         if (!lanes && !counts) continue;
         if (lanes) {
-            TRY(coded_stretch(s, index, begin + i, 1));
-            bounds = c->bounds + first;
+            TRY(lanes_add(&c->lanes, index, begin + i, 1));
+            bounds = c->lanes.bounds + first;
+            least = c->lanes.least + first / CODE_LANES;
         }
-        code_scan(&f->query, part->codes.block + (begin + i) * block_size, 1, f->bases[at], f->roots[at], c->estimates, bounds);
+        code_scan(&f->query, part->codes.block + (begin + i) * block_size, 1, f->bases[at], f->roots[at], c->estimates, bounds, least);
         s->db->counters.codes_scored += of_block;
         if (counts) coded_count(s, f, at, c->estimates, of_block);
         if (!lanes) continue;
         for (uint32_t lane = 0; lane < CODE_LANES; lane++)
             if (!(lanes >> lane & 1)) bounds[lane] = INFINITY;
-        coded_choose(c, s->k, first, CODE_LANES);
+        coded_choose(c, first, 1);
     }
     return NACRE_OK;
 }
@@ -398,11 +346,11 @@ static bool coded_enough(const Search *s, const CodedFrame *f, uint32_t at, uint
     if (s->query->limited && f->counted && f->root > 0 && coded_beyond(f, at, (double)coded_limit(s)) >= SPREADS_MOST) return true;
     if (all || s->query->probes) return !all;
     if (!s->masked) return true;
-    if (c->best_count < s->k || c->near_count < s->k || !(f->root > 0)) return false;
-    double least = coded_beyond(f, probes < f->routed ? probes : f->routed - 1, (double)c->near[0].estimate);
+    if (c->best.count < s->k || c->near.count < s->k || !(f->root > 0)) return false;
+    double least = coded_beyond(f, probes < f->routed ? probes : f->routed - 1, (double)c->near.heap[0].estimate);
     if (least < SPREADS_LEAST) least = SPREADS_LEAST;
     if (least > SPREADS_MOST) least = SPREADS_MOST;
-    return coded_beyond(f, at, (double)c->best[0].estimate) >= least;
+    return coded_beyond(f, at, (double)c->best.heap[0].estimate) >= least;
 }
 
 /* The search stands on a part. */
@@ -435,6 +383,17 @@ static nacre_status coded_score(Search *s, size_t frame) {
     return status;
 }
 
+/* Room at once for what is asked without a filter. */
+static nacre_status coded_reserve(Search *s, size_t frame) {
+    Coded *c = s->coded;
+    const CodedFrame *f = &c->frames[frame];
+    size_t blocks = 0;
+    for (size_t p = 0; p < c->part_count && !s->masked; p++)
+        for (uint32_t at = 0; at < f->routed && c->parts[p].frame == frame; at++)
+            blocks += codes_list_end(&c->parts[p].codes, f->lists[at]) - codes_list_begin(&c->parts[p].codes, f->lists[at]);
+    return lanes_reserve(&c->lanes, blocks);
+}
+
 /* Asks the frame's lists, nearest first; `all`: those that were not asked yet, to the last. */
 static nacre_status coded_ask(Search *s, size_t frame, bool all) {
     Coded *c = s->coded;
@@ -443,6 +402,7 @@ static nacre_status coded_ask(Search *s, size_t frame, bool all) {
     if ((all || s->masked) && f->routed < f->book->lists) coded_route_all(s, f);
     if (f->routed == 0) return coded_score(s, frame);
     const uint32_t probes = f->probes;
+    TRY(coded_reserve(s, frame));
     for (uint32_t at = 0; at < f->routed; at++) {
         uint32_t list = f->lists[at];
         if (coded_enough(s, f, at, probes, all)) return NACRE_OK;
@@ -457,50 +417,54 @@ static nacre_status coded_ask(Search *s, size_t frame, bool all) {
 
 /* ---- rows ---- */
 
-/* The row of a slot, from the section's first one on. */
-static nacre_status coded_look_slot(Search *s, size_t index, uint32_t slot) {
+/* The rows that wait are looked at: their vectors are on the way from memory by now. */
+static nacre_status coded_look_at_waiting(Search *s) {
     Coded *c = s->coded;
-    coded_stand(s, index);
-    slot += s->section.first_slot;
-    if (search_known_dead(s, slot)) return NACRE_OK;
-    const uint8_t *vector;
-    CacheEntry *pin;
-    float distance;
-    TRY(segment_vector(s->segment, &s->section, slot, &c->scratch, &c->scratch_capacity, &vector, &pin));
-    metric_many(&s->metric, vector, s->section.stride, 1, &distance);
-    cache_unpin(&s->db->cache, pin);
-    s->db->counters.vectors_scored++;
-    return search_wants(s, distance) ? search_consider(s, slot, distance) : NACRE_OK;
+    nacre_status status = NACRE_OK;
+    for (uint32_t i = 0; i < c->look_count; i++) {
+        CodedLook *look = &c->looks[i];
+        if (status == NACRE_OK && look->vector)
+            metric_many(&s->metric, look->vector, c->parts[look->part].section.stride, 1, &look->distance);
+        cache_unpin(&s->db->cache, look->pin);
+        if (status != NACRE_OK || !search_wants(s, look->distance)) continue;
+        coded_stand(s, look->part);
+        status = search_consider(s, look->slot, look->distance);
+    }
+    c->look_count = 0;
+    return status;
 }
 
-/* The stretch of a lane. */
-static const CodedStretch *coded_stretch_of(const Coded *c, size_t lane) {
-    size_t low = 0, high = c->stretch_count;
-    while (high - low > 1) {
-        size_t middle = low + (high - low) / 2;
-        if (c->stretches[middle].lane <= lane) low = middle;
-        else high = middle;
+/* The row of a slot, from the section's first one on, is looked at together with others. */
+static nacre_status coded_wait(Search *s, size_t index, uint32_t slot) {
+    Coded *c = s->coded;
+    const CodedPart *part = &c->parts[index];
+    CodedLook look = {.part = index, .slot = slot + part->section.first_slot};
+    if (search_known_dead(s, part->segment, look.slot)) return NACRE_OK;
+    TRY(segment_vector(part->segment, &part->section, look.slot, &c->scratch, &c->scratch_capacity, &look.vector, &look.pin));
+    s->db->counters.vectors_scored++;
+    if (look.pin) {
+        metric_prefetch(look.vector, part->section.stride);
+    } else { /* in the scratch memory */
+        metric_many(&s->metric, look.vector, part->section.stride, 1, &look.distance);
+        look.vector = NULL;
     }
-    return &c->stretches[low];
+    c->looks[c->look_count++] = look;
+    return c->look_count == LOOKS_AT_ONCE ? coded_look_at_waiting(s) : NACRE_OK;
 }
 
 /* The row of a lane, once. */
-static nacre_status coded_look(Search *s, size_t lane) {
+static nacre_status coded_wait_lane(Search *s, size_t lane) {
     Coded *c = s->coded;
-    const CodedStretch *stretch = coded_stretch_of(c, lane);
+    const LaneStretch *stretch = lanes_find(&c->lanes, lane);
     size_t within = lane - stretch->lane;
-    c->bounds[lane] = INFINITY;
-    return coded_look_slot(s, stretch->part, codes_slot(&c->parts[stretch->part].codes, stretch->block + (uint32_t)(within / CODE_LANES),
-                                                        (uint32_t)(within % CODE_LANES)));
-}
-
-static int best_compare(const void *a, const void *b) {
-    const CodedBest *x = a, *y = b;
-    return best_after(x, y) ? 1 : best_after(y, x) ? -1 : 0;
+    c->lanes.bounds[lane] = INFINITY;
+    return coded_wait(s, stretch->part, codes_slot(&c->parts[stretch->part].codes, stretch->block + (uint32_t)(within / CODE_LANES),
+                                                   (uint32_t)(within % CODE_LANES)));
 }
 
 static bool order_before(const Coded *c, uint32_t a, uint32_t b) {
-    return c->bounds[a] < c->bounds[b] || (c->bounds[a] == c->bounds[b] && a < b);
+    const float *bounds = c->lanes.bounds;
+    return bounds[a] < bounds[b] || (bounds[a] == bounds[b] && a < b);
 }
 
 static void order_down(const Coded *c, size_t at, size_t count) {
@@ -522,43 +486,41 @@ static nacre_status coded_look_in_order(Search *s) {
     Coded *c = s->coded;
     void *order = c->order;
     size_t count = 0;
-    TRY(env_grow(&s->db->env, &order, &c->order_capacity, c->lanes, sizeof *c->order));
+    TRY(env_grow(&s->db->env, &order, &c->order_capacity, c->lanes.count, sizeof *c->order));
     c->order = order;
-    for (size_t lane = 0; lane < c->lanes; lane++)
-        if (c->bounds[lane] < INFINITY) c->order[count++] = (uint32_t)lane;
+    for (size_t lane = 0; lane < c->lanes.count; lane++)
+        if (c->lanes.bounds[lane] < INFINITY) c->order[count++] = (uint32_t)lane;
     for (size_t at = count / 2; at > 0; at--) order_down(c, at - 1, count);
-    while (count > 0 && c->bounds[c->order[0]] <= coded_limit(s)) {
+    while (count > 0 && c->lanes.bounds[c->order[0]] <= coded_limit(s)) {
         uint32_t lane = c->order[0];
         c->order[0] = c->order[--count];
         order_down(c, 0, count);
-        TRY(coded_look(s, lane));
+        TRY(coded_wait_lane(s, lane));
     }
-    return NACRE_OK;
+    return coded_look_at_waiting(s);
 }
 
 static nacre_status coded_look_below(Search *s) {
     Coded *c = s->coded;
     float limit = coded_limit(s);
-    for (size_t i = 0; i < c->lanes; i += 8) {
-        int any = 0;
-        for (size_t j = 0; j < 8; j++) any |= c->bounds[i + j] <= limit;
-        if (!any) continue;
-        for (size_t j = 0; j < 8; j++) {
-            if (!(c->bounds[i + j] <= limit)) continue;
-            TRY(coded_look(s, i + j));
-            limit = coded_limit(s);
+    for (size_t b = 0; b < c->lanes.count / CODE_LANES; b++) {
+        if (c->lanes.least[b].bound > limit) continue;
+        for (uint32_t near = code_below(c->lanes.bounds + b * CODE_LANES, limit); near; near &= near - 1) {
+            TRY(coded_wait_lane(s, b * CODE_LANES + (uint32_t)__builtin_ctz(near)));
+            if (c->look_count == 0) limit = coded_limit(s);
         }
     }
-    return NACRE_OK;
+    return coded_look_at_waiting(s);
 }
 
 /* What was estimated is looked at, as far as it may be among the nearest. */
 static nacre_status coded_look_at_all(Search *s) {
     Coded *c = s->coded;
-    qsort(c->best, c->best_count, sizeof *c->best, best_compare);
-    for (uint32_t i = 0; i < c->best_count; i++)
-        if (c->bounds[c->best[i].lane] < INFINITY) TRY(coded_look(s, c->best[i].lane));
-    c->best_count = 0;
+    best_sort(&c->best);
+    for (uint32_t i = 0; i < c->best.count; i++)
+        if (c->lanes.bounds[c->best.heap[i].lane] < INFINITY) TRY(coded_wait_lane(s, c->best.heap[i].lane));
+    c->best.count = 0;
+    TRY(coded_look_at_waiting(s));
     return s->count < s->k ? coded_look_in_order(s) : coded_look_below(s);
 }
 
@@ -629,9 +591,9 @@ static nacre_status coded_look_at_matches(Search *s) {
         const CodedPart *part = &c->parts[p];
         for (uint32_t slot = 0; slot < part->section.slot_count; slot += 32)
             for (uint32_t word = get_u32(part->mask.bits + slot / 8); word; word &= word - 1)
-                TRY(coded_look_slot(s, p, slot + (uint32_t)__builtin_ctz(word)));
+                TRY(coded_wait(s, p, slot + (uint32_t)__builtin_ctz(word)));
     }
-    return NACRE_OK;
+    return coded_look_at_waiting(s);
 }
 
 static bool coded_few_match(const Search *s) {
@@ -659,12 +621,8 @@ nacre_status coded_search(Search *s) {
     s->path = NACRE_PATH_FLAT;
     for (size_t f = 0; f < c->frame_count; f++)
         if (c->frames[f].book->lists > 1) s->path = NACRE_PATH_IVF;
-    void *best = c->best;
-    TRY(env_grow(env, &best, &c->best_capacity, s->k, sizeof *c->best));
-    c->best = best;
-    void *near = c->near;
-    TRY(env_grow(env, &near, &c->near_capacity, s->k, sizeof *c->near));
-    c->near = near;
+    TRY(best_begin(&c->best, env, s->k));
+    TRY(best_begin(&c->near, env, s->k));
     if (!(c->estimates = env_alloc(env, BLOCKS_AT_ONCE * CODE_LANES * sizeof *c->estimates)))
         return NACRE_RESOURCE_EXHAUSTED;
     TRY(coded_search_lists(s, false));

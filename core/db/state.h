@@ -13,6 +13,7 @@
 #define DB_STATE_H
 
 #include "db/db.h"
+#include "db/lanes.h"
 #include "db/options.h"
 #include "log/wal.h"
 #include "memtable/mem_log.h"
@@ -179,6 +180,7 @@ struct nacre_db {
     uint64_t random_state;
     uint64_t filters_seen[FILTERS_SEEN]; /* hashes of searches' filters, a ring */
     uint32_t filters_at;
+    LaneRoom lane_room; /* of the last search */
     uint64_t now_ms;     /* the clock as this call has asked it; 0: not yet */
 
     uint64_t reserved, reserved_records; /* by db_reserve */

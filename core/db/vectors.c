@@ -160,6 +160,7 @@ struct Training {
     Trainer *trainer;   /* NULL: the next one is to begin */
     uint32_t sampled;   /* places read */
     uint32_t places;
+    uint32_t missing;   /* rows that the trainer still wants */
     Element element;
     uint8_t *stored; /* a row as it is stored, and as floats */
     float *row;
@@ -242,6 +243,7 @@ static nacre_status training_read(Db *db, Training *t, uint64_t at, uint32_t wan
             if (status != NACRE_OK) break;
             element_decode(t->element, t->stored, (size_t)t->row_size / 4, t->row);
             status = trainer_add(t->trainer, t->row);
+            t->missing--;
             *work += section.stride;
         }
         cache_unpin(&db->cache, pin);
@@ -264,8 +266,8 @@ static nacre_status training_start(Db *db, Training *t) {
     t->stored = env_alloc(&db->env, t->stored_size);
     if (!t->row || !t->stored) return NACRE_RESOURCE_EXHAUSTED;
     TRY(trainer_create(&db->env, db->kernels, &shape, 0, c->slots, 0, (size_t)(db->options.memory / TRAIN_MEMORY_SHARE), &t->trainer));
-    uint64_t wants = trainer_wants(t->trainer);
-    t->places = (uint32_t)((wants + SAMPLE_RUN - 1) / SAMPLE_RUN);
+    t->missing = trainer_wants(t->trainer);
+    t->places = (t->missing + SAMPLE_RUN - 1) / SAMPLE_RUN;
     t->sampled = 0;
     return NACRE_OK;
 }
@@ -278,7 +280,7 @@ static nacre_status training_advance(Db *db, Training *t, uint64_t *work, bool *
     if (t->sampled < t->places) {
         uint64_t at = c->slots * t->sampled / t->places;
         t->sampled++;
-        return training_read(db, t, at, SAMPLE_RUN, work);
+        return training_read(db, t, at, t->missing < SAMPLE_RUN ? t->missing : SAMPLE_RUN, work);
     }
     bool trained = false;
     TRY(trainer_step(t->trainer, UNITS_AT_ONCE, &trained));

@@ -6,7 +6,7 @@
 
 /* Collections of fewer vectors have no lists: all their codes are read. Asked: where the schema says
  * that there should be lists. */
-enum { LISTS_ROWS = 20000, LISTS_ROWS_ASKED = 4000, LISTS_MAX = 4096 };
+enum { LISTS_ROWS = 4000, LISTS_ROWS_ASKED = 1000, LISTS_MAX = 4096 };
 
 /* The code host of the database's segments; once, at open. */
 void vectors_init(Db *db);

@@ -5,13 +5,12 @@
 #include "segment/codes.h"
 #include "segment/filter_blocks.h"
 #include "segment/spare.h"
+#include "segment/units.h"
 
 #include <stdio.h>
 
 #define PLACE_META ((uint64_t)255 << 56)
 #define PLACE_BLOCK(index) ((uint64_t)STREAM_ROWS << 56 | (index))
-#define PLACE_UNIT(unit) ((uint64_t)STREAM_VECTORS << 56 | (unit))
-#define PLACE_EXTENT(index) ((uint64_t)254 << 56 | (index)) /* of STREAM_VECTORS */
 
 nacre_status segment_alloc(SegmentIo *io, uint64_t id, Segment **out) {
     Segment *segment = env_alloc_zeroed(io->env, sizeof *segment);
@@ -31,6 +30,7 @@ void segment_retain(Segment *segment) { segment->references++; }
 static void segment_leave_blocks(void *self) {
     Segment *segment = self;
     SegmentIo *io = segment->io;
+    segment_leave_vectors(segment);
     for (uint32_t i = 0; i < segment->block_slots; i++) cache_leave(io->cache, &segment->blocks[i]);
     env_free(io->env, segment->blocks, segment->block_slots * sizeof *segment->blocks);
     segment->blocks = NULL;
@@ -41,11 +41,11 @@ void segment_release(Segment *segment) {
     if (!segment || --segment->references > 0) return;
     Env *env = segment->io->env;
     Cache *cache = segment->io->cache;
-    if (segment->streams[STREAM_VECTORS].size) cache_forget(cache, segment->id);
     segment_leave_codes(segment);
     ASSERT(!segment->meta_entry || segment->meta_entry->pins == 0);
-    cache_leave(cache, &segment->meta_entry); /* and with it all blocks */
-    ASSERT(!segment->blocks);
+    if (segment->streams[STREAM_CODES].size) cache_forget(cache, segment->id);
+    cache_leave(cache, &segment->meta_entry); /* and with it all blocks and vectors */
+    ASSERT(!segment->blocks && !segment->vectors);
     for (int i = 0; i < STREAM_COUNT; i++) extent_list_clear(env, &segment->streams[i].extents);
     env_free(env, segment->first_key, segment->first_key_size);
     env_free(env, segment->last_key, segment->last_key_size);
@@ -76,11 +76,11 @@ uint64_t segment_bytes(const Segment *segment) {
 
 /* ---- meta ---- */
 
-static unsigned long long segment_place_shown(const Segment *segment, uint32_t stream, uint64_t offset) {
+unsigned long long segment_place_shown(const Segment *segment, uint32_t stream, uint64_t offset) {
     return (unsigned long long)segment_place(segment, stream, offset);
 }
 
-static nacre_status segment_corrupt(const Segment *segment, const char *what) {
+nacre_status segment_corrupt(const Segment *segment, const char *what) {
     return env_fail(segment->io->env, NACRE_CORRUPT, "%s: offset %llu: segment %llu: %s", segment->io->data->name,
                     segment_place_shown(segment, STREAM_ROWS, segment->meta_offset), (unsigned long long)segment->id, what);
 }
@@ -491,106 +491,6 @@ nacre_status segment_read_blob(Segment *segment, BlobRef blob, uint8_t *into) {
     TRY(data_read(segment->io->data, &segment->streams[STREAM_BLOBS].extents, blob.offset, into, (size_t)blob.size));
     return checksum64(blob.size, into, (size_t)blob.size) == blob.checksum ? NACRE_OK
                                                                            : segment_blob_corrupt(segment, &blob, 0);
-}
-
-/* Reads whole units from `first` on, `size` bytes, and checks each. */
-static nacre_status segment_read_units(Segment *segment, uint32_t first, uint8_t *into, size_t size) {
-    TRY(data_read(segment->io->data, &segment->streams[STREAM_VECTORS].extents, (uint64_t)first * VECTOR_UNIT, into,
-                  size));
-    for (size_t at = 0; at < size; at += VECTOR_UNIT) {
-        uint32_t unit = first + (uint32_t)(at / VECTOR_UNIT);
-        size_t part = size - at < VECTOR_UNIT ? size - at : VECTOR_UNIT;
-        uint64_t expected = get_u64(segment->meta.unit_checksums + 8 * (size_t)unit);
-        if (checksum64(place_seed(segment->id, STREAM_VECTORS, unit), into + at, part) != expected)
-            return env_fail(segment->io->env, NACRE_CORRUPT, "%s: offset %llu: segment %llu: vectors at %llu: checksum",
-                            segment->io->data->name,
-                            segment_place_shown(segment, STREAM_VECTORS, (uint64_t)unit * VECTOR_UNIT),
-                            (unsigned long long)segment->id,
-                            (unsigned long long)unit * VECTOR_UNIT);
-    }
-    return NACRE_OK;
-}
-
-/* `room` bytes of units from `first` on (less at the end), cached under `place`. */
-static nacre_status segment_units(Segment *segment, uint64_t place, uint32_t first, size_t room, CacheEntry **pin) {
-    Cache *cache = segment->io->cache;
-    ASSERT(segment->meta_entry && first < segment->meta.unit_count);
-    CacheEntry *entry = cache_get(cache, segment->id, place);
-    if (!entry) {
-        uint64_t left = segment->streams[STREAM_VECTORS].size - (uint64_t)first * VECTOR_UNIT;
-        TRY(cache_add(cache, segment->id, place, left < room ? (size_t)left : room, &entry));
-        nacre_status status = segment_read_units(segment, first, entry->data, entry->size);
-        if (status != NACRE_OK) {
-            cache_abandon(cache, entry);
-            return status;
-        }
-        cache_publish(cache, entry, NULL);
-    }
-    *pin = entry;
-    return NACRE_OK;
-}
-
-nacre_status segment_vector_extent(Segment *segment, uint32_t index, CacheEntry **pin, size_t *size) {
-    uint64_t first = (uint64_t)index * (EXTENT_SIZE / VECTOR_UNIT);
-    TRY(segment_units(segment, PLACE_EXTENT(index), (uint32_t)first, EXTENT_SIZE, pin));
-    *size = (*pin)->size;
-    return NACRE_OK;
-}
-
-static nacre_status segment_read_vectors(Segment *segment, uint64_t offset, uint8_t *into, size_t size) {
-    if (offset > segment->streams[STREAM_VECTORS].size || size > segment->streams[STREAM_VECTORS].size - offset)
-        return segment_corrupt(segment, "a row refers to a vector that is not there");
-    while (size > 0) {
-        /* What a scan has left in the cache serves too; else one unit is read. */
-        uint32_t unit = (uint32_t)(offset / VECTOR_UNIT);
-        size_t within = (size_t)(offset % EXTENT_SIZE);
-        CacheEntry *pin = cache_get(segment->io->cache, segment->id, PLACE_EXTENT(offset / EXTENT_SIZE));
-        if (!pin) {
-            within = (size_t)(offset % VECTOR_UNIT);
-            TRY(segment_units(segment, PLACE_UNIT(unit), unit, VECTOR_UNIT, &pin));
-        }
-        if (within >= pin->size) { /* two segments of one id in a made-up manifest */
-            cache_unpin(segment->io->cache, pin);
-            return segment_corrupt(segment, "vectors of another segment");
-        }
-        size_t part = pin->size - within < size ? pin->size - within : size;
-        memcpy(into, pin->data + within, part);
-        cache_unpin(segment->io->cache, pin);
-        into += part, offset += part, size -= part;
-    }
-    return NACRE_OK;
-}
-
-nacre_status segment_read_vector(Segment *segment, const Section *section, uint32_t slot, uint8_t *into) {
-    if (slot < section->first_slot || slot - section->first_slot >= section->slot_count)
-        return segment_corrupt(segment, "a row refers to a vector that is not there");
-    uint64_t offset = section->offset + (uint64_t)(slot - section->first_slot) * section->stride;
-    return segment_read_vectors(segment, offset, into, section->stride);
-}
-
-nacre_status segment_vector(Segment *segment, const Section *section, uint32_t slot, uint8_t **scratch,
-                            size_t *capacity, const uint8_t **vector, CacheEntry **pin) {
-    uint64_t offset = section->offset + (uint64_t)(slot - section->first_slot) * section->stride;
-    ASSERT(slot >= section->first_slot && slot - section->first_slot < section->slot_count);
-    size_t within = (size_t)(offset % EXTENT_SIZE), stride = section->stride;
-    *pin = cache_get(segment->io->cache, segment->id, PLACE_EXTENT(offset / EXTENT_SIZE));
-    if (!*pin && offset % VECTOR_UNIT + stride <= VECTOR_UNIT) {
-        uint32_t unit = (uint32_t)(offset / VECTOR_UNIT);
-        within = (size_t)(offset % VECTOR_UNIT);
-        TRY(segment_units(segment, PLACE_UNIT(unit), unit, VECTOR_UNIT, pin));
-    }
-    if (*pin && within + stride <= (*pin)->size) {
-        *vector = (*pin)->data + within;
-        return NACRE_OK;
-    }
-    cache_unpin(segment->io->cache, *pin);
-    *pin = NULL;
-    void *memory = *scratch;
-    TRY(env_grow(segment->io->env, &memory, capacity, stride, 1));
-    *scratch = memory;
-    TRY(segment_read_vectors(segment, offset, *scratch, stride));
-    *vector = *scratch;
-    return NACRE_OK;
 }
 
 /* ---- verify ---- */

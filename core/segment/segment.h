@@ -57,7 +57,8 @@ typedef struct Segment {
     SegmentIo *io;
     CacheEntry *meta_entry; /* NULL: not in the cache */
     CacheEntry **blocks;    /* of each block what the cache has of it; NULL: of none. Goes with meta_entry */
-    uint32_t block_slots;
+    CacheEntry **vectors;   /* the same of units of vectors, and behind them of extents */
+    uint32_t block_slots, vector_slots;
     uint32_t references;
     KeyHead first_head, last_head;
     SegmentMeta meta;

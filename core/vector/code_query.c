@@ -45,14 +45,34 @@ void code_query_init(CodeQuery *q, const CodeShape *s, const Kernels *k, const f
     q->rounding = q->delta * sqrtf(most * (most + 2) / 3 * ((float)nibbles * (7.0f / 96)));
 }
 
+#ifdef KERNELS_HAVE_VECTORS
+/* Eight times four lanes, each with its bit. */
+uint32_t code_below(const float *values, float limit) {
+    const kernels_f4 limits = {limit, limit, limit, limit};
+    kernels_i4 bit = {1, 2, 4, 8}, bits = {0};
+    KERNELS_UNROLL for (size_t i = 0; i < CODE_LANES; i += 4) {
+        bits |= (kernels_i4)(*(const kernels_f4_at *)(values + i) <= limits) & bit;
+        bit = (kernels_i4)((kernels_u4)bit << 4);
+    }
+    return (uint32_t)((bits[0] | bits[1]) | (bits[2] | bits[3]));
+}
+#else
+uint32_t code_below(const float *values, float limit) {
+    uint32_t bits = 0;
+    for (uint32_t lane = 0; lane < CODE_LANES; lane++) bits |= (uint32_t)(values[lane] <= limit) << lane;
+    return bits;
+}
+#endif
+
 void code_scan(const CodeQuery *q, const uint8_t *blocks, size_t count, float base, float root,
-               float *est, float *bound) {
+               float *est, float *bound, CodeLeast *least) {
+    CodeLeast unasked[CODE_SCAN_BLOCKS];
     const CodeScan scan = {q->lut,      q->shape->padded / 4, q->shape->bits, q->delta, q->bias,
                            q->rounding, q->epsilon,           base,           root};
     const size_t size = code_block_size(q->shape);
     for (size_t i = 0, n; i < count; i += n) {
         n = count - i < CODE_SCAN_BLOCKS ? count - i : CODE_SCAN_BLOCKS;
         q->kernels->code_scan(&scan, blocks + i * size, n, est + CODE_LANES * i,
-                              bound + CODE_LANES * i);
+                              bound + CODE_LANES * i, least ? least + i : unasked);
     }
 }

@@ -333,7 +333,7 @@ static uint32_t codebook_near(const Codebook *c, const Kernels *k, const float *
     if (estimate) {
         CodeQuery query;
         code_query_init(&query, &c->list_shape, k, y, room->lut, 0);
-        code_scan(&query, c->blocks, codebook_blocks(c), 0, 0, room->values, room->bounds);
+        code_scan(&query, c->blocks, codebook_blocks(c), 0, 0, room->values, room->bounds, NULL);
     } else {
         k->l2_many(y, c->centroids, 4 * padded, c->lists, padded, room->values);
     }

@@ -91,8 +91,12 @@ void code_query_init(CodeQuery *q, const CodeShape *s, const Kernels *k, const f
  * est[32 * i + lane], bound[32 * i + lane]. Lanes that are not used get some numbers, too.
  * base: what the list of the blocks adds, c being its centroid:
  *       L2, cosine |y - c|^2; ip -2 <y, c> - 2 <y, mean> - 2 <mean, mean>
- * root: |y - c| */
+ * root: |y - c|
+ * least[i]: of block i, those lanes included; NULL: not asked for */
 void code_scan(const CodeQuery *q, const uint8_t *blocks, size_t count, float base, float root,
-               float *est, float *bound);
+               float *est, float *bound, CodeLeast *least);
+
+/* Which of a block's 32 values are at most `limit`: a bit of each. */
+uint32_t code_below(const float *values, float limit);
 
 #endif

@@ -55,6 +55,32 @@ bool element_zero(Element element, float number) {
     return (element_float_bits(number) & 0x7fffffffu) <= (element == ELEMENT_F16 ? HALF_ZERO : 0);
 }
 
+/* Of floats the largest one tells both. A loop that compilers make vectors of. */
+static uint32_t element_largest(const uint8_t *numbers, size_t dimensions) {
+    uint32_t most = 0;
+    for (size_t i = 0; i < dimensions; i++) {
+        uint32_t size = get_u32(numbers + 4 * i) & 0x7fffffffu;
+        most = size > most ? size : most;
+    }
+    return most;
+}
+
+size_t element_check(Element element, const float *numbers, size_t dimensions, bool *zero) {
+    const uint8_t *at = (const void *)numbers;
+    float most = element_bits_float(element_largest(at, dimensions));
+    *zero = true;
+    if (element != ELEMENT_I8 && element != ELEMENT_BIT && element_takes(element, most)) {
+        *zero = element_zero(element, most);
+        return dimensions;
+    }
+    for (size_t i = 0; i < dimensions; i++) {
+        float number = element_bits_float(get_u32(at + 4 * i));
+        if (!element_takes(element, number)) return i;
+        *zero &= element_zero(element, number);
+    }
+    return dimensions;
+}
+
 uint8_t *element_encode(Element element, const float *numbers, size_t dimensions, uint8_t *into) {
     size_t size = element_size(element, dimensions);
     if (element == ELEMENT_BIT) memset(into, 0, size);

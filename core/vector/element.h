@@ -30,6 +30,9 @@ static inline size_t element_size(Element element, size_t dimensions) {
 /* Whether a number can be an element, and whether it is 0 then. */
 bool element_takes(Element element, float number);
 bool element_zero(Element element, float number);
+/* The first of numbers, at any address, that cannot be an element; `dimensions`: all can. *zero:
+ * those before it are all 0 then. */
+size_t element_check(Element element, const float *numbers, size_t dimensions, bool *zero);
 
 /* Writes numbers that element_takes; returns the end. */
 uint8_t *element_encode(Element element, const float *numbers, size_t dimensions, uint8_t *into);

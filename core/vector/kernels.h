@@ -38,6 +38,11 @@ typedef struct CodeScan {
     float delta, bias, rounding, epsilon, base, root;
 } CodeScan;
 
+/* The least of a block's 32 estimates and of its bounds: which blocks need a look at all. */
+typedef struct CodeLeast {
+    float est, bound;
+} CodeLeast;
+
 typedef struct Kernels {
     const char *name; /* "scalar", "simd128", "sse2", "ssse3", "avx2", "avx512", "neon" */
 
@@ -76,9 +81,10 @@ typedef struct Kernels {
      * must be 0 to 63. Answers the sum of all entries. */
     uint32_t (*code_table)(const float *y, size_t nibbles, float scale, uint8_t *lut);
 
-    /* Estimates and bounds of all lanes of `count` blocks (README.md, "The scan"). */
+    /* Estimates and bounds of all lanes of `count` blocks (README.md, "The scan"), and the least
+     * of each block: its number is that of all kernels, save for the sign of a 0. */
     void (*code_scan)(const CodeScan *scan, const uint8_t *blocks, size_t count, float *est,
-                      float *bound);
+                      float *bound, CodeLeast *least);
 } Kernels;
 
 /* The fastest for this processor. The table is constant and lives forever. */

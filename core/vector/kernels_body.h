@@ -35,7 +35,7 @@
 
 extern const Kernels kernels_scalar;
 void kernels_scalar_code_scan(const CodeScan *s, const uint8_t *blocks, size_t count, float *est,
-                              float *bound);
+                              float *bound, CodeLeast *least);
 
 /* What a bound allows for floats being rounded, 16 half steps of the greatest number that its
  * estimate is made of, and for squares that were too small for a float: below 2^-100 they lose
@@ -76,6 +76,8 @@ static inline KernelsBlock kernels_block(const CodeScan *s, float most_t, const 
 
 /* Rule 3 of codes.h: the lanes that are unknown, or `all`. */
 void kernels_unknown(const uint8_t *block, bool all, float *est, float *bound);
+/* The least of a block's lanes. */
+CodeLeast kernels_least(const float *est, const float *bound);
 
 static inline size_t kernels_block_size(const CodeScan *s) {
     return CODE_BLOCK_PLANES + 16 * s->nibbles * s->bits;
@@ -264,6 +266,7 @@ KERNELS_INLINE void kernels_f4_fold(const kernels_f4 *lanes, kernels_f4 *sum) { 
  *
  * Integers of the widths of the floats above, and bytes and shorts of a register. */
 typedef int32_t kernels_i4 __attribute__((vector_size(16)));
+typedef uint32_t kernels_u4 __attribute__((vector_size(16)));
 typedef int32_t kernels_i8 __attribute__((vector_size(32)));
 typedef int32_t kernels_i16 __attribute__((vector_size(64)));
 typedef uint8_t kernels_b16 __attribute__((vector_size(16)));
@@ -456,6 +459,10 @@ KERNELS_INLINE bool kernels_any(const void *bits, size_t size) {
     return (words[0] | words[1] | words[2] | words[3]) != 0;
 }
 
+/* The lesser of each two floats that are numbers. */
+#define KERNELS_LESS(Vec, Int, a, b)                                                               \
+    ((Vec)(((Int)(a) & (Int)((a) < (b))) | ((Int)(b) & ~(Int)((a) < (b)))))
+
 /* A block: the sums of its planes, the most significant first, and what follows for each lane. */
 #define KERNELS_DEFINE_SCAN(set, target, width)                                                    \
     target KERNELS_INLINE void kernels_##set##_code_planes(                                        \
@@ -474,7 +481,8 @@ KERNELS_INLINE bool kernels_any(const void *bits, size_t size) {
         }                                                                                          \
     }                                                                                              \
     target static void kernels_##set##_code_scan(const CodeScan *s, const uint8_t *blocks,         \
-                                                 size_t count, float *est, float *bound) {         \
+                                                 size_t count, float *est, float *bound,           \
+                                                 CodeLeast *least) {                               \
         typedef kernels_f##width Vec;                                                              \
         typedef kernels_i##width Int;                                                              \
         const size_t size = kernels_block_size(s);                                                 \
@@ -484,6 +492,8 @@ KERNELS_INLINE bool kernels_any(const void *bits, size_t size) {
             const KernelsBlock k = kernels_block(s, most_t, blocks);                               \
             kernels_h##width unknown = {0};                                                        \
             Int total[32 / (width)];                                                               \
+            Vec low[2];                                                                            \
+            float lows[2][width];                                                                  \
             kernels_##set##_code_planes(s, blocks + CODE_BLOCK_PLANES, total);                     \
             KERNELS_UNROLL for (size_t v = 0; v < 32 / (width); v++) {                             \
                 const uint8_t *at = blocks + 2 * (width) * v;                                      \
@@ -497,12 +507,22 @@ KERNELS_INLINE bool kernels_any(const void *bits, size_t size) {
                 const Vec e = (add + base) + res * t;                                              \
                 const Vec magnitude = (Vec)((Int)res & 0x7fffffff);                                \
                 unknown |= (kernels_h##width)(a == CODE_ADD_UNKNOWN);                              \
+                const Vec limit = e - (magnitude * k.reach + k.slack);                             \
                 *(kernels_f##width##_at *)(est + (width) * v) = e;                                 \
-                *(kernels_f##width##_at *)(bound + (width) * v) =                                  \
-                    e - (magnitude * k.reach + k.slack);                                           \
+                *(kernels_f##width##_at *)(bound + (width) * v) = limit;                           \
+                low[0] = v == 0 ? e : KERNELS_LESS(Vec, Int, e, low[0]);                           \
+                low[1] = v == 0 ? limit : KERNELS_LESS(Vec, Int, limit, low[1]);                   \
             }                                                                                      \
-            if (!k.fits || kernels_any(&unknown, sizeof unknown))                                  \
+            memcpy(lows, low, sizeof lows);                                                        \
+            least[b] = (CodeLeast){lows[0][0], lows[1][0]};                                        \
+            KERNELS_UNROLL for (size_t i = 1; i < (width); i++) {                                  \
+                least[b].est = lows[0][i] < least[b].est ? lows[0][i] : least[b].est;              \
+                least[b].bound = lows[1][i] < least[b].bound ? lows[1][i] : least[b].bound;        \
+            }                                                                                      \
+            if (!k.fits || kernels_any(&unknown, sizeof unknown)) {                                \
                 kernels_unknown(blocks, !k.fits, est, bound);                                      \
+                least[b] = kernels_least(est, bound);                                              \
+            }                                                                                      \
             est += CODE_LANES, bound += CODE_LANES;                                                \
         }                                                                                          \
     }

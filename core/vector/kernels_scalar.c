@@ -164,8 +164,17 @@ void kernels_unknown(const uint8_t *block, bool all, float *est, float *bound) {
             est[i] = INFINITY, bound[i] = -INFINITY;
 }
 
+CodeLeast kernels_least(const float *est, const float *bound) {
+    CodeLeast least = {est[0], bound[0]};
+    for (size_t i = 1; i < CODE_LANES; i++) {
+        least.est = est[i] < least.est ? est[i] : least.est;
+        least.bound = bound[i] < least.bound ? bound[i] : least.bound;
+    }
+    return least;
+}
+
 void kernels_scalar_code_scan(const CodeScan *s, const uint8_t *blocks, size_t count, float *est,
-                              float *bound) {
+                              float *bound, CodeLeast *least) {
     const size_t size = kernels_block_size(s);
     const float most_t = kernels_most_t(s);
     for (size_t b = 0; b < count; b++, blocks += size, est += CODE_LANES, bound += CODE_LANES) {
@@ -182,6 +191,7 @@ void kernels_scalar_code_scan(const CodeScan *s, const uint8_t *blocks, size_t c
             bound[i] = est[i] - (spread + k.slack);
         }
         kernels_unknown(blocks, !k.fits, est, bound);
+        least[b] = kernels_least(est, bound);
     }
 }
 

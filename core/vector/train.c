@@ -300,7 +300,7 @@ static uint32_t train_neighbours(Trainer *t, const float *y) {
     CodeQuery query;
     code_query_init(&query, &t->code_shape, k, y, t->lut, 0);
     code_scan(&query, t->blocks, (train_count(t) + CODE_LANES - 1) / CODE_LANES, 0, 0, t->values,
-              t->bounds);
+              t->bounds, NULL);
     const uint32_t count =
         shortlist_pick(t->values, train_count(t), TRAIN_NEAR, t->minima, t->keys);
     for (size_t i = 0; product && i < padded; i++) t->query[i] = y[i] + c->mean[i];

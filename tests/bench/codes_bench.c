@@ -41,7 +41,7 @@ static void work(const Bench *b, Work what) {
     switch (what) {
     case SCAN:
         code_query_init(&q, &b->shape, b->kernels, y, lut, 1.9f);
-        code_scan(&q, b->blocks, BLOCKS, 1, 1, est, bound);
+        code_scan(&q, b->blocks, BLOCKS, 1, 1, est, bound, NULL);
         break;
     case ROTATE: (void)rotation_apply(b->rotation, b->kernels, x, y); break;
     case ENCODE: code_encode(&b->shape, b->kernels, y, x, NULL, code, &f); break;

@@ -178,7 +178,7 @@ static void search(const Index *x, const float *query, uint32_t count, Found *f)
         const uint32_t list = lists[i], rows = x->first[list + 1] - x->first[list];
         const uint32_t first = x->blocks_before[list], blocks = x->blocks_before[list + 1] - first;
         code_scan(&q, x->blocks + first * code_block_size(&c->shape), blocks,
-                  base_of(c, list, squares[i]), sqrtf(squares[i]), est + lanes, bound + lanes);
+                  base_of(c, list, squares[i]), sqrtf(squares[i]), est + lanes, bound + lanes, NULL);
         for (uint32_t lane = rows; lane < blocks * CODE_LANES; lane++)
             est[lanes + lane] = bound[lanes + lane] = INFINITY;
         for (uint32_t lane = 0; lane < blocks * CODE_LANES; lane++) {

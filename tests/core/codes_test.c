@@ -152,7 +152,7 @@ static Errors lab_errors(void) {
             const float square = k->l2(y, lab.centroid[b], lab.shape.padded);
             const float base = lab_base(k, y, lab.centroid[b], square);
             float est[CODE_LANES], bound[CODE_LANES];
-            code_scan(&q, lab.block[b], 1, base, sqrtf(square), est, bound);
+            code_scan(&q, lab.block[b], 1, base, sqrtf(square), est, bound, NULL);
             for (uint32_t i = 0; i < lab_lanes(b); i++) {
                 const CodeFactors *f = &lab.factors[b * CODE_LANES + i];
                 const double truth = (double)lab.truth[query][b * CODE_LANES + i];
@@ -302,7 +302,7 @@ static void f12_a_bound_is_one_for_rows_of_any_magnitude(void) {
                 code_query_init(&q, &s, k, yq, lut, 6); /* chance has no part in this */
                 const float square = k->dot(yq, yq, EDGE);
                 code_scan(&q, block, 1, metric == METRIC_IP ? 0 : square, sqrtf(square), est,
-                          bound);
+                          bound, NULL);
                 for (size_t i = 0; i < CODE_LANES; i++) {
                     double l2 = 0, dot = 0;
                     for (size_t j = 0; j < EDGE; j++) {
@@ -338,13 +338,13 @@ static void f12_a_row_at_its_centroid_is_exact(void) {
         const float *ask = same ? y : yq;
         const float square = k->l2(ask, y, EDGE);
         code_query_init(&q, &s, k, ask, lut, EPSILON);
-        code_scan(&q, block, 1, square, sqrtf(square), est, bound);
+        code_scan(&q, block, 1, square, sqrtf(square), est, bound, NULL);
         CHECK(est[0] == square && bound[0] <= square && bound[0] >= 0.99999f * square - 1e-20f);
     }
     memset(yq, 0, sizeof yq); /* a query at the mean has tables of zeros */
     const float square = k->dot(y, y, EDGE);
     code_query_init(&q, &s, k, yq, lut, EPSILON);
-    code_scan(&q, block, 1, square, sqrtf(square), est, bound);
+    code_scan(&q, block, 1, square, sqrtf(square), est, bound, NULL);
     CHECK(est[0] == square);
 }
 
@@ -435,7 +435,7 @@ static void f12_hostile_blocks_do_no_harm(void) {
         code_query_init(&q, &s, k, y, lut, EPSILON);
         for (size_t which = 0; which < 2; which++) {
             float est[CODE_LANES], bound[CODE_LANES];
-            code_scan(&q, which ? again : block, 1, 1, 1, est, bound);
+            code_scan(&q, which ? again : block, 1, 1, 1, est, bound, NULL);
             for (size_t i = 0; i < CODE_LANES; i++)
                 CHECK(est[i] == est[i] && bound[i] == bound[i] && bound[i] < INFINITY);
         }
@@ -469,9 +469,9 @@ static void f12_bounds_hold_in_clusters_tighter_than_the_tables(void) {
             float est[CODE_LANES], bound[CODE_LANES], without[CODE_LANES];
             code_query_init(&q, &s, k, ask, lut, EPSILON);
             const float square = k->l2(ask, centre, N);
-            code_scan(&q, block, 1, square, sqrtf(square), est, bound);
+            code_scan(&q, block, 1, square, sqrtf(square), est, bound, NULL);
             q.rounding = 0;
-            code_scan(&q, block, 1, square, sqrtf(square), est, without);
+            code_scan(&q, block, 1, square, sqrtf(square), est, without, NULL);
             for (size_t i = 0; i < CODE_LANES; i++) {
                 const float truth = k->l2(ask, rows[i], N);
                 count++, below += truth < bound[i], below_without += truth < without[i];
@@ -519,7 +519,7 @@ static void f31_codes_and_estimates_have_the_same_bits_on_every_host(void) {
             CodeQuery q;
             float est[CODE_LANES], bound[CODE_LANES];
             code_query_init(&q, &s, k, y, lut, EPSILON);
-            code_scan(&q, block, 1, 1.5f, 1.25f, est, bound);
+            code_scan(&q, block, 1, 1.5f, 1.25f, est, bound, NULL);
             hash = hash_bytes(hash, est, sizeof est);
             hash = hash_bytes(hash, bound, sizeof bound);
             rotation_free(rotation);

@@ -402,16 +402,23 @@ static void a08_a09_f12_every_set_scans_any_bits_as_scalar_does(void) {
             memset(blocks + i * size + CODE_BLOCK_ADD, 0xff, 4); /* two unknown lanes */
         }
         float est[2][SCAN_BLOCKS_MAX * CODE_LANES], bound[2][SCAN_BLOCKS_MAX * CODE_LANES];
-        kernels_scalar.code_scan(&s, blocks, count, est[0], bound[0]);
+        CodeLeast least[2][SCAN_BLOCKS_MAX];
+        kernels_scalar.code_scan(&s, blocks, count, est[0], bound[0], least[0]);
         for (size_t i = 0; i < count * CODE_LANES; i++)
             CHECK(est[0][i] == est[0][i] && bound[0][i] == bound[0][i]);
         if (round % 3) CHECK(est[0][1] == INFINITY && bound[0][1] == -INFINITY);
         for (size_t i = 0; (k = tested(i)) != NULL; i++) {
-            k->code_scan(&s, blocks, count, est[1], bound[1]);
+            k->code_scan(&s, blocks, count, est[1], bound[1], least[1]);
             const size_t bytes = count * CODE_LANES * sizeof(float);
             if (!CHECK_BYTES(est[1], bytes, est[0], bytes) ||
                 !CHECK_BYTES(bound[1], bytes, bound[0], bytes))
                 CHECK_STR(k->name, "one that scans as scalar does");
+            for (size_t at = 0; at < count; at++) { /* -0 is 0 */
+                CHECK(least[1][at].est == least[0][at].est && least[1][at].bound == least[0][at].bound);
+                for (size_t lane = 0; lane < CODE_LANES; lane++)
+                    CHECK(least[1][at].est <= est[0][CODE_LANES * at + lane] &&
+                          least[1][at].bound <= bound[0][CODE_LANES * at + lane]);
+            }
         }
     }
 }
