@@ -204,10 +204,11 @@ $(B)/wasm/%.wasm: $(B)/wasm/linked/%.wasm | setup-npm
 # --- The package ------------------------------------------------------------
 
 js: $(if $(JS_SRC),$(B)/js.stamp) ## build/js: the compiled TypeScript beside both modules
-$(B)/js.stamp: $(JS_SRC) js/tsconfig.json $(REACTORS) $(if $(wildcard wasm/abi-gen.mjs),js/abi.gen.ts) | setup-npm
+$(B)/js.stamp: $(JS_SRC) js/bundle.mjs js/tsconfig.json $(REACTORS) $(if $(wildcard wasm/abi-gen.mjs),js/abi.gen.ts) | setup-npm
 	@echo "tsc  $(B)/js"
 	@$(TSC) -p js/tsconfig.json --outDir $(B)/js
 	@$(if $(REACTORS),cp $(REACTORS) $(B)/js/)
+	@$(NODE) js/bundle.mjs $(B)/js
 	@touch $@
 
 # Committed, so that the TypeScript can be read and run without the build.
@@ -424,6 +425,14 @@ test-js: all js $(FORMAT_TOOLS) $(READER_TOOL) | setup-npm ## JavaScript and fil
 	$(call node_test,$(JS_TESTS),JavaScript)
 test-browser: all js | setup-test ## browser tests in Chromium and Firefox
 	$(call node_test,$(BROWSER_TESTS),browser)
+# ACCIDENTS and ROUNDS are other numbers.
+.PHONY: test-tabs test-browser-kill bench-browser
+test-tabs: js | setup-npm setup-test ## eight tabs, 500 reloads and other accidents each, in both browsers
+	@TAB_ACCIDENTS=$(or $(ACCIDENTS),4000) $(NODE) --test --no-warnings --test-name-pattern="eight tabs" tests/browser/tabs.test.ts
+test-browser-kill: js | setup-npm setup-test ## 200 times the whole browser is killed while tabs write, in both
+	@KILL_ROUNDS=$(or $(ROUNDS),200) $(NODE) --test --no-warnings --test-name-pattern="killed" tests/browser/tabs.test.ts
+bench-browser: js | setup-npm setup-test ## what take-overs and followers cost, in both browsers
+	@$(NODE) --no-warnings tests/bench/browser.ts
 test-all-js: all js $(FORMAT_TOOLS) $(READER_TOOL)
 	$(call node_test,$(JS_TESTS) $(BROWSER_TESTS),JavaScript)
 

@@ -15,6 +15,8 @@ import { builtin, isNode } from "./node.ts";
 import { readRepair } from "./report.ts";
 import type { RepairReport } from "./report.ts";
 import { copyKey, sameKey } from "./secret.ts";
+import { openShared } from "./shared.ts";
+import { findModule } from "./start.ts";
 import { DURABILITIES, Store } from "./store.ts";
 import type { Durability } from "./store.ts";
 import { DatabaseSync } from "./sync.ts";
@@ -62,9 +64,13 @@ export interface OpenOptions {
   shards?: 1 | undefined;
   /** Where the WebAssembly module comes from; beside this package when absent. */
   wasm?: WasmSource | undefined;
+  /** In a browser: opening ends with ABORTED when it fires. */
+  signal?: AbortSignal | undefined;
+  /** In a browser: opening ends with BUSY or TIMEOUT after so long; 10 000 when absent. */
+  timeoutMs?: number | undefined;
 }
 
-export interface OpenSyncOptions extends Omit<OpenOptions, "from"> {
+export interface OpenSyncOptions extends Omit<OpenOptions, "from" | "signal" | "timeoutMs"> {
   from?: BackupSourceSync | undefined;
 }
 
@@ -83,13 +89,16 @@ export interface Decryption {
 }
 
 /** Without `decryption`, encrypted streams need the key of `encryption`. */
-export interface RestoreSyncOptions extends Omit<OpenOptions, "from" | "mode">, Until, Decryption {}
+export interface RestoreSyncOptions extends Omit<OpenOptions, "from" | "mode" | "signal" | "timeoutMs">, Until, Decryption {}
 export interface RestoreOptions extends RestoreSyncOptions, LongCall {}
 
 const MODES: Readonly<Record<Mode, number>> = {
   readwrite: MODE.READWRITE, existing: MODE.EXISTING, create: MODE.CREATE, readonly: MODE.READ,
 };
 const OPTIONS = ["mode", "durability", "memory", "changes", "checkpointMs", "encryption", "storage", "marker", "from", "shards", "wasm", "signal", "timeoutMs"];
+
+const STORAGES = { auto: 0, opfs: 0, indexeddb: 0, memory: 0 };
+const MARKERS = { cookie: 0, storage: 0 };
 
 /** Options, checked and complete. */
 interface Checked {
@@ -135,8 +144,8 @@ function check(options: unknown, known: readonly string[] = OPTIONS): Checked {
   if (shards !== undefined && !(typeof shards === "number" && Number.isInteger(shards) && shards >= 1)) {
     throw invalid(`open: shards must be a whole number from 1, not ${shown(shards)}`);
   }
-  const storage = oneOf(given.storage, { auto: 0, opfs: 0, indexeddb: 0, memory: 0 }, "storage");
-  const marker = oneOf(given.marker, { cookie: 0, storage: 0 }, "marker");
+  const storage = oneOf(given.storage, STORAGES, "storage");
+  const marker = oneOf(given.marker, MARKERS, "marker");
   const checked = {
     mode: oneOf(given.mode, MODES, "mode") ?? "readwrite",
     durability: oneOf(given.durability, DURABILITIES, "durability"),
@@ -235,7 +244,9 @@ function checkName(given: unknown): string | URL {
 }
 
 function place(given: string | URL): Place {
-  if (!isNode) throw new NacreError("UNSUPPORTED", `open: only ":memory:" is supported here yet, not ${shown(String(given))}`);
+  if (!isNode) {
+    throw new NacreError("UNSUPPORTED", `${shown(String(given))}: in a browser only open() takes a name: files are not opened at once there, and belong to a worker; \":memory:\" goes everywhere`);
+  }
   const path = builtin("node:path"), fs = builtin("node:fs"), url = builtin("node:url");
   const name = String(given);
   let absolute: string;
@@ -263,15 +274,29 @@ function again(at: Place, options: Checked): Store | undefined {
   if (store.readonly && options.mode !== "readonly") {
     throw new NacreError("BUSY", `${at.path}: open in this process for reading only; close that first`);
   }
+  agree(store, `${at.path}: open in this process already`, options);
+  return store.retain();
+}
+
+/** MISUSE or PERMISSION unless the options are those that the store has. Wipes the key. */
+function agree(store: Store, what: string, options: Checked): void {
   for (const option of ["durability", "memory", "changes", "checkpointMs"] as const) {
-    if (options[option] !== undefined && options[option] !== store[option]) {
-      throw new NacreError("MISUSE", `${at.path}: open in this process already, with ${option} ${store[option]}`);
-    }
+    if (options[option] !== undefined && options[option] !== store[option]) throw new NacreError("MISUSE", `${what}, with ${option} ${store[option]}`);
   }
   const right = sameKey(options.key, store.key);
   options.key?.fill(0);
-  if (!right) throw new NacreError("PERMISSION", `${at.path}: open in this process already, with another key or none`);
-  return store.retain();
+  if (!right) throw new NacreError("PERMISSION", `${what}, with another key or none`);
+}
+
+/** The same, of options as users give them: what another realm wants of a store that is open here. */
+export function mismatch(store: Store, what: string, options: OpenOptions): NacreError | undefined {
+  try {
+    agree(store, what, check({ ...options, storage: undefined, marker: undefined }));
+    return undefined;
+  } catch (error) {
+    if (error instanceof NacreError) return error;
+    throw error;
+  }
 }
 
 /** An engine for a file, the file's name there, and what ends both. */
@@ -540,12 +565,19 @@ export function repairSync(from: string | URL, to: string | URL, options?: Repai
 /**
  * Opens a database, or creates it.
  *
- * @param name In Node a path or file: URL; ":memory:" for a database that is gone at close.
- * @throws NacreError NOT_FOUND, EXISTS, BUSY (another process writes), CORRUPT (no Nacre
+ * @param name In Node a path or file: URL, in a browser a name, the same in all tabs of the site;
+ *   ":memory:" for a database that is gone at close.
+ * @throws NacreError NOT_FOUND, EXISTS, BUSY (another process writes), EVICTED, TIMEOUT, CORRUPT (no Nacre
  *   database, or a damaged one), VERSION, PERMISSION, IO, INVALID_ARGUMENT, UNSUPPORTED.
  */
 export async function open(name: string | URL, options?: OpenOptions): Promise<Database> {
+  return openHere(name, options, false);
+}
+
+/** @internal `inline`: in a browser, worker and module are not looked for beside this package. */
+export async function openHere(name: string | URL, options: OpenOptions | undefined, inline: boolean): Promise<Database> {
   const given = checkName(name);
+  if (!isNode && given !== MEMORY) return openNamed(given, options, inline);
   const checked = check(options);
   if (options?.from !== undefined) return make(given, options.from, checked, ALL, {}, "open: from");
   if (given === MEMORY) {
@@ -559,7 +591,27 @@ export async function open(name: string | URL, options?: OpenOptions): Promise<D
   return new Database(store, at.name, checked.mode === "readonly");
 }
 
-/** `open`, at once: in Node, and inside a browser's worker. */
+/** In a browser. */
+async function openNamed(given: string | URL, options: OpenOptions = {}, inline: boolean): Promise<Database> {
+  if (given instanceof URL) throw invalid(`open: in a browser databases have names, not addresses: ${shown(given.href)}`);
+  const limits = longCall(checkOptions(options, "open", OPTIONS), "open");
+  const { storage, marker, signal: _signal, timeoutMs: _timeoutMs, ...rest } = options;
+  oneOf(storage, STORAGES, "storage");
+  oneOf(marker, MARKERS, "marker");
+  const checked = check(rest);
+  if (options.from !== undefined) throw new NacreError("UNSUPPORTED", "open: from is not supported in a browser's files yet; it is in \":memory:\"");
+  if (storage !== "memory") return openShared(given, { ...rest, storage, marker }, limits, inline);
+  checkMemoryMode(checked);
+  const module = await findModule(checked.wasm, inline), at = { name: given, path: given, key: `${MEMORY}${given}` };
+  let store = again(at, checked);
+  if (store === undefined) {
+    store = begin(Engine.createSync(module, new MemoryHost()), MEMORY, given, checked, () => void opened.delete(at.key));
+    opened.set(at.key, store);
+  }
+  return new Database(store, given, false);
+}
+
+/** `open`, at once: in Node, and inside a browser's worker, where files are not opened at once. */
 export function openSync(name: string | URL, options?: OpenSyncOptions): DatabaseSync {
   const given = checkName(name);
   const checked = check(options);
