@@ -4,7 +4,7 @@ import { NacreError } from "./errors.ts";
 import { Member } from "./member.ts";
 import type { Started } from "./tab.ts";
 import type { Job } from "./tabs.ts";
-import { browser } from "./world.ts";
+import { browser, gather } from "./world.ts";
 import type { Line } from "./world.ts";
 
 /**
@@ -121,9 +121,11 @@ export async function startWorker(job: Job, module: WasmModule, inline: boolean)
   const policy = new Policy();
   try {
     const worker = await (inline ? fromText() : either());
-    const line: Started = { post: (message) => worker.postMessage(message), onmessage: () => {}, terminate: () => worker.terminate() };
+    const line: Started = { post: gather((messages) => worker.postMessage(messages)).post, onmessage: () => {}, terminate: () => worker.terminate() };
     worker.onerror = null;
-    worker.onmessage = ({ data }) => line.onmessage(data);
+    worker.onmessage = ({ data: messages }: { data: unknown[] }) => {
+      for (const message of messages) line.onmessage(message);
+    };
     worker.postMessage({ job, wasm: module });
     return line;
   } catch (error) {

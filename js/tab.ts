@@ -207,8 +207,8 @@ export class Tab implements Route {
   request(body: unknown, options: RequestOptions = {}): Promise<unknown> {
     if (this.#closed !== undefined) return Promise.reject(new NacreError("CLOSED", `${this.#options.name}: closed`));
     const { writes = false, cancel } = options;
+    const ask = { kind: "ask", seq: this.#seq + 1, writes, body: structuredClone(body) } as const; // as it is now, however often it is sent
     const seq = ++this.#seq;
-    const ask = { kind: "ask", seq, writes, body } as const;
     let settle = (): void => {};
     const settled = new Promise<void>((resolve) => settle = resolve);
     return new Promise((resolve, reject) => {
@@ -223,12 +223,7 @@ export class Tab implements Route {
         resolve: (value) => (done(), resolve(value)),
         reject: (error) => (done(), reject(error)),
       });
-      try {
-        this.#send(ask);
-      } catch (error) {
-        this.#pending.delete(seq);
-        throw new NacreError("INVALID_ARGUMENT", `${this.#options.name}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
-      }
+      this.#send(ask);
       cancel?.addEventListener("abort", onCancel);
     });
   }

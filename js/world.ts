@@ -27,6 +27,33 @@ export interface Line {
   onmessage: (message: unknown) => void;
 }
 
+/**
+ * Sends what is posted in one turn of the event loop as one message: a message costs more than
+ * what is in it. `flush` sends it at once.
+ */
+export function gather(send: (messages: unknown[]) => void): { post(message: unknown): void; flush(): void } {
+  let gathered: unknown[] = [];
+  const flush = (): void => {
+    const messages = gathered;
+    gathered = [];
+    if (messages.length > 0) send(messages);
+  };
+  // Answers that are ready come in different microtasks: a few of these pass, and no time.
+  const flushWhenQuiet = async (): Promise<void> => {
+    for (let last = 0, quiet = 0; quiet < 4 && gathered.length > 0; last = gathered.length) {
+      await undefined;
+      quiet = gathered.length === last ? quiet + 1 : 0;
+    }
+    flush();
+  };
+  return {
+    post(message) {
+      if (gathered.push(message) === 1) void flushWhenQuiet();
+    },
+    flush,
+  };
+}
+
 /** The browser's own. */
 export const browser: World = {
   async lock(name, held, signal) {
@@ -34,8 +61,15 @@ export const browser: World = {
   },
   channel(name, listener) {
     const channel = new BroadcastChannel(name);
-    channel.onmessage = ({ data }) => listener(data);
-    return { post: (message) => channel.postMessage(message), close: () => channel.close() };
+    channel.onmessage = ({ data }: { data: unknown[] }) => data.forEach(listener);
+    const { post, flush } = gather((messages) => channel.postMessage(messages));
+    return {
+      post,
+      close() {
+        flush();
+        channel.close();
+      },
+    };
   },
   now: () => Date.now(),
   after(ms, run) {
