@@ -112,7 +112,7 @@ export class Tab implements Route {
     this.#options.start({ name, client, life, options, again: this.#again, visible: this.#visible }).then((worker) => {
       if (life !== this.#life || this.#asleep || this.#closed !== undefined) return worker.terminate();
       this.#worker = worker;
-      this.#options.world.after(TIMES.start, () => {
+      this.#options.world.after(TIMES.start * Math.min(life, 12), () => {
         if (life === this.#life && this.#step === "starting") this.#startAnew(); // it died before it had its lock
       });
       worker.onmessage = (message) => {

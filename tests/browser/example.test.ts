@@ -29,6 +29,18 @@ test("examples/browser: the nearest colours", { skip: !existsSync(executablePath
       input.dispatchEvent(new Event("input"));
     });
     await page.waitForFunction(() => document.querySelector("li")?.textContent === "red, 0 away");
+    await page.click("input[type=checkbox]");
+    await page.type("form input", "a red of mine");
+    await page.click("form button");
+    await page.waitForFunction(() => document.querySelector("ul")?.textContent?.includes("a red of mine"));
+    await page.reload(); // it is kept
+    await page.waitForFunction(() => document.querySelectorAll("li").length === 5);
+    await page.$eval("input[type=color]", (input) => {
+      (input as HTMLInputElement).value = "#ff0000";
+      input.dispatchEvent(new Event("input"));
+    });
+    await page.waitForFunction(() => document.querySelector("ul")?.textContent?.includes("a red of mine"));
+    assert.match(await page.$eval("#state", (state) => state.textContent ?? ""), /^50 colours, kept in the origin's private files$/);
     assert.deepEqual(errors, []);
   } finally {
     await browser.close();

@@ -10,8 +10,8 @@ import { startTabsSite } from "./tabs-site.ts";
 import type { TabsSite } from "./tabs-site.ts";
 
 const TABS = 8;
-const ACCIDENTS = Number(process.env.TAB_ACCIDENTS ?? 18);
-const ROUNDS = Number(process.env.KILL_ROUNDS ?? 2);
+const ACCIDENTS = Number(process.env.TAB_ACCIDENTS ?? 12);
+const ROUNDS = Number(process.env.KILL_ROUNDS ?? 1);
 const FIREFOX_AFTER_KILL = { "browser.sessionstore.resume_from_crash": false, "toolkit.startup.max_resumed_crashes": -1 };
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
