@@ -7,12 +7,15 @@ import type { Database } from "./database.ts";
 import { invalid, NacreError, shown } from "./errors.ts";
 import { Kv } from "./kv.ts";
 import { LevelError, levelError } from "./level-error.ts";
-import { keyRange, LevelIterator, LevelKeys, LevelRows, LevelState, LevelValues, wellFormed } from "./level-rows.ts";
+import { RemoteSession } from "./link.ts";
+import { keyRange, LevelIterator, LevelKeys, levelRows, LevelState, LevelValues, wellFormed } from "./level-rows.ts";
 import type { Formats, Formatted, RowsOptions } from "./level-rows.ts";
 import { SHAPE } from "./membrane.ts";
 import { open } from "./open.ts";
 import type { OpenOptions } from "./open.ts";
+import { RemoteKv } from "./remote-kv.ts";
 import { SnapshotSync } from "./snapshot.ts";
+import type { Session } from "./store.ts";
 import type { Writer } from "./writer.ts";
 
 /** abstract-level's options and those of `open`; a `mode` takes the place of createIfMissing and errorIfExists. */
@@ -36,6 +39,20 @@ interface Operation extends Formats {
   readonly type: "put" | "del";
   readonly key: Formatted;
   readonly value: Formatted;
+}
+
+/** Begun at once, as abstract-level wants it. */
+function remoteSnapshot(session: RemoteSession): { readonly session: Session; release(): void } {
+  const { link } = session, handle = link.handle();
+  session.check();
+  session.ask("snapshot", [], undefined, handle).catch(() => {}); // told by what is read of it
+  const own = new RemoteSession(link, handle, true, "the snapshot is released", session, handle);
+  return {
+    session: own,
+    release: () => {
+      if (own.close()) link.drop(handle);
+    },
+  };
 }
 
 /** The membrane that the rows are in. */
@@ -62,12 +79,13 @@ class LevelSnapshot extends (AbstractSnapshot as new (options: object) => Abstra
   /** Of the database it was taken of. */
   readonly origin: LevelState;
   readonly state: LevelState;
-  readonly #snapshot: SnapshotSync;
+  readonly #snapshot: { readonly session: Session; release(): void };
 
   constructor(origin: LevelState, options: object) {
     super(options);
+    const { session } = origin;
     this.origin = origin;
-    this.#snapshot = new SnapshotSync(origin.session);
+    this.#snapshot = session instanceof RemoteSession ? remoteSnapshot(session) : new SnapshotSync(session);
     this.state = new LevelState(this.#snapshot.session, origin.membrane("view"));
   }
 
@@ -153,21 +171,27 @@ export class NacreLevel<KDefault = string, VDefault = string> extends AbstractLe
   /** @internal */
   _getSync(key: Formatted, { keyEncoding, valueEncoding, snapshot }: ReadOptions): Formatted | undefined {
     try {
-      return this.#at(snapshot).face(keyEncoding, valueEncoding).get(wellFormed(key));
+      const face = this.#at(snapshot).face(keyEncoding, valueEncoding);
+      if (face instanceof Kv) throw new NacreError("UNSUPPORTED", "getSync: another realm has the files, and answers later");
+      return face.get(wellFormed(key));
     } catch (error) {
       throw levelError(error);
     }
   }
 
   /** @internal */
-  async _get(key: Formatted, options: ReadOptions): Promise<Formatted | undefined> {
-    return this._getSync(key, options);
+  async _get(key: Formatted, { keyEncoding, valueEncoding, snapshot }: ReadOptions): Promise<Formatted | undefined> {
+    try {
+      return await this.#at(snapshot).face(keyEncoding, valueEncoding).get(wellFormed(key));
+    } catch (error) {
+      throw levelError(error);
+    }
   }
 
   /** @internal */
   async _getMany(keys: readonly Formatted[], { keyEncoding, valueEncoding, snapshot }: ReadOptions): Promise<(Formatted | undefined)[]> {
     try {
-      return this.#at(snapshot).face(keyEncoding, valueEncoding).getMany(keys.map(wellFormed));
+      return await this.#at(snapshot).face(keyEncoding, valueEncoding).getMany(keys.map(wellFormed));
     } catch (error) {
       throw levelError(error);
     }
@@ -182,7 +206,7 @@ export class NacreLevel<KDefault = string, VDefault = string> extends AbstractLe
   async _hasMany(keys: readonly Formatted[], { keyEncoding, snapshot }: ReadOptions): Promise<boolean[]> {
     try {
       const face = this.#at(snapshot).face(keyEncoding, "view");
-      return keys.map((key) => face.has(wellFormed(key)));
+      return await Promise.all(keys.map((key) => face.has(wellFormed(key))));
     } catch (error) {
       throw levelError(error);
     }
@@ -212,7 +236,9 @@ export class NacreLevel<KDefault = string, VDefault = string> extends AbstractLe
     try {
       const state = this.#now(), { session } = state;
       await session.enqueue(state.membrane("view"), undefined, (writer) => fill(writer, state));
-      if (sync === true && session.store.durability !== "strict") session.reading().engine.flush();
+      if (sync !== true) return;
+      if (session instanceof RemoteSession) await session.call("flush");
+      else if (session.store.durability !== "strict") session.reading().engine.flush();
     } catch (error) {
       throw levelError(error);
     }
@@ -223,16 +249,20 @@ export class NacreLevel<KDefault = string, VDefault = string> extends AbstractLe
     try {
       const now = this.#now(), state = this.#at(options.snapshot), membrane = now.membrane(options.keyEncoding);
       if (options.limit < 0 && state === now) {
-        await new Kv<Formatted, Formatted>(now.session, membrane).clear(keyRange(options));
+        const { session } = now;
+        await (session instanceof RemoteSession ? new RemoteKv(session, membrane) : new Kv(session, membrane)).clear(keyRange(options));
         return;
       }
-      const rows = new LevelRows(state, options, true);
+      const rows = levelRows(state, options, true);
       try {
-        for (let left = options.limit; left !== 0 && rows.step();) {
+        for (let left = options.limit, more = left !== 0 && await rows.step(); more;) {
+          const keys: Formatted[] = [];
+          for (let size = 0; more && size < CLEAR_BATCH; size += 64 + (keys[keys.length - 1] as Formatted).length) {
+            keys.push(rows.key());
+            more = --left !== 0 && await rows.step();
+          }
           await now.session.enqueue(membrane, undefined, (writer) => {
-            do {
-              membrane.delete(writer, rows.key());
-            } while (--left !== 0 && writer.at < CLEAR_BATCH && rows.step());
+            for (const key of keys) membrane.delete(writer, key);
           });
         }
       } finally {
