@@ -42,7 +42,9 @@ interface Held {
   finish?(call: Call): unknown;
   /** Of an archive. */
   begin?(encryption: Uint8Array | false | undefined): Out;
-  /** Gives back what it holds; may come after `finish`. */
+  /** It ends by itself with the client's session, and tells what it has until then. */
+  readonly last?: boolean;
+  /** Gives back what it holds; may come after `finish`, and twice. */
   close(): void;
 }
 
@@ -113,8 +115,10 @@ export class StoreService implements Service {
     const client = this.#clients.get(name);
     if (client === undefined) return;
     this.#clients.delete(name);
+    const all = [...client.held.values()].reverse();
+    for (const held of all) if (held.last !== true) held.close();
     client.session.close();
-    for (const held of [...client.held.values()].reverse()) held.close();
+    for (const held of all) held.close();
     client.held.clear();
   }
 
@@ -413,12 +417,15 @@ async function begin(call: Call): Promise<void> {
   const cutoff = new Cutoff({}, `${store.name}: transaction`);
   const gone = new NacreError("ABORTED", `${store.name}: nobody waits for the transaction`);
   call.hold({ close: () => cutoff.cut(gone) });
-  if (!turns.take()) await turns.wait(cutoff);
+  let taken = turns.take();
   try {
+    if (!taken) await turns.wait(cutoff);
+    taken = true;
     cutoff.check(); // whoever is gone by now gets no turn
     transaction(call, new TransactionSession(new Work(store), session), () => turns.give());
   } catch (error) {
-    turns.give();
+    if (taken) turns.give();
+    call.client.held.delete(call.handle);
     throw error;
   }
 }
@@ -509,6 +516,7 @@ function follow(call: Call, options: { since: bigint | undefined; live: boolean 
   const { held } = call.client, { handle } = call;
   let next: Promise<IteratorResult<unknown, undefined>> | undefined;
   call.hold({
+    last: true,
     pull: async () => {
       const some: unknown[] = [];
       while (some.length < CHANGES_PIECE) {

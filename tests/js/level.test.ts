@@ -61,7 +61,7 @@ const remote = process.env.TEST_REMOTE !== undefined;
 
 /** Where another realm has the files there is no getSync. */
 function made(options?: object): NacreLevel {
-  const level = new NacreLevel(remote ? ":memory:" : freshName(), options);
+  const level = new NacreLevel(freshName(), remote ? { durability: "none", ...options } : options);
   if (remote) (level as { supports: { getSync: boolean } }).supports.getSync = false;
   return level;
 }

@@ -1,0 +1,81 @@
+// The package's own suites in pages of real browsers: bundled with a small node:test, and each
+// database in the OPFS, in IndexedDB, or in the page's memory.
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import { after, before, describe, test } from "node:test";
+import { build } from "esbuild";
+import { KINDS, startBrowser } from "./lib.ts";
+import type { Started } from "./lib.ts";
+import type { Outcome } from "./shim/test.ts";
+import { startTabsSite } from "./tabs-site.ts";
+import type { TabsSite } from "./tabs-site.ts";
+
+const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+
+/** One script of these suites; what they import of Node is in shim/. */
+async function bundled(suites: readonly string[]): Promise<string> {
+  const contents = `import ${JSON.stringify(at("shim/node.ts"))};
+    ${suites.map((name) => `import ${JSON.stringify(at(`../js/${name}.test.ts`))};`).join("\n")}
+    import { run } from ${JSON.stringify(at("shim/test.ts"))};
+    import { closeAll } from ${JSON.stringify(at("shim/index.ts"))};
+    export const outcomes = (skip) => run(new RegExp(skip), closeAll);`;
+  const { outputFiles: [file] } = await build({
+    stdin: { contents, resolveDir: at("."), loader: "ts" }, bundle: true, write: false, format: "esm", target: "es2022",
+    define: { "process.env.TEST_REMOTE": '"1"', "process.env": "{}", global: "globalThis" },
+    plugins: [{
+      name: "page",
+      setup(on) {
+        const to = (filter: RegExp, path: string): void => on.onResolve({ filter }, () => ({ path: at(path) }));
+        to(/^node:test$/, "shim/test.ts");
+        to(/^node:assert\/strict$/, "shim/assert.ts");
+        to(/^node:/, "shim/node.ts");
+        to(/build\/js\/index\.js$/, "shim/index.ts");
+        on.onResolve({ filter: /^\/js\// }, ({ path }) => ({ path, external: true }));
+        on.onResolve({ filter: /^\.\/lib\.ts$/ }, ({ importer }) => ({ path: importer.includes("/tests/js/") ? at("shim/lib.ts") : at("lib.ts") }));
+      },
+    }],
+  });
+  return file?.text ?? "";
+}
+
+/** Why a test cannot be in a page. */
+const SKIPPED: Record<string, string> = {
+  "synchronous|two faces of one database|moment of a signal": "openSync is for workers",
+  "never before": "it counts turns of the event loop",
+};
+const SKIP = Object.keys(SKIPPED).join("|");
+const LONG = ["kv", "collection", "search", "batch", "elements"], SHORT = ["kv", "collection", "batch"];
+
+for (const kind of KINDS) {
+  describe(kind.name, { skip: kind.skip }, () => {
+    let site: TabsSite, started: Started;
+    before(async () => {
+      const script = async (names: readonly string[]): Promise<{ headers: Record<string, string>; body: string }> =>
+        ({ headers: { "content-type": "text/javascript" }, body: await bundled(names) });
+      site = await startTabsSite({ "/suite": { body: "<!doctype html><title>suite</title>" }, "/long.js": await script(LONG), "/short.js": await script(SHORT) });
+      started = await startBrowser(kind);
+    }, { timeout: 120_000 });
+    after(async () => {
+      await started?.end();
+      site?.close();
+    });
+
+    for (const { storage, script } of [{ storage: "memory", script: "/long.js" }, { storage: "opfs", script: "/long.js" }, { storage: "indexeddb", script: "/short.js" }]) {
+      test(`i09: the suites pass, databases in ${storage}`, { timeout: 400_000 }, async (t) => {
+        const page = await started.browser.newPage();
+        try {
+          page.setDefaultTimeout(390_000);
+          await page.goto(`${site.origin}/suite?storage=${storage}`);
+          const outcomes: Outcome[] = await page.evaluate(async (path, skip) =>
+            ((await import(path)) as { outcomes(skip: string): Promise<Outcome[]> }).outcomes(skip), script, SKIP);
+          const failed = outcomes.filter(({ failure }) => failure !== undefined);
+          t.diagnostic(`${outcomes.length} tests, ${outcomes.reduce((sum, { ms }) => sum + ms, 0)} ms`);
+          assert.ok(outcomes.length > 40, `only ${outcomes.length} tests`);
+          assert.deepEqual(failed, []);
+        } finally {
+          await page.close();
+        }
+      });
+    }
+  });
+}
