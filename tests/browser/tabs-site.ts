@@ -80,6 +80,7 @@ export async function startTabsSite(pages: Record<string, { body: string; header
       told.set(kind, [...told.get(kind) ?? [], value.join(",")]);
       return void response.end();
     }
+    if (path === "/clear") return void response.setHeader("clear-site-data", '"storage"').end();
     const page = path === "/tab" ? { body: TAB } : path === "/away" ? { body: "<!doctype html><title>away</title>" } : pages[path];
     if (page !== undefined) {
       response.setHeader("content-type", "text/html");
