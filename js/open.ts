@@ -1,7 +1,7 @@
 import { LOCK, MODE } from "./abi.gen.ts";
 import { checkDecryption, checkUntil, feed, feedSync, report, sources } from "./backup.ts";
 import type { BackupReport, BackupSource, BackupSourceSync } from "./backup.ts";
-import { longCall } from "./cutoff.ts";
+import { Cutoff, longCall } from "./cutoff.ts";
 import type { LongCall } from "./cutoff.ts";
 import { Database } from "./database.ts";
 import { checkWasmSource, Engine, loadModule, loadModuleSync } from "./engine.ts";
@@ -199,6 +199,20 @@ function storeOf(engine: Engine, name: string, options: Checked, onClose: () => 
   return new Store(engine, name, { durability, memory, changes, checkpointMs, key, readonly: mode === "readonly" }, onClose);
 }
 
+/** The same of a database that is made of a backup. */
+async function beginFrom(engine: Engine, name: string, from: unknown, options: Checked, onClose: () => void): Promise<Store> {
+  try {
+    engine.restoreBegin(name, engineOptions(options), ALL);
+    await feed(engine, sources(from, "open: from"), {}, "open: from");
+    engine.restoreFinish();
+  } catch (error) {
+    engine.close();
+    options.key?.fill(0);
+    throw error;
+  }
+  return storeOf(engine, name, options, onClose);
+}
+
 /** Opens the database `name` in the files of a host, which goes with it whatever happens. */
 export async function openIn(host: Host, name: string, options?: OpenOptions, onClose: () => void = nothing): Promise<Store> {
   let engine: Engine;
@@ -210,7 +224,7 @@ export async function openIn(host: Host, name: string, options?: OpenOptions, on
     host.close();
     throw error;
   }
-  const store = begin(engine, name, name, checked, onClose);
+  const store = options?.from === undefined ? begin(engine, name, name, checked, onClose) : await beginFrom(engine, name, options.from, checked, onClose);
   await store.settled();
   return store;
 }
@@ -591,6 +605,21 @@ export async function openHere(name: string | URL, options: OpenOptions | undefi
   return new Database(store, at.name, checked.mode === "readonly");
 }
 
+/** A backup as what can be handed to a worker, and read again if that ends. */
+async function gathered(from: unknown, limits: LongCall): Promise<Blob> {
+  if (typeof Blob !== "undefined" && from instanceof Blob) return from;
+  const cutoff = new Cutoff(limits, "open: from"), source = sources(from, "open: from");
+  try {
+    return await cutoff.race((async () => {
+      const parts: BlobPart[] = [];
+      for await (const chunk of source) parts.push(chunk as BlobPart);
+      return new Blob(parts);
+    })());
+  } finally {
+    cutoff.end();
+  }
+}
+
 /** In a browser. */
 async function openNamed(given: string | URL, options: OpenOptions = {}, inline: boolean): Promise<Database> {
   if (given instanceof URL) throw invalid(`open: in a browser databases have names, not addresses: ${shown(given.href)}`);
@@ -599,8 +628,11 @@ async function openNamed(given: string | URL, options: OpenOptions = {}, inline:
   oneOf(storage, STORAGES, "storage");
   oneOf(marker, MARKERS, "marker");
   const checked = check(rest);
-  if (options.from !== undefined) throw new NacreError("UNSUPPORTED", "open: from is not supported in a browser's files yet; it is in \":memory:\"");
-  if (storage !== "memory") return openShared(given, { ...rest, storage, marker }, limits, inline);
+  if (storage !== "memory") {
+    const from = rest.from === undefined ? undefined : await gathered(rest.from, limits);
+    return openShared(given, { ...rest, from, storage, marker }, limits, inline);
+  }
+  if (rest.from !== undefined) return make(MEMORY, rest.from, checked, ALL, limits, "open: from");
   checkMemoryMode(checked);
   const module = await findModule(checked.wasm, inline), at = { name: given, path: given, key: `${MEMORY}${given}` };
   let store = again(at, checked);

@@ -21,7 +21,8 @@ export interface Wanted {
 export async function openFiles({ name, options: wanted, again }: Job, wasm: WasmModule): Promise<Opened> {
   const { options, marked } = wanted as Wanted;
   const mode = again || options.mode === "readonly" ? "existing" : options.mode;
-  const { store, backend, instead, lost } = await openStored(name, { ...options, mode, wasm }, marked || again);
+  const from = again ? undefined : options.from;
+  const { store, backend, instead, lost } = await openStored(name, { ...options, from, mode, wasm }, marked || again);
   try {
     const tokens = new Tokens(store, () => Date.now());
     await store.settled();
@@ -44,6 +45,6 @@ export async function openFiles({ name, options: wanted, again }: Job, wasm: Was
 /** As for a second handle in one realm. */
 function admit(store: Store, { name, options: wanted, again }: Job): NacreError | undefined {
   const { options } = wanted as Wanted;
-  if (options.mode === "create" && !again) return new NacreError("EXISTS", `${name} exists, and is open already`);
+  if ((options.mode === "create" || options.from !== undefined) && !again) return new NacreError("EXISTS", `${name} exists, and is open already`);
   return mismatch(store, `${name}: open in another tab already`, options);
 }

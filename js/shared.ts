@@ -77,7 +77,7 @@ function enter(key: string, name: string, options: OpenOptions, limits: LongCall
 
 /** What a second handle asks for must be what the first one has. */
 function agree(name: string, has: OpenOptions, wants: OpenOptions): void {
-  if (wants.mode === "create") throw new NacreError("EXISTS", `${name} exists, and is open already`);
+  if (wants.mode === "create" || wants.from !== undefined) throw new NacreError("EXISTS", `${name} exists, and is open already`);
   const defaults: OpenOptions = { durability: "strict", memory: 64 * 2 ** 20 };
   for (const option of ["durability", "memory", "checkpointMs"] as const) {
     const is = has[option] ?? defaults[option];

@@ -213,6 +213,36 @@ for (const kind of KINDS) {
       });
     }
 
+    test("J10 open(name, { from }) makes the database of a file; what is damaged is CORRUPT, and leaves nothing", async () => {
+      await on("/plain", async (page) => {
+        const { value, ...failed } = await call(page, async ({ open }) => {
+          const source = await open("source");
+          const rows = await source.kv("s");
+          await rows.putMany(Array.from({ length: 3000 }, (_, i) => [`k${i}`, { i }]));
+          const blob = await new Response(source.export()).blob();
+          const codeOf = (promise: Promise<unknown>): Promise<unknown> => promise.then(() => "fine", (error: { code: string }) => error.code);
+          const damaged = new Uint8Array(await blob.arrayBuffer());
+          damaged[damaged.length >> 1] = (damaged[damaged.length >> 1] as number) ^ 1;
+          const corrupt = await codeOf(open("copy", { from: damaged }));
+          const missing = await codeOf(open("copy", { mode: "existing" }));
+          const copy = await open("copy", { from: blob.stream() });
+          const again = await codeOf(open("copy", { from: blob }));
+          const kv = await copy.kv("s");
+          const { ok } = await copy.verify({ deep: true });
+          const found = [await kv.count(), await kv.get("k2999"), ok, (await copy.storage()).backend];
+          await copy.close();
+          const there = await codeOf(open("copy", { from: blob }));
+          const reopened = await open("copy", { mode: "existing" });
+          const kept = await (await reopened.kv("s")).count();
+          await reopened.close();
+          await source.close();
+          return { corrupt, missing, again, found, there, kept };
+        });
+        assert.deepEqual(failed, {});
+        assert.deepEqual(value, { corrupt: "CORRUPT", missing: "NOT_FOUND", again: "EXISTS", found: [3000, { i: 2999 }, true, "opfs"], there: "EXISTS", kept: 3000 });
+      });
+    });
+
     test(`J02 cleared under two tabs: both say EVICTED${kind.name === "Firefox" ? ", opening too, and only mode create begins anew" : ""}`, async () => {
       await on("/plain", async (first) => on("/plain", async (second) => {
         for (const page of [first, second]) {
