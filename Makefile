@@ -94,10 +94,10 @@ COLD_base  := decimal json textform
 COLD_host  := crypt_keys crypt_log crypt_pages holder lock_file pin_file vfs_crypt vfs_posix
 COLD_log   := wal_walk
 COLD_store := extents superblock version
-COLD_segment := codes codes_writer salvage_iter shelf spare
+COLD_segment := codes codes_writer fields fields_verify fields_writer salvage_iter shelf spare
 COLD_vector := train
 COLD_db    := archive backup backup_read bulk catalog changes commit conflict feed filter_json held house ingest \
-              inspect keytext maintain mask open options own reader recover repair restore roster schema search_many \
+              inspect keytext maintain mask open options own picks reader recover repair restore roster schema search_many \
               settle space spill stats survey transaction value vectors verify
 COLD_SRC   := wasm/exports.c $(foreach m,$(MODULES),$(addprefix core/$m/,$(addsuffix .c,$(COLD_$m))))
 # In between: loops over what kernels do.
@@ -251,7 +251,7 @@ setup-test:
 
 # --- Tests ------------------------------------------------------------------
 
-.PHONY: test test-js test-browser test-all-js coverage mutants crash-states crash-long faults-long repair-long bits-long kill-long memory-long keys-long histories-long checks lanes test-programs FORCE
+.PHONY: test test-js test-browser test-all-js coverage mutants crash-states crash-long faults-long repair-long bits-long kill-long memory-long keys-long filters-long histories-long checks lanes test-programs FORCE
 
 # FILTER=text runs the tests whose name contains it; TEST_SEED=n changes the seed.
 TEST_ARGS = $(if $(TEST_SEED),--seed $(TEST_SEED)) $(FILTER)
@@ -487,6 +487,10 @@ memory-long: $(B)/gcc/core-tests $(B)/wasm/core-tests.wasm | setup-npm ## 1 GiB 
 keys-long: $(B)/gcc/core-tests $(B)/formats/key_vectors | setup-npm ## ten million pairs of keys, in C and in TypeScript
 	@export NACRE_KEYS=$(or $(KEYS),10000000) $(if $(TEST_SEED),NACRE_SEED=$(TEST_SEED)); \
 	    $< $(if $(TEST_SEED),--seed $(TEST_SEED)) order_of_bytes && $(NODE) --test --no-warnings tests/formats/keys.test.ts
+
+# TREES is another number, TEST_SEED=n takes other ones.
+filters-long: $(B)/gcc/core-tests ## a million random filters: do indexes tell what rows say?
+	@d=$$(mktemp -d); NACRE_TREES=$(or $(TREES),1000000) $< --dir $$d $(if $(TEST_SEED),--seed $(TEST_SEED)) indexed/; status=$$?; rm -rf $$d; exit $$status
 
 # What core and crash tests run, by branches, against the floors in tests/coverage; MISSING=core/log
 # lists what they do not. Fewer crash states than elsewhere: they differ in bytes, not in code.

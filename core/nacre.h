@@ -261,6 +261,8 @@ typedef enum nacre_compression { NACRE_PLAIN = 0, NACRE_LZ4 = 1 } nacre_compress
 typedef struct nacre_field {
     const char *name; /* 1-255 bytes of UTF-8 */
     nacre_type type;
+    bool indexed; /* rows are found by it, without asking each: by count, clear and scan with a filter, and
+                   * search. It takes room, and costs a little with each write. Not of JSON; 16 at most */
 } nacre_field;
 
 #define NACRE_KEY_PARTS_MAX 16

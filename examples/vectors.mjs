@@ -6,7 +6,7 @@ const db = await open(":memory:"); // gone at close
 const photos = await db.collection("photos", {
   key: "integer",
   vector: { dimensions: 2, metric: "l2" },
-  fields: { place: "text", taken: "timestamp", tags: "json" },
+  fields: { place: { type: "text", indexed: true }, taken: "timestamp", tags: "json" },
 });
 await photos.putMany({ // by columns: the fastest way in
   keys: [1, 2, 3, 4],

@@ -192,7 +192,9 @@ export const FILTER = {
 } as const;
 
 export const SCHEMA = {
-  VERSION: 2,
+  VERSION: 3,
+  PLAIN_VERSION: 2,
+  INDEXED: 128,
   OLDEST: 1,
   FIXED_SIZE: 27,
   BLOCK_MIN: 4096,
@@ -209,6 +211,7 @@ export const LIMIT = {
   NAME_SIZE: 255,
   DIMENSIONS: 16384,
   FIELDS: 256,
+  INDEXED: 16,
   KEY_PARTS: 16,
   K: 10000,
   MEMBRANES: 100000,

@@ -25,7 +25,7 @@ export type {
 } from "./open.ts";
 export type { CompactReport, Finding, MembraneInfo, Problem, RepairReport, Stats, VerifyReport } from "./report.ts";
 export type { PutOptions } from "./expiry.ts";
-export type { CollectionSchema, Compression, Element, FieldType, KvSchema, Metric, StorageSchema, ValueType, VectorSchema } from "./schema.ts";
+export type { CollectionSchema, Compression, Element, FieldSchema, FieldType, KvSchema, Metric, StorageSchema, ValueType, VectorSchema } from "./schema.ts";
 export type { Explanation, Include, SearchOptions } from "./search.ts";
 export { Snapshot, SnapshotSync } from "./snapshot.ts";
 export type { Durability } from "./store.ts";

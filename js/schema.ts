@@ -11,6 +11,13 @@ export type ValueType = "json" | "text" | "bytes";
 /** The type of a record's field. */
 export type FieldType = "text" | "integer" | "bigint" | "real" | "boolean" | "bytes" | "timestamp" | "json";
 
+/**
+ * A field: its type, or that and whether it is indexed. Rows are found by an indexed field without looking at
+ * each: in `search`, `count`, `records` and `deleteWhere`. It takes room, and costs a little with each write; not
+ * of json.
+ */
+export type FieldSchema = FieldType | { readonly type: FieldType; readonly indexed?: boolean | undefined };
+
 /** How rows are kept: the same for every kind of membrane, and fixed when it is made. */
 export interface StorageSchema {
   /** Milliseconds that a row lives when it is put; for ever when absent. */
@@ -50,12 +57,13 @@ export interface CollectionSchema<F = Record<string, unknown>> extends StorageSc
   /** "text" when absent. */
   key?: KeySchema | undefined;
   vector: VectorSchema;
-  fields?: { readonly [Name in keyof F]: FieldType } | undefined;
+  fields?: { readonly [Name in keyof F]: FieldSchema } | undefined;
 }
 
 export interface Field {
   readonly name: string;
   readonly type: FieldType;
+  readonly indexed: boolean;
 }
 
 /** A schema, checked and complete. */
@@ -175,14 +183,20 @@ function fieldSchemas(given: unknown, what: string): Field[] {
   if (typeof given !== "object" || given === null || Array.isArray(given)) {
     throw invalid(`${what}: schema: fields must be an object of types, not ${shown(given)}`);
   }
-  const fields = Object.entries(given as Record<string, unknown>).map(([name, type]) => {
+  const fields = Object.entries(given as Record<string, unknown>).map(([name, field]) => {
+    const { type, indexed = false } = typeof field === "object" && field !== null
+      ? checkOptions(field, `${what}: schema: field ${name}`, ["type", "indexed"]) : { type: field, indexed: undefined };
     nameBytes(name, `${what}: schema: field`, LIMIT.NAME_SIZE);
     if (RESERVED.includes(name)) throw invalid(`${what}: schema: a field may not be called ${name}`);
     if (!isNameOf(FIELD_TYPES, type)) {
       throw invalid(`${what}: schema: field ${name} must be one of ${Object.keys(FIELD_TYPES).join(", ")}, not ${shown(type)}`);
     }
-    return { name, type };
+    if (typeof indexed !== "boolean") throw invalid(`${what}: schema: field ${name}: indexed must be true or false, not ${shown(indexed)}`);
+    if (indexed && type === "json") throw invalid(`${what}: schema: field ${name} is json, which has no order to be indexed by`);
+    return { name, type, indexed };
   });
+  const count = fields.filter(({ indexed }) => indexed).length;
+  if (count > LIMIT.INDEXED) throw invalid(`${what}: schema: ${count} indexed fields, at most ${LIMIT.INDEXED} are allowed`);
   if (fields.length > LIMIT.FIELDS) throw invalid(`${what}: schema: ${fields.length} fields, at most ${LIMIT.FIELDS} are allowed`);
   return fields;
 }
@@ -194,7 +208,8 @@ function isNameOf<Names extends object>(names: Names, name: unknown): name is ke
 /** The bytes of schema_format.h. */
 export function encodeSchema(schema: Schema): Uint8Array {
   const types = typeof schema.key === "string" ? [schema.key] : schema.key;
-  const bytes: number[] = [SCHEMA.VERSION, KINDS[schema.kind], types.length, ...types.map((type) => KEY_TYPES[type])];
+  const version = schema.fields.some(({ indexed }) => indexed) ? SCHEMA.VERSION : SCHEMA.PLAIN_VERSION;
+  const bytes: number[] = [version, KINDS[schema.kind], types.length, ...types.map((type) => KEY_TYPES[type])];
   const { vector } = schema;
   const dimensions = vector?.dimensions ?? 0;
   bytes.push(schema.kind === "kv" ? VALUE_TYPES[schema.value] : 0);
@@ -207,7 +222,7 @@ export function encodeSchema(schema: Schema): Uint8Array {
   bytes.push(schema.fields.length & 255, schema.fields.length >>> 8);
   for (const field of schema.fields) {
     const name = new TextEncoder().encode(field.name);
-    bytes.push(FIELD_TYPES[field.type], name.length, ...name);
+    bytes.push(FIELD_TYPES[field.type] | (field.indexed ? SCHEMA.INDEXED : 0), name.length, ...name);
   }
   return Uint8Array.from(bytes);
 }
@@ -232,9 +247,9 @@ export function decodeSchema(bytes: Uint8Array): Schema {
   const count = u8() + u8() * 0x100;
   const fields: Field[] = [];
   for (let i = 0; i < count; i++) {
-    const type = nameOf(FIELD_TYPES, u8());
-    const size = u8();
-    fields.push({ name: decodeText(bytes, at, size), type });
+    const [type, size] = [u8(), u8()];
+    const indexed = (type & SCHEMA.INDEXED) !== 0;
+    fields.push({ name: decodeText(bytes, at, size), type: nameOf(FIELD_TYPES, type & ~SCHEMA.INDEXED), indexed });
     at += size;
   }
   return {
@@ -254,9 +269,9 @@ export function publicSchema(schema: Schema): KvSchema | CollectionSchema {
   const key = typeof schema.key === "string" ? schema.key : [...schema.key];
   const storage = publicStorage(schema.storage);
   if (schema.kind === "kv") return { key, value: schema.value, ...storage };
-  const fields: Record<string, FieldType> = {};
-  for (const { name, type } of schema.fields) {
-    Object.defineProperty(fields, name, { value: type, enumerable: true, writable: true, configurable: true });
+  const fields: Record<string, FieldSchema> = {};
+  for (const { name, type, indexed } of schema.fields) {
+    Object.defineProperty(fields, name, { value: indexed ? { type, indexed } : type, enumerable: true, writable: true, configurable: true });
   }
   return schema.vector === undefined ? ({ key, fields, ...storage } as unknown as CollectionSchema)
     : { key, vector: { ...schema.vector }, fields, ...storage };

@@ -12,6 +12,7 @@
  *                                          "/" or "\", not "." or ".."
  *   LIMIT_DIMENSIONS         16 384        a vector is at most 64 KiB
  *   LIMIT_FIELDS             256           fields of a membrane
+ *   LIMIT_INDEXED            16            of them that are indexed: each is kept twice
  *   LIMIT_KEY_PARTS          16            parts of a composite key
  *   LIMIT_K                  10 000        hits of one search
  *   LIMIT_MEMBRANES          100 000       membranes of a database
@@ -32,6 +33,7 @@ enum {
     LIMIT_NAME_SIZE = 255,
     LIMIT_DIMENSIONS = 16384,
     LIMIT_FIELDS = 256,
+    LIMIT_INDEXED = 16,
     LIMIT_KEY_PARTS = 16, /* NACRE_KEY_PARTS_MAX */
     LIMIT_K = 10000,
     LIMIT_MEMBRANES = 100000,

@@ -44,18 +44,25 @@ static int house_key(Cli *cli, nacre_schema *schema) {
     }
 }
 
-/* NAME:TYPE; the names are cut in `names`. */
+/* NAME:TYPE or NAME:TYPE:indexed; the names are cut in `names`. */
 static int house_fields(Cli *cli, nacre_schema *schema, nacre_field *fields, CliPool *names) {
     for (int i = 0; i < cli->given_count; i++) {
-        const char *text = cli->given[i].value, *colon = strrchr(text, ':');
+        static const char word[] = ":indexed";
+        const char *text = cli->given[i].value;
         if (strcmp(cli->given[i].option->name, "field") != 0) continue;
-        if (!colon) return cli_fail(cli, CLI_USAGE, "--field %s: write it as name:type", text);
-        size_t size = (size_t)(colon - text);
+        size_t whole = strlen(text), ending = sizeof word - 1;
+        bool indexed = whole > ending && memcmp(text + whole - ending, word, ending) == 0;
+        if (indexed) whole -= ending;
+        size_t type = whole;
+        while (type > 0 && text[type - 1] != ':') type--;
+        if (type == 0) return cli_fail(cli, CLI_USAGE, "--field %s: write it as name:type", text);
+        size_t size = type - 1;
         char *name = cli_pool_alloc(names, size + 1);
         memcpy(name, text, size);
         name[size] = 0;
         fields[schema->field_count].name = name;
-        if (!house_type(colon + 1, strlen(colon + 1), &fields[schema->field_count].type))
+        fields[schema->field_count].indexed = indexed;
+        if (!house_type(text + type, whole - type, &fields[schema->field_count].type))
             return house_no_type(cli, "field", text);
         schema->field_count++;
     }

@@ -203,7 +203,9 @@ void cli_print_schema(const nacre_schema *schema) {
             if (i) putchar(',');
             cli_print_string(schema->fields[i].name);
             putchar(':');
+            if (schema->fields[i].indexed) fputs("{\"type\":", stdout);
             cli_print_string(cli_type_name(schema->fields[i].type));
+            if (schema->fields[i].indexed) fputs(",\"indexed\":true}", stdout);
         }
         putchar('}');
     }

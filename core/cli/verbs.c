@@ -8,7 +8,7 @@ static const CliOption create_options[] = {
     {"dimensions", "N", "collection: numbers in a vector"},
     {"metric", "M", "collection: l2, cosine or ip; of bits hamming"},
     {"element", "E", "collection: what numbers are kept as: f32 (the default), f16, i8 or bit"},
-    {"field", "NAME:TYPE", "collection, table: a field; may be given again"},
+    {"field", "NAME:TYPE[:indexed]", "collection, table: a field; may be given again"},
     {"ttl", "MS", "milliseconds that a row lives when it is put; for ever when absent"},
     {"block-size", "BYTES", "of a block of rows: 4096, 8192 ... 65536"},
     {"compression", "NAME", "none (the default) or lz4"},

@@ -67,7 +67,7 @@ static nacre_status membrane_show_schema(Db *db, Membrane *membrane) {
     membrane->public_fields = env_alloc(&db->env, schema->field_count * sizeof(nacre_field));
     if (!membrane->public_fields) return NACRE_RESOURCE_EXHAUSTED;
     for (uint32_t i = 0; i < schema->field_count; i++)
-        membrane->public_fields[i] = (nacre_field){(const char *)schema->fields[i].name.data, schema->fields[i].type};
+        membrane->public_fields[i] = (nacre_field){(const char *)schema->fields[i].name.data, schema->fields[i].type, schema->fields[i].indexed};
     shown->fields = membrane->public_fields;
     return NACRE_OK;
 }

@@ -1,6 +1,7 @@
 /* cursor.c - rows of one membrane in order, both ways, as of one state. */
-#include "db/filter.h"
-#include "db/state.h"
+#include "db/picks.h"
+
+enum { NARROW_BLOCKS = 8 }; /* of a run */
 
 typedef enum CursorPlace { CURSOR_OUTSIDE, CURSOR_ON, CURSOR_BEFORE, CURSOR_AFTER } CursorPlace;
 
@@ -13,8 +14,12 @@ struct Cursor {
     CursorPlace place;
     nacre_status failed; /* what stopped it: a cursor never goes on behind a failure */
     bool keys_only;
+    bool bounded; /* the range is not the whole membrane */
     bool plain; /* rows have a key and a value, and all are shown */
     Filter *filter;
+    Snapshot view;   /* what the merge is over; holds no references of its own */
+    size_t *places;  /* rows are picked by indexes (picks.h); NULL: all are looked at */
+    size_t place_count;
     uint8_t *low, *high; /* with the membrane's id; high is never empty */
     size_t low_size, high_size;
     KeyHead low_head, high_head;
@@ -38,6 +43,8 @@ nacre_status cursor_open(Membrane *membrane, const Snapshot *snapshot, KeyRange 
     if (!cursor) return NACRE_RESOURCE_EXHAUSTED;
     cursor->db = db;
     cursor->membrane = membrane;
+    cursor->view = *view;
+    cursor->bounded = range.low.size || range.high.size;
     cursor->plain = membrane->schema.dimensions == 0;
     for (int i = 0; i < 2; i++)
         if ((cursor->tables[i] = view->tables[i]) != NULL) memtable_retain(view->tables[i]);
@@ -72,6 +79,7 @@ void cursor_close(Cursor *cursor) {
     version_release(cursor->version);
     version_release(cursor->own_runs);
     filter_free(cursor->filter);
+    env_free(env, cursor->places, cursor->place_count * sizeof *cursor->places);
     env_free(env, cursor->low, cursor->low_size);
     env_free(env, cursor->high, cursor->high_size);
     env_free(env, cursor->blob, cursor->blob_capacity);
@@ -94,14 +102,42 @@ void cursor_keys_only(Cursor *cursor) {
 Db *cursor_db(const Cursor *cursor) { return cursor->db; }
 Membrane *cursor_membrane(const Cursor *cursor) { return cursor->membrane; }
 
-nacre_status cursor_filter(Cursor *cursor, Span filter) {
-    if (filter.size == 0) return NACRE_OK;
-    cursor->plain = false;
-    return filter_compile(&cursor->db->env, &cursor->membrane->schema, filter, &cursor->filter);
-}
-
 static Span cursor_low(const Cursor *cursor) { return span_of(cursor->low, cursor->low_size); }
 static Span cursor_high(const Cursor *cursor) { return span_of(cursor->high, cursor->high_size); }
+
+/* The range has so few blocks of each run that going over them is less work than asking indexes. */
+static nacre_status cursor_is_narrow(Cursor *cursor, bool *narrow) {
+    const Version *version = cursor->version;
+    *narrow = false;
+    for (size_t i = 0; i < version->count; i++) {
+        const Run *run = &version->runs[i];
+        uint32_t blocks = 0;
+        for (size_t s = 0; s < run->count; s++) {
+            Segment *segment = run->segments[s];
+            CacheEntry *pin = NULL;
+            if (segment_is_before(segment, cursor_low(cursor), cursor->low_head)) continue;
+            if (segment_is_after(segment, cursor_high(cursor), cursor->high_head)) break;
+            TRY(segment_pin_meta(segment, &pin));
+            blocks += segment_block_of(segment, cursor_high(cursor)) - segment_block_of(segment, cursor_low(cursor)) + 1;
+            cache_unpin(&cursor->db->cache, pin);
+            if (blocks > NARROW_BLOCKS) return NACRE_OK;
+        }
+    }
+    *narrow = true;
+    return NACRE_OK;
+}
+
+nacre_status cursor_filter(Cursor *cursor, Span filter) {
+    bool narrow = false;
+    if (filter.size == 0) return NACRE_OK;
+    cursor->plain = false;
+    TRY(filter_compile(&cursor->db->env, &cursor->membrane->schema, filter, &cursor->filter));
+    if (!filter_is_indexed(cursor->filter)) return NACRE_OK;
+    if (cursor->bounded) TRY(cursor_is_narrow(cursor, &narrow));
+    if (narrow) return NACRE_OK;
+    return picks_merge(cursor->db, &cursor->view, cursor->membrane->id, cursor->filter, &cursor->merge, &cursor->places,
+                       &cursor->place_count);
+}
 
 /* Moving one way, only the bound ahead is asked. */
 static bool cursor_inside(const Cursor *cursor, bool backward) {
@@ -124,6 +160,11 @@ static nacre_status cursor_show(Cursor *cursor, RowView *row, bool *shown) {
     }
     *shown = false;
     if (state_gone(db, &entry)) return NACRE_OK;
+    if (cursor->places) {
+        bool shadowed = false;
+        TRY(view_shadowed(db, &cursor->view, entry.key, cursor->places[cursor->merge.heap[0].index], &shadowed));
+        if (shadowed) return NACRE_OK;
+    }
     bool row_needed = !cursor->keys_only || (cursor->filter && filter_needs_row(cursor->filter));
     if (!row_needed) {
         *row = (RowView){.key = span_of(entry.key.data + 4, entry.key.size - 4)};

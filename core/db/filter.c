@@ -1,10 +1,6 @@
 /* filter.c - a program of tests, checked once and then run over rows. Rules are those of
- * filter_format.h. Knows nothing of where rows come from.
- *
- * Compiled, a filter is three arrays: nodes in the program's order, each knowing where
- * its subtree ends; operands (a composite key's operand is key_count of them); and bytes,
- * a copy of the program followed by the escaped forms of text that is compared with keys. */
-#include "db/filter.h"
+ * filter_format.h. Knows nothing of where rows come from. */
+#include "db/filter_tree.h"
 
 #include "base/decimal.h"
 #include "base/json.h"
@@ -12,38 +8,6 @@
 #include "db/row.h"
 
 #include <stdlib.h>
-
-typedef struct FilterOperand {
-    nacre_value value; /* borrowed from the filter's bytes */
-    Span encoded;      /* of text and bytes of a key: as in keycode_format.h */
-} FilterOperand;
-
-typedef struct FilterNode {
-    uint8_t op;
-    bool null; /* eq, ne: the operand is null; in: null is one of them */
-    bool exists;
-    uint16_t column;
-    nacre_type type; /* of the column; of a key: of its first part */
-    uint32_t first;  /* operand */
-    uint32_t count;  /* operands (of a composite key: groups), or children */
-    uint32_t end;    /* node after this subtree */
-} FilterNode;
-
-struct Filter {
-    Env *env;
-    FilterNode *nodes;
-    FilterOperand *operands;
-    uint8_t *bytes;
-    nacre_value *fields; /* of the row that is tested, as far as they are needed */
-    nacre_type *types;   /* of those fields */
-    size_t node_count, node_capacity, operand_count, operand_capacity, bytes_size, bytes_used;
-    uint32_t fields_needed; /* leading fields of a row */
-    uint32_t fields_capacity;
-    uint32_t key_count;
-    nacre_type key_types[NACRE_KEY_PARTS_MAX];
-    Span key, row;
-    bool row_read;
-};
 
 /* ---- order of values ---- */
 
@@ -53,8 +17,7 @@ static bool filter_is_bytes(nacre_type type) {
 
 static Span filter_span(const nacre_value *v) { return span_of(v->bytes.data, v->bytes.size); }
 
-/* Rule 3: two values of types that may be compared; neither is null or JSON. */
-static int filter_order(const nacre_value *a, const nacre_value *b) {
+int filter_order(const nacre_value *a, const nacre_value *b) {
     if (filter_is_bytes(a->type)) return span_compare(filter_span(a), filter_span(b));
     if (a->type == NACRE_REAL && b->type == NACRE_REAL)
         return (a->real > b->real) - (a->real < b->real);
@@ -238,6 +201,7 @@ static nacre_status filter_test(FilterCompile *c, FilterNode *node) {
         node->column == FILTER_KEY ? c->schema->key_types[0] : c->schema->fields[node->column].type;
     if (node->column != FILTER_KEY && node->column >= f->fields_needed)
         f->fields_needed = node->column + 1u;
+    f->indexed |= node->column != FILTER_KEY && c->schema->fields[node->column].indexed;
     node->first = (uint32_t)f->operand_count;
     const char *problem = filter_op_problem(c, node);
     if (problem) return filter_refuse(c, node, problem);
@@ -332,6 +296,7 @@ void filter_free(Filter *f) {
     env_free(env, f, sizeof *f);
 }
 
+bool filter_is_indexed(const Filter *f) { return f->indexed; }
 bool filter_needs_row(const Filter *f) { return f->fields_needed > 0; }
 
 /* ---- testing ---- */
@@ -372,7 +337,7 @@ static int filter_key_order(const Filter *f, const FilterOperand *operands) {
     return 0;
 }
 
-static bool filter_has(Span hay, Span needle) {
+bool filter_has(Span hay, Span needle) {
     if (needle.size == 0) return true;
     for (const uint8_t *at = hay.data, *end = hay.data + hay.size;
          (size_t)(end - at) >= needle.size; at++) {

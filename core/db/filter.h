@@ -19,6 +19,9 @@ void filter_free(Filter *filter); /* NULL is fine */
  * what is true of null. Not const: it keeps the place of the row's fields meanwhile. */
 bool filter_matches(Filter *filter, Span key, Span row);
 
+/* Whether any test asks an indexed field. */
+bool filter_is_indexed(const Filter *filter);
+
 /* Whether any test needs the row, or the key alone decides. */
 bool filter_needs_row(const Filter *filter);
 

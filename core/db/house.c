@@ -101,7 +101,7 @@ out:
 /* Would a merge of everything make the file smaller, or searches faster? */
 static nacre_status compact_worthwhile(Db *db, bool *worthwhile) {
     const Version *version = db->version;
-    *worthwhile = version->count > 1 || db->codes_damaged || (db->dropped_count > 0 && !db->dropped_clean);
+    *worthwhile = version->count > 1 || db->indexes_damaged || (db->dropped_count > 0 && !db->dropped_clean);
     if (*worthwhile || version->count == 0) return NACRE_OK;
     const Run *run = &version->runs[0];
     *worthwhile = run->above_size > 0;
@@ -149,7 +149,7 @@ nacre_status db_compact(Db *db, nacre_compact_report *report) {
         TRY(status);
     }
     db->dropped_clean = true;
-    db->codes_damaged = false;
+    db->indexes_damaged = false;
     /* Twice: the extents of the state before last are free only when both superblocks
      * have moved on; then move, and twice again. */
     TRY(commit_again(db));

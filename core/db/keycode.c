@@ -130,8 +130,7 @@ uint8_t *key_escape(Span raw, uint8_t *at) {
     return at;
 }
 
-static uint8_t *keycode_encode_part(nacre_type type, const nacre_value *value, bool open,
-                                    uint8_t *at) {
+uint8_t *key_encode_part(nacre_type type, const nacre_value *value, bool open, uint8_t *at) {
     switch (type) {
     case NACRE_BOOLEAN: *at = value->integer != 0; return at + 1;
     case NACRE_REAL: put_u64_be(at, keycode_of_real(value->real)); return at + KEYCODE_NUMBER_SIZE;
@@ -150,8 +149,7 @@ static uint8_t *keycode_encode_part(nacre_type type, const nacre_value *value, b
 uint8_t *key_encode(const Schema *schema, const nacre_value *values, uint32_t count,
                     KeyPartial partial, uint8_t *at) {
     for (uint32_t i = 0; i < count; i++)
-        at = keycode_encode_part(schema->key_types[i], &values[i],
-                                 partial == KEY_PREFIX && i + 1 == count, at);
+        at = key_encode_part(schema->key_types[i], &values[i], partial == KEY_PREFIX && i + 1 == count, at);
     return at;
 }
 

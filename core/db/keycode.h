@@ -38,6 +38,9 @@ bool key_part(nacre_type type, Span *rest, Span *part);
 int64_t key_part_integer(Span part); /* integer, bigint, timestamp */
 double key_part_real(Span part);
 
+/* Writes one part that was found right; `open`: without its end. Returns the end. */
+uint8_t *key_encode_part(nacre_type type, const nacre_value *value, bool open, uint8_t *at);
+
 /* Escapes `raw` at `at` without the end; returns the end. Up to 2 x raw.size bytes. */
 uint8_t *key_escape(Span raw, uint8_t *at);
 

@@ -1,7 +1,8 @@
-/* mask.c - makes a mask by asking the filter about every row of a section, once. */
+/* mask.c - makes a mask by asking indexed fields, and the filter about every row of a section that they
+ * leave, once. */
 #include "db/mask.h"
 
-#include "segment/run_iter.h"
+#include "db/picks.h"
 
 enum { MASK_PLACES = 4, MASK_PLACE_ROWS = 16 };
 
@@ -10,7 +11,7 @@ enum { MASK_PLACES = 4, MASK_PLACE_ROWS = 16 };
 /* The entry: section's slots u32 | count u32 | program size u32 | 0 u32 | bits, padded to 16 | program */
 enum { MASK_HEAD = 16 };
 
-static size_t mask_bits_size(uint32_t slots) { return (size_t)round_up(((uint64_t)slots + 7) / 8, 16); }
+static size_t mask_bits_size(uint32_t slots) { return run_pick_size(slots); }
 
 typedef struct MaskWalk {
     Db *db;
@@ -25,9 +26,10 @@ static void mask_walk_end(MaskWalk *walk) {
     env_free(&walk->db->env, walk->blob, walk->blob_capacity);
 }
 
-static nacre_status mask_walk_begin(MaskWalk *walk, Db *db, Segment *segment, uint32_t membrane) {
+/* `pick`: the rows to look at; taken. */
+static nacre_status mask_walk_begin(MaskWalk *walk, Db *db, Segment *segment, uint32_t membrane, RunPick *pick) {
     *walk = (MaskWalk){.db = db, .membrane = membrane};
-    return run_iter_open(&db->io, &segment, 1, (Span){NULL, 0}, true, &walk->rows);
+    return run_iter_open_picked(&db->io, &segment, 1, (Span){NULL, 0}, pick, &walk->rows);
 }
 
 /* Does the row match where the walk stands? *slot: its vector's. *here false: it is none of the membrane's. */
@@ -65,17 +67,33 @@ static nacre_status mask_fill(MaskWalk *walk, const Section *section, Filter *fi
     return NACRE_OK;
 }
 
+/* Does the index alone tell? Each row that is no deletion has a vector, so that slots are numbers. */
+static bool mask_is_known(const Section *section, const Picks *picks) {
+    return picks->exact && picks->pick.rows == section->slot_count;
+}
+
+/* Takes what picks have. */
 static nacre_status mask_make(Db *db, Segment *segment, const Section *section, Span program, Filter *filter,
-                              uint64_t place, CacheEntry **made) {
+                              uint64_t place, Picks *picks, CacheEntry **made) {
     size_t bits_size = mask_bits_size(section->slot_count);
     CacheEntry *entry;
-    MaskWalk walk;
-    uint32_t count = 0;
-    TRY(cache_add(&db->cache, segment->id, place, MASK_HEAD + bits_size + program.size, &entry));
-    memset(entry->data, 0, MASK_HEAD + bits_size);
-    nacre_status status = mask_walk_begin(&walk, db, segment, section->membrane);
-    if (status == NACRE_OK) status = mask_fill(&walk, section, filter, entry->data + MASK_HEAD, &count);
-    mask_walk_end(&walk);
+    uint32_t count = picks->count;
+    nacre_status status = cache_add(&db->cache, segment->id, place, MASK_HEAD + bits_size + program.size, &entry);
+    if (status != NACRE_OK) {
+        run_pick_clear(&db->io, &picks->pick);
+        return status;
+    }
+    if (mask_is_known(section, picks)) {
+        memcpy(entry->data + MASK_HEAD, picks->pick.bits, bits_size);
+        run_pick_clear(&db->io, &picks->pick);
+    } else {
+        MaskWalk walk;
+        count = 0;
+        memset(entry->data, 0, MASK_HEAD + bits_size);
+        status = mask_walk_begin(&walk, db, segment, section->membrane, &picks->pick);
+        if (status == NACRE_OK) status = mask_fill(&walk, section, filter, entry->data + MASK_HEAD, &count);
+        mask_walk_end(&walk);
+    }
     if (status != NACRE_OK) {
         cache_abandon(&db->cache, entry);
         return status;
@@ -106,8 +124,15 @@ nacre_status mask_get(Db *db, Segment *segment, const Section *section, Span pro
         cache_drop(&db->cache, entry);
         entry = NULL;
     }
-    if (!entry && !make) return NACRE_OK;
-    if (!entry) TRY(mask_make(db, segment, section, program, filter, place, &entry));
+    if (!entry) {
+        Picks picks;
+        TRY(picks_find(db, segment, section->membrane, filter, &picks));
+        if (!make && !mask_is_known(section, &picks)) {
+            run_pick_clear(&db->io, &picks.pick);
+            return NACRE_OK;
+        }
+        TRY(mask_make(db, segment, section, program, filter, place, &picks, &entry));
+    }
     *mask = (Mask){entry->data + MASK_HEAD, get_u32(entry->data + 4), entry};
     return NACRE_OK;
 }
@@ -115,7 +140,7 @@ nacre_status mask_get(Db *db, Segment *segment, const Section *section, Span pro
 nacre_status mask_sample(Db *db, Segment *segment, const Section *section, Filter *filter, uint32_t *looked,
                          uint32_t *matched) {
     MaskWalk walk;
-    nacre_status status = mask_walk_begin(&walk, db, segment, section->membrane);
+    nacre_status status = mask_walk_begin(&walk, db, segment, section->membrane, &(RunPick){0});
     uint32_t first = segment_block_of_slot(segment, section->first_slot);
     uint32_t last = segment_block_of_slot(segment, section->first_slot + section->slot_count - 1);
     for (uint32_t place = 0; place < MASK_PLACES && status == NACRE_OK; place++) {

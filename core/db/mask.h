@@ -15,7 +15,7 @@ typedef struct Mask {
 static inline bool mask_has(const Mask *mask, uint32_t slot) { return mask->bits[slot / 8] >> slot % 8 & 1; }
 
 /* The mask of `program`, which `filter` was compiled from, over a section. mask->pin NULL: it is not
- * there, and `make` was false. */
+ * there, and `make` was false; what indexed fields alone tell is made anyway. */
 NACRE_CHECKED nacre_status mask_get(Db *db, Segment *segment, const Section *section, Span program, Filter *filter,
                                     bool make, Mask *mask);
 /* Rows of the section that match, of *looked ones here and there. Adds to both. */

@@ -2,6 +2,7 @@
 #include "db/backup.h"
 #include "db/feed.h"
 #include "db/ingest.h"
+#include "db/picks.h"
 #include "db/vectors.h"
 #include "host/vfs_crypt.h"
 #include "host/vfs_memory.h"
@@ -128,6 +129,7 @@ static nacre_status open_all(Db *db, const char *path) {
                          .filter_bits = db->options.filter_bits};
     db->kernels = kernels_choose();
     vectors_init(db);
+    picks_init(db);
     uint64_t share = db->options.memory / SEGMENT_MEMORY_SHARE, work = 8 * db->options.memtable_size;
     db->segment_size = db->options.segment_size < share ? db->options.segment_size : share;
     if (db->segment_size > work) db->segment_size = work; /* what a crash costs a merge */

@@ -90,6 +90,7 @@ static nacre_status schema_validate_fields(Env *env, const Schema *s, nacre_stat
     if (s->field_count > LIMIT_FIELDS)
         return env_fail(env, code, "schema: %u fields, at most %d are possible",
                         (unsigned)s->field_count, LIMIT_FIELDS);
+    uint32_t indexed = 0;
     for (uint32_t i = 0; i < s->field_count; i++) {
         Span name = s->fields[i].name;
         const char *problem = utf8_name_problem(name);
@@ -101,11 +102,17 @@ static nacre_status schema_validate_fields(Env *env, const Schema *s, nacre_stat
         if (!schema_is_type(s->fields[i].type))
             return env_fail(env, code, "schema: field \"%.*s\" has no known type", (int)name.size,
                             (const char *)name.data);
+        if (s->fields[i].indexed && s->fields[i].type == NACRE_JSON) /* rule 10 */
+            return env_fail(env, code, "schema: field \"%.*s\" is json, which has no order to be indexed by", (int)name.size,
+                            (const char *)name.data);
+        indexed += s->fields[i].indexed;
         for (uint32_t j = 0; j < i; j++)
             if (span_eq(name, s->fields[j].name))
                 return env_fail(env, code, "schema: two fields are called \"%.*s\"", (int)name.size,
                                 (const char *)name.data);
     }
+    if (indexed > LIMIT_INDEXED)
+        return env_fail(env, code, "schema: %u indexed fields, at most %d are possible", (unsigned)indexed, LIMIT_INDEXED);
     return NACRE_OK;
 }
 
@@ -206,6 +213,7 @@ nacre_status schema_copy(Env *env, const Schema *from, Schema *to) {
     uint8_t *at = (uint8_t *)(copy.fields + copy.field_count);
     for (uint32_t i = 0; i < from->field_count; i++) {
         copy.fields[i].type = from->fields[i].type;
+        copy.fields[i].indexed = from->fields[i].indexed;
         at = schema_name_copy(from->fields[i].name, &copy.fields[i].name, at);
     }
     *to = copy;
@@ -225,9 +233,15 @@ size_t schema_encoded_size(const Schema *s) {
     return size;
 }
 
+bool schema_is_indexed(const Schema *s) {
+    for (uint32_t i = 0; i < s->field_count; i++)
+        if (s->fields[i].indexed) return true;
+    return false;
+}
+
 uint8_t *schema_encode(const Schema *s, uint8_t *at) {
     ByteWriter w = {at, at + schema_encoded_size(s)};
-    bw_u8(&w, SCHEMA_VERSION);
+    bw_u8(&w, schema_is_indexed(s) ? SCHEMA_VERSION : SCHEMA_PLAIN_VERSION);
     bw_u8(&w, (uint8_t)s->kind);
     bw_u8(&w, (uint8_t)s->key_count);
     for (uint32_t i = 0; i < s->key_count; i++) bw_u8(&w, (uint8_t)s->key_types[i]);
@@ -242,7 +256,7 @@ uint8_t *schema_encode(const Schema *s, uint8_t *at) {
     bw_u8(&w, (uint8_t)s->compression);
     bw_u16(&w, (uint16_t)s->field_count);
     for (uint32_t i = 0; i < s->field_count; i++) {
-        bw_u8(&w, (uint8_t)s->fields[i].type);
+        bw_u8(&w, (uint8_t)((unsigned)s->fields[i].type | (s->fields[i].indexed ? SCHEMA_INDEXED : 0)));
         bw_u8(&w, (uint8_t)s->fields[i].name.size);
         bw_bytes(&w, s->fields[i].name);
     }
@@ -270,9 +284,11 @@ static void schema_decode_head(ByteReader *r, uint8_t version, Schema *s) {
 }
 
 /* Borrows the names from the bytes; the fields' array is the caller's. */
-static void schema_decode_fields(ByteReader *r, Schema *s, SchemaField *fields) {
+static void schema_decode_fields(ByteReader *r, uint8_t version, Schema *s, SchemaField *fields) {
     for (uint32_t i = 0; i < s->field_count && br_ok(r); i++) {
-        fields[i].type = (nacre_type)br_u8(r);
+        uint8_t type = br_u8(r);
+        fields[i].indexed = version > SCHEMA_PLAIN_VERSION && (type & SCHEMA_INDEXED);
+        fields[i].type = (nacre_type)(fields[i].indexed ? type - SCHEMA_INDEXED : type);
         fields[i].name = br_bytes(r, br_u8(r));
     }
     s->fields = fields;
@@ -289,7 +305,7 @@ nacre_status schema_decode(Env *env, Span bytes, nacre_status code, Schema *sche
     schema_decode_head(&r, version, &s);
     if (!br_ok(&r) || s.key_count > LIMIT_KEY_PARTS || s.field_count > LIMIT_FIELDS)
         return env_fail(env, code, "schema: malformed head");
-    schema_decode_fields(&r, &s, fields);
+    schema_decode_fields(&r, version, &s, fields);
     if (!br_ok(&r) || br_left(&r) != 0) return env_fail(env, code, "schema: malformed fields");
     TRY(schema_validate(env, &s, code));
     return schema_copy(env, &s, schema);
@@ -337,7 +353,7 @@ nacre_status schema_from_public(Env *env, const nacre_schema *given, Schema *sch
         if (!given->fields[i].name)
             return env_fail(env, NACRE_INVALID_ARGUMENT, "schema: the name of field %u is NULL",
                             (unsigned)i);
-        fields[i] = (SchemaField){schema_given_name(given->fields[i].name), given->fields[i].type};
+        fields[i] = (SchemaField){schema_given_name(given->fields[i].name), given->fields[i].type, given->fields[i].indexed};
     }
     TRY(schema_validate(env, &s, NACRE_INVALID_ARGUMENT));
     return schema_copy(env, &s, schema);
@@ -382,6 +398,12 @@ static bool schema_fields_differ(const Schema *a, const Schema *b, char *text, s
             snprintf(text, size, "field \"%.*s\": stored %s, given %s", (int)left.size,
                      (const char *)left.data, type_name(a->fields[i].type),
                      type_name(b->fields[i].type));
+            return true;
+        }
+        if (a->fields[i].indexed != b->fields[i].indexed) {
+            static const char *const words[] = {"not indexed", "indexed"};
+            snprintf(text, size, "field \"%.*s\": stored %s, given %s", (int)left.size, (const char *)left.data,
+                     words[a->fields[i].indexed], words[b->fields[i].indexed]);
             return true;
         }
     }

@@ -12,6 +12,7 @@
 typedef struct SchemaField {
     Span name; /* followed by a zero byte */
     nacre_type type;
+    bool indexed;
 } SchemaField;
 
 typedef struct Schema {
@@ -38,6 +39,9 @@ const char *type_name(nacre_type type);
 const char *kind_name(nacre_kind kind);
 const char *metric_name(nacre_metric metric);
 const char *element_name(nacre_element element);
+
+/* Is any of its fields indexed? */
+bool schema_is_indexed(const Schema *schema);
 
 /* Bytes of the encoding; at most SCHEMA_ENCODED_SIZE_MAX. */
 size_t schema_encoded_size(const Schema *schema);

@@ -1,11 +1,11 @@
 /* schema_format.h - what a membrane holds, as bytes: in the catalog and at the WASM
  * boundary.
  *
- *   schema := version u8 = 2 | kind u8 | key_count u8 | key_type u8[key_count]
+ *   schema := version u8 = 3 | kind u8 | key_count u8 | key_type u8[key_count]
  *             | value_type u8 | dimensions u32 | metric u8 | element u8 | index u8
  *             | bits u8 | ttl_ms u64 | block_size u32 | compression u8
  *             | field_count u16 | field[field_count]                   little-endian
- *   field  := type u8 | name_size u8 | name u8[name_size]
+ *   field  := type u8 (80: indexed) | name_size u8 | name u8[name_size]
  *
  * 1. Numbers of kinds, types, metrics and elements are those of nacre.h (1 key-value,
  *    2 collection, 3 table).
@@ -27,6 +27,8 @@
  * 8. Version 1 has none of rule 7's three, and means zeros.
  * 9. element: what vectors are in records and segments, element.h's rule 1. NACRE_BIT has the
  *    metric NACRE_HAMMING, and nothing else has.
+ * 10. 80 is added to the type of a field that is indexed, in hexadecimal: at most LIMIT_INDEXED
+ *    of them, and none of JSON. Where none is, version 2 is written: it knows no indexed fields.
  *
  * Why not JSON: it is read at every open and checked by C; and why not sections by kind:
  * ten zero bytes cost less than three layouts. */
@@ -37,7 +39,9 @@
 #include "nacre.h"
 
 enum {
-    SCHEMA_VERSION = 2,
+    SCHEMA_VERSION = 3,
+    SCHEMA_PLAIN_VERSION = 2, /* where nothing is indexed */
+    SCHEMA_INDEXED = 0x80,
     SCHEMA_OLDEST = 1,
     SCHEMA_FIXED_SIZE = 27, /* without key types and fields */
     SCHEMA_BLOCK_MIN = 4096,

@@ -132,7 +132,7 @@ nacre_status coded_take(Search *s, bool *taken) {
     c->parts = parts;
     nacre_status status = segment_codes(s->segment, s->membrane->id, s->section.slot_count,
                                         s->membrane->schema.dimensions, &part.codes, &part.pin);
-    s->db->codes_damaged |= status == NACRE_CORRUPT;
+    s->db->indexes_damaged |= status == NACRE_CORRUPT;
     if (status == NACRE_RESOURCE_EXHAUSTED) { /* too large for the budget: its vectors are scored, bit by bit */
         env->error = error;
         return NACRE_OK;

@@ -150,7 +150,8 @@ struct nacre_db {
     SegmentIo io;
     CodeHost code_host;
     Shelf shelf;
-    bool codes_damaged; /* a search met it: compacting makes them anew */
+    FieldHost field_host;
+    bool indexes_damaged; /* codes or indexed fields: compacting makes them anew */
     bool unlisted; /* the last level may have vectors that should be in lists, and are not (vectors.c) */
     const Kernels *kernels;
     Durable durable[2]; /* 0: newest superblock; 1: the one before */

@@ -3,6 +3,7 @@
 #include "segment/segment.h"
 
 #include "segment/codes.h"
+#include "segment/fields.h"
 #include "segment/filter_blocks.h"
 #include "segment/spare.h"
 #include "segment/units.h"
@@ -42,8 +43,9 @@ void segment_release(Segment *segment) {
     Env *env = segment->io->env;
     Cache *cache = segment->io->cache;
     segment_leave_codes(segment);
+    cache_leave(cache, &segment->fields);
     ASSERT(!segment->meta_entry || segment->meta_entry->pins == 0);
-    if (segment->streams[STREAM_CODES].size) cache_forget(cache, segment->id);
+    if (segment->streams[STREAM_CODES].size || segment->streams[STREAM_FIELDS].size) cache_forget(cache, segment->id);
     cache_leave(cache, &segment->meta_entry); /* and with it all blocks and vectors */
     ASSERT(!segment->blocks && !segment->vectors);
     for (int i = 0; i < STREAM_COUNT; i++) extent_list_clear(env, &segment->streams[i].extents);
@@ -623,7 +625,8 @@ static nacre_status segment_check_all(SegmentCheck *check) {
         nacre_status status = segment_read_units(segment, unit, pages, left < VECTOR_UNIT ? (size_t)left : VECTOR_UNIT);
         TRY(segment_check_status(check, status, segment_place(segment, STREAM_VECTORS, (uint64_t)unit * VECTOR_UNIT)));
     }
-    return segment_check_status(check, segment_verify_codes(segment), segment_place(segment, STREAM_CODES, 0));
+    TRY(segment_check_status(check, segment_verify_codes(segment), segment_place(segment, STREAM_CODES, 0)));
+    return segment_check_status(check, segment_verify_fields(segment), segment_place(segment, STREAM_FIELDS, 0));
 }
 
 nacre_status segment_verify(Segment *segment, nacre_problem *problem, void *self, uint64_t *problems) {

@@ -7,6 +7,7 @@
 #include "segment/entry.h"
 #include "segment/learned.h"
 #include "segment/codes_writer.h"
+#include "segment/fields_writer.h"
 #include "segment/shelf.h"
 #include "store/cache.h"
 #include "store/data_file.h"
@@ -29,6 +30,7 @@ typedef struct SegmentIo {
     const Kernels *kernels;
     const CodeHost *code_host; /* NULL: vectors are not coded */
     Shelf *shelf;              /* NULL: codebooks are not shared */
+    const FieldHost *field_host; /* NULL: no fields are indexed */
     uint64_t blocks_read, filter_misses;
 } SegmentIo;
 
@@ -81,6 +83,7 @@ typedef struct Segment {
     uint64_t dead_lsn;
     struct CodesEntry *codes; /* the directory of STREAM_CODES; NULL: not read, or none */
     uint32_t codes_count;
+    CacheEntry *fields; /* the directory of STREAM_FIELDS; NULL: not in the cache */
 } Segment;
 
 /* An empty shell with one reference, to be filled by the manifest or the writer. */

@@ -5,6 +5,7 @@
  *   VECTORS := for each section, at a multiple of 16 bytes: vectors (vector/element.h) * slots
  *   BLOBS   := values that do not fit into a block, one after the other
  *   CODES   := codes of the vectors, by which a search finds those to look at (codes_format.h)
+ *   FIELDS  := values of indexed fields, and the rows that have them (fields_format.h)
  *   (POSTINGS: kept for text)
  *
  *   block   := checksum u64 | size u32 | count u16 | kind u8 | 0 u8 | prefix_size u16
@@ -87,7 +88,8 @@ enum {
     STREAM_VECTORS = 1,
     STREAM_BLOBS = 2,
     STREAM_CODES = 3,
-    STREAM_COUNT = 4, /* known to this version */
+    STREAM_FIELDS = 4,
+    STREAM_COUNT = 5, /* known to this version */
 };
 
 enum {

@@ -5,6 +5,7 @@
 #include "base/compress.h"
 #include "segment/codes.h"
 #include "segment/codes_format.h"
+#include "segment/fields_format.h"
 #include "segment/filter_blocks.h"
 
 /* ---- streams ---- */
@@ -97,6 +98,7 @@ static nacre_status writer_note_block(SegmentWriter *w, Span first_key, uint64_t
     if (size > first_key.size) size = first_key.size;
     TRY(writer_grow_u32(w, &w->pages, &w->pages_capacity, (size_t)w->block_count + 1));
     TRY(writer_grow_u32(w, &w->first_slots, &w->first_slots_capacity, (size_t)w->block_count + 1));
+    TRY(writer_grow_u32(w, &w->befores, &w->befores_capacity, (size_t)w->block_count + 1));
     TRY(writer_grow_u32(w, &w->separator_ends, &w->separator_ends_capacity, (size_t)w->block_count + 1));
     TRY(writer_grow(w, &w->separators, &w->separators_capacity, w->separators_size + size));
     memcpy(w->separators + w->separators_size, first_key.data, size);
@@ -105,6 +107,7 @@ static nacre_status writer_note_block(SegmentWriter *w, Span first_key, uint64_t
         return env_fail(w->io->env, NACRE_RESOURCE_EXHAUSTED, "segment: too large");
     w->pages[w->block_count] = (uint32_t)w->next_page;
     w->first_slots[w->block_count] = w->block_first_slot;
+    w->befores[w->block_count] = w->block_before;
     w->separator_ends[w->block_count] = (uint32_t)w->separators_size;
     w->block_count++;
     w->next_page += pages;
@@ -268,10 +271,59 @@ static nacre_status writer_end_codes_directory(SegmentWriter *w) {
     return stream_flush(w, STREAM_CODES);
 }
 
+/* ---- indexed fields ---- */
+
+static nacre_status writer_field_pages(SegmentWriter *w, const FieldColumn *column) {
+    uint64_t first = w->streams[STREAM_FIELDS].stream.size / FIELDS_PAGE, number = first;
+    TRY(writer_grow(w, &w->scratch, &w->scratch_capacity, FIELDS_PAGE));
+    for (uint32_t row = 0; row < w->fields.count; number++) {
+        fields_writer_page(&w->fields, column, &row, w->scratch);
+        put_u64(w->scratch, checksum64(place_seed(w->id, STREAM_FIELDS, number), w->scratch + 8, FIELDS_PAGE - 8));
+        TRY(stream_append(w, STREAM_FIELDS, span_of(w->scratch, FIELDS_PAGE)));
+    }
+    TRY(writer_grow(w, &w->fields_entries, &w->fields_entries_capacity, w->fields_entries_size + FIELDS_ENTRY_SIZE));
+    ByteWriter b = {w->fields_entries + w->fields_entries_size, w->fields_entries + w->fields_entries_capacity};
+    bw_u32(&b, w->fields.membrane);
+    bw_u32(&b, column->column);
+    bw_u32(&b, (uint32_t)first);
+    bw_u32(&b, (uint32_t)(number - first));
+    bw_u32(&b, w->fields.first);
+    bw_u32(&b, w->fields.count);
+    w->fields_entries_size += FIELDS_ENTRY_SIZE;
+    return NACRE_OK;
+}
+
+/* The section under way has all its rows: what is indexed of them goes to the stream. */
+static nacre_status writer_end_fields(SegmentWriter *w) {
+    fields_writer_end(&w->fields);
+    for (uint32_t i = 0; i < w->fields.column_count; i++) TRY(writer_field_pages(w, &w->fields.columns[i]));
+    fields_writer_clear(&w->fields);
+    return NACRE_OK;
+}
+
+static nacre_status writer_end_fields_directory(SegmentWriter *w) {
+    TRY(writer_end_fields(w));
+    size_t entries = w->fields_entries_size, size = entries + 4 * (size_t)w->block_count + FIELDS_TAIL_SIZE;
+    if (entries == 0) return NACRE_OK;
+    TRY(writer_grow(w, &w->fields_entries, &w->fields_entries_capacity, size));
+    ByteWriter b = {w->fields_entries + entries, w->fields_entries + size};
+    for (uint32_t i = 0; i < w->block_count; i++) bw_u32(&b, w->befores[i]);
+    bw_u32(&b, (uint32_t)(entries / FIELDS_ENTRY_SIZE));
+    bw_u32(&b, w->block_count);
+    bw_u64(&b, checksum64(place_seed(w->id, STREAM_FIELDS, FIELDS_DIRECTORY_NUMBER), w->fields_entries, size - 8));
+    TRY(stream_append(w, STREAM_FIELDS, span_of(w->fields_entries, size)));
+    return stream_flush(w, STREAM_FIELDS);
+}
+
+/* How many rows so far are no deletions: the number of the next one (fields_format.h). */
+static uint32_t writer_living(const SegmentWriter *w) { return (uint32_t)(w->rows - w->deletes); }
+
 static nacre_status writer_section(SegmentWriter *w, uint32_t membrane, Section **section) {
     if (w->section_count == 0 || w->sections[w->section_count - 1].membrane != membrane) {
         TRY(writer_lay_out(w, membrane));
         TRY(writer_end_codes(w));
+        TRY(writer_end_fields(w));
+        fields_writer_begin(&w->fields, w->io->env, w->io->field_host, membrane, writer_living(w));
         void *sections = w->sections;
         TRY(env_grow(w->io->env, &sections, &w->sections_capacity, (size_t)w->section_count + 1, sizeof(Section)));
         w->sections = sections;
@@ -387,6 +439,7 @@ static nacre_status writer_copy_pieces(SegmentWriter *w, const Entry *entry) {
 
 static nacre_status writer_add_blob(SegmentWriter *w, const Entry *entry, BlobRef *blob) {
     bool pieces = entry_is_solo(entry);
+    if ((entry->flags & ENTRY_BLOB) && (!entry->segment || entry->blob.pieces)) fields_writer_clear(&w->fields); /* unseen */
     if ((entry->flags & ENTRY_BLOB) && !entry->segment) return writer_end_value(w, blob);
     if ((entry->flags & ENTRY_BLOB) && entry->blob.pieces) {
         TRY(writer_copy_pieces(w, entry));
@@ -404,6 +457,7 @@ static nacre_status writer_add_blob(SegmentWriter *w, const Entry *entry, BlobRe
         status = segment_read_blob(entry->segment, entry->blob, bytes);
     }
     Span value = span_of(bytes ? bytes : entry->value.data, size);
+    if (status == NACRE_OK && !(entry->flags & ENTRY_DELETE)) status = fields_writer_add(&w->fields, value);
     if (status == NACRE_OK && pieces) {
         status = segment_writer_stream(w, value);
         if (status == NACRE_OK) status = writer_end_value(w, blob);
@@ -461,6 +515,8 @@ nacre_status segment_writer_add(SegmentWriter *w, const Entry *entry) {
         bw_u64(&b, blob.size);
         bw_u64(&b, blob.checksum);
         value = (Span){NULL, 0};
+    } else if (!(flags & ENTRY_DELETE)) {
+        TRY(fields_writer_add(&w->fields, value));
     }
     size_t head_size = (size_t)(b.at - head), key_size = entry->key.size;
 
@@ -472,7 +528,7 @@ nacre_status segment_writer_add(SegmentWriter *w, const Entry *entry) {
         TRY(writer_end_block(w));
         prefix = key_size;
     }
-    if (w->count == 0) w->block_first_slot = first_slot;
+    if (w->count == 0) w->block_first_slot = first_slot, w->block_before = writer_living(w);
     if (w->count == 0 && writer_block_size(1, key_size, head_size + value.size, 0) + 64 > room) {
         TRY(writer_grow(w, &w->values, &w->values_capacity, head_size + value.size));
         if (head_size) memcpy(w->values, head, head_size);
@@ -508,7 +564,7 @@ uint64_t segment_writer_size(const SegmentWriter *w) {
 
 bool segment_writer_is_full(const SegmentWriter *w, uint64_t size, uint64_t vectors_size, uint64_t rows) {
     uint64_t vectors = w->streams[STREAM_VECTORS].stream.size;
-    return vectors >= vectors_size || segment_writer_size(w) - vectors >= size || w->rows >= rows;
+    return fields_writer_is_full(&w->fields) || vectors >= vectors_size || segment_writer_size(w) - vectors >= size || w->rows >= rows;
 }
 
 Span segment_writer_last_key(const SegmentWriter *w) {
@@ -626,6 +682,7 @@ nacre_status segment_writer_finish(SegmentWriter *w, Segment **out) {
     TRY_OUT(stream_flush(w, STREAM_VECTORS));
     TRY_OUT(stream_flush(w, STREAM_BLOBS));
     TRY_OUT(writer_end_codes_directory(w));
+    TRY_OUT(writer_end_fields_directory(w));
     TRY_OUT(writer_write_meta(w, segment));
     TRY_OUT(writer_write_spare(w));
     TRY_OUT(stream_flush(w, STREAM_ROWS));
@@ -664,6 +721,7 @@ void segment_writer_clear(SegmentWriter *w) {
     env_free(env, w->values, w->values_capacity);
     env_free(env, w->pages, 4 * w->pages_capacity);
     env_free(env, w->first_slots, 4 * w->first_slots_capacity);
+    env_free(env, w->befores, 4 * w->befores_capacity);
     env_free(env, w->separator_ends, 4 * w->separator_ends_capacity);
     env_free(env, w->separators, w->separators_capacity);
     env_free(env, w->hashes, 8 * w->hashes_capacity);
@@ -676,6 +734,8 @@ void segment_writer_clear(SegmentWriter *w) {
     env_free(env, w->piece, PIECE_SIZE);
     env_free(env, w->checksums, w->checksums_capacity);
     codes_writer_clear(&w->codes);
+    fields_writer_clear(&w->fields);
+    env_free(env, w->fields_entries, w->fields_entries_capacity);
     env_free(env, w->codes_directory, w->codes_directory_capacity);
     *w = (SegmentWriter){0};
 }

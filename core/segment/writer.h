@@ -18,15 +18,15 @@ typedef struct SegmentWriter {
     BlockLayout layout; /* of the membrane under way */
     StreamWriter streams[STREAM_COUNT];
     /* the block under way */
-    uint32_t count, block_first_slot, keys_size, values_size, prefix_size;
+    uint32_t count, block_first_slot, block_before, keys_size, values_size, prefix_size;
     uint32_t *key_ends, *value_ends; /* of row i, in keys and values */
     uint8_t *row_flags, *row_fps, *keys, *values;
     size_t key_ends_capacity, value_ends_capacity, flags_capacity, fps_capacity, keys_capacity, values_capacity;
     /* of the whole segment */
     uint32_t block_count, slot_count, section_count;
     uint64_t rows, deletes, next_page, first_expiry;
-    uint32_t *pages, *first_slots, *separator_ends;
-    size_t pages_capacity, first_slots_capacity, separator_ends_capacity;
+    uint32_t *pages, *first_slots, *befores, *separator_ends;
+    size_t pages_capacity, first_slots_capacity, befores_capacity, separator_ends_capacity;
     uint8_t *separators;
     size_t separators_size, separators_capacity;
     uint64_t *hashes;
@@ -37,6 +37,9 @@ typedef struct SegmentWriter {
     bool want_lists;   /* codes with lists, where there is a codebook that has them */
     uint8_t *codes_directory;
     size_t codes_directory_size, codes_directory_capacity;
+    FieldsWriter fields; /* likewise */
+    uint8_t *fields_entries;
+    size_t fields_entries_size, fields_entries_capacity;
     Section *sections;
     size_t sections_capacity;
     uint8_t *first_key, *last_key;

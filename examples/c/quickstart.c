@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 static nacre_status run(nacre_db *db) {
-    const nacre_field fields[] = {{"title", NACRE_TEXT}, {"year", NACRE_INTEGER}};
+    const nacre_field fields[] = {{"title", NACRE_TEXT, false}, {"year", NACRE_INTEGER, false}};
     const nacre_schema schema = nacre_schema_collection(NACRE_TEXT, 3, NACRE_COSINE, fields, 2);
     nacre_membrane *notes = NULL;
     nacre_status status = nacre_membrane_open(db, "notes", &schema, &notes);

@@ -31,7 +31,7 @@ static void open_db(void) {
 }
 
 static void put_all(void) {
-    nacre_field field = {"bucket", NACRE_INTEGER};
+    nacre_field field = {"bucket", NACRE_INTEGER, false};
     nacre_schema schema = nacre_schema_collection(NACRE_INTEGER, set.dimensions, (nacre_metric)set.metric, &field, 1);
     must(nacre_membrane_open(db, "set", &schema, &membrane), "membrane");
     double began = wall(), slowest = 0, second = began;

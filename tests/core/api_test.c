@@ -31,8 +31,8 @@ static nacre_membrane *api_kv(nacre_db *db, nacre_type key, nacre_type value) {
 }
 
 static const nacre_field api_fields[] = {
-    {"title", NACRE_TEXT}, {"year", NACRE_INTEGER}, {"score", NACRE_REAL}, {"good", NACRE_BOOLEAN},
-    {"raw", NACRE_BYTES},  {"at", NACRE_TIMESTAMP}, {"tags", NACRE_JSON},  {"big", NACRE_BIGINT}};
+    {"title", NACRE_TEXT, false}, {"year", NACRE_INTEGER, false}, {"score", NACRE_REAL, false}, {"good", NACRE_BOOLEAN, false},
+    {"raw", NACRE_BYTES, false},  {"at", NACRE_TIMESTAMP, false}, {"tags", NACRE_JSON, false},  {"big", NACRE_BIGINT, false}};
 enum { API_FIELDS = 8 };
 
 static nacre_membrane *api_notes(nacre_db *db, uint32_t dimensions, nacre_metric metric) {
@@ -747,7 +747,7 @@ static bool api_fine(nacre_status status) {
 
 /* A bit of everything; whatever fails, the rest goes on. */
 static void api_bit_of_everything(nacre_db *db) {
-    const nacre_field fields[] = {{"title", NACRE_TEXT}, {"year", NACRE_INTEGER}};
+    const nacre_field fields[] = {{"title", NACRE_TEXT, false}, {"year", NACRE_INTEGER, false}};
     nacre_schema schema = nacre_schema_collection(NACRE_TEXT, 3, NACRE_L2, fields, 2);
     nacre_membrane *notes = NULL;
     nacre_batch *batch = NULL;

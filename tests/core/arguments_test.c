@@ -17,8 +17,8 @@
 enum { OUT_SIZE = 512, BADS_MAX = 96, KEYS = 7, FIELDS = 8, DIMENSIONS = 4 };
 #define ANY_FAILURE ((nacre_status)-1)
 
-static const nacre_field fields[FIELDS] = {{"i", NACRE_INTEGER}, {"r", NACRE_REAL},       {"b", NACRE_BOOLEAN}, {"t", NACRE_TEXT},
-                                           {"x", NACRE_BYTES},   {"at", NACRE_TIMESTAMP}, {"j", NACRE_JSON},    {"big", NACRE_BIGINT}};
+static const nacre_field fields[FIELDS] = {{"i", NACRE_INTEGER, false}, {"r", NACRE_REAL, false},       {"b", NACRE_BOOLEAN, false}, {"t", NACRE_TEXT, false},
+                                           {"x", NACRE_BYTES, false},   {"at", NACRE_TIMESTAMP, false}, {"j", NACRE_JSON, false},    {"big", NACRE_BIGINT, false}};
 static const nacre_type key_types[KEYS] = {NACRE_TEXT,  NACRE_INTEGER,   NACRE_REAL,  NACRE_BOOLEAN,
                                            NACRE_BYTES, NACRE_TIMESTAMP, NACRE_BIGINT};
 
@@ -610,12 +610,12 @@ static void bad_schemas(Bads *bads) {
     ROWS(field_count = UINT32_MAX);
     ROWS(value_type = NACRE_TEXT);
     for (int i = 0; i < 8; i++) {
-        wrong[i][0] = (nacre_field){"i", NACRE_INTEGER};
-        wrong[i][1] = (nacre_field){names[i], NACRE_TEXT};
+        wrong[i][0] = (nacre_field){"i", NACRE_INTEGER, false};
+        wrong[i][1] = (nacre_field){names[i], NACRE_TEXT, false};
         ROWS(fields = wrong[i]);
         schemas[n - 1].field_count = 2;
     }
-    static nacre_field untyped[2] = {{"a", NACRE_NULL}, {"a", (nacre_type)99}};
+    static nacre_field untyped[2] = {{"a", NACRE_NULL, false}, {"a", (nacre_type)99, false}};
     for (int i = 0; i < 2; i++) {
         ROWS(fields = &untyped[i]);
         schemas[n - 1].field_count = 1;

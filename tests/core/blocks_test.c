@@ -38,7 +38,7 @@ static nacre_db *open_on(SimDisk *disk, uint32_t block_size) {
 }
 
 static nacre_schema schema_of(int m) {
-    static const nacre_field field = {"value", NACRE_BYTES};
+    static const nacre_field field = {"value", NACRE_BYTES, false};
     nacre_schema schemas[KINDS] = {nacre_schema_kv(NACRE_INTEGER, NACRE_BYTES),
                                    nacre_schema_collection(NACRE_INTEGER, DIMENSIONS, NACRE_L2, &field, 1),
                                    nacre_schema_table(NACRE_INTEGER, &field, 1)};

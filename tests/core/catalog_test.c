@@ -127,8 +127,8 @@ static bool schemas_equal(const nacre_schema *a, const nacre_schema *b) {
 }
 
 static const nacre_field all_fields[8] = {
-    {"an integer", NACRE_INTEGER}, {"real", NACRE_REAL},           {"b", NACRE_BOOLEAN}, {"\xc3\xa9", NACRE_TEXT},
-    {"bytes", NACRE_BYTES},        {"timestamp", NACRE_TIMESTAMP}, {"j", NACRE_JSON},    {"bigint", NACRE_BIGINT}};
+    {"an integer", NACRE_INTEGER, false}, {"real", NACRE_REAL, false},           {"b", NACRE_BOOLEAN, false}, {"\xc3\xa9", NACRE_TEXT, false},
+    {"bytes", NACRE_BYTES, false},        {"timestamp", NACRE_TIMESTAMP, false}, {"j", NACRE_JSON, false},    {"bigint", NACRE_BIGINT, false}};
 static const nacre_type key_types[7] = {NACRE_INTEGER, NACRE_REAL, NACRE_BOOLEAN, NACRE_TEXT, NACRE_BYTES, NACRE_TIMESTAMP, NACRE_BIGINT};
 
 static size_t all_schemas(nacre_schema *out) {
@@ -181,10 +181,11 @@ static void a_mismatch_names_the_difference(void) {
     SimDisk *disk = sim_disk_new(4);
     nacre_db *db = open_on(disk);
     REQUIRE(db);
-    nacre_field fields[2] = {{"title", NACRE_TEXT}, {"year", NACRE_INTEGER}}, retyped[2], renamed[2];
+    nacre_field fields[2] = {{"title", NACRE_TEXT, false}, {"year", NACRE_INTEGER, false}}, retyped[2], renamed[2], indexed[2];
     nacre_schema kv = nacre_schema_kv(NACRE_TEXT, NACRE_JSON), collection = nacre_schema_collection(NACRE_TEXT, 384, NACRE_L2, fields, 2);
     nacre_membrane *membrane = NULL;
-    memcpy(retyped, fields, sizeof fields), memcpy(renamed, fields, sizeof fields);
+    memcpy(retyped, fields, sizeof fields), memcpy(renamed, fields, sizeof fields), memcpy(indexed, fields, sizeof fields);
+    indexed[1].indexed = true;
     retyped[1].type = NACRE_REAL, renamed[1].name = "jahr";
     CHECK_EQ(nacre_membrane_open(db, "kv", &kv, &membrane), NACRE_OK);
     CHECK_EQ(nacre_membrane_open(db, "collection", &collection, &membrane), NACRE_OK);
@@ -199,6 +200,7 @@ static void a_mismatch_names_the_difference(void) {
         {"collection", nacre_schema_collection(NACRE_TEXT, 384, NACRE_L2, fields, 1), NACRE_SCHEMA_MISMATCH, "fields"},
         {"collection", nacre_schema_collection(NACRE_TEXT, 384, NACRE_L2, retyped, 2), NACRE_SCHEMA_MISMATCH, "year"},
         {"collection", nacre_schema_collection(NACRE_TEXT, 384, NACRE_L2, renamed, 2), NACRE_SCHEMA_MISMATCH, "jahr"},
+        {"collection", nacre_schema_collection(NACRE_TEXT, 384, NACRE_L2, indexed, 2), NACRE_SCHEMA_MISMATCH, "year"},
         {"kv", collection, NACRE_WRONG_KIND, "collection"},
         {"kv", nacre_schema_table(NACRE_TEXT, fields, 2), NACRE_WRONG_KIND, "table"},
         {"collection", kv, NACRE_WRONG_KIND, "kv"},

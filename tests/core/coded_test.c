@@ -28,7 +28,7 @@ typedef struct World {
     uint32_t *version; /* 0: no such row */
 } World;
 
-static const nacre_field world_fields[2] = {{"tenth", NACRE_INTEGER}, {"cluster", NACRE_INTEGER}};
+static const nacre_field world_fields[2] = {{"tenth", NACRE_INTEGER, false}, {"cluster", NACRE_INTEGER, false}};
 
 static double gauss(uint64_t *random) {
     double sum = 0;

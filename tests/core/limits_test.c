@@ -80,7 +80,7 @@ static void keys_up_to_the_limit(void) {
 static void values_up_to_the_limit(void) {
     nacre_db *db = open_memory();
     nacre_schema schema = nacre_schema_kv(NACRE_INTEGER, NACRE_BYTES);
-    nacre_field field = {"f", NACRE_BYTES};
+    nacre_field field = {"f", NACRE_BYTES, false};
     nacre_schema table_schema = nacre_schema_table(NACRE_INTEGER, &field, 1);
     nacre_membrane *kv = NULL, *table = NULL;
     nacre_batch *batch = NULL;
@@ -135,7 +135,7 @@ static void schemas_up_to_the_limits(void) {
     char name[16];
     for (int i = 0; i <= LIMIT_FIELDS; i++) {
         snprintf(names[i], sizeof names[i], "f%d", i);
-        fields[i] = (nacre_field){names[i], NACRE_INTEGER};
+        fields[i] = (nacre_field){names[i], NACRE_INTEGER, false};
     }
     static const uint32_t dimensions[5] = {0, 1, LIMIT_DIMENSIONS - 1, LIMIT_DIMENSIONS, LIMIT_DIMENSIONS + 1};
     for (int i = 0; i < 5; i++) {
@@ -152,11 +152,16 @@ static void schemas_up_to_the_limits(void) {
         for (uint32_t i = 0; i < NACRE_KEY_PARTS_MAX; i++) parts.key_types[i] = NACRE_INTEGER;
         snprintf(name, sizeof name, "m%u", over);
         CHECK_EQ(nacre_membrane_open(db, name, &many, &membrane), want);
+        for (uint32_t i = 0; i < LIMIT_INDEXED - 1 + over; i++) fields[i].indexed = true;
+        nacre_schema indexed = nacre_schema_table(NACRE_INTEGER, fields, LIMIT_INDEXED + 2);
+        snprintf(name, sizeof name, "i%u", over);
+        CHECK_EQ(nacre_membrane_open(db, name, &indexed, &membrane), want);
+        for (uint32_t i = 0; i < LIMIT_INDEXED + 1; i++) fields[i].indexed = false;
         snprintf(name, sizeof name, "p%u", over);
         CHECK_EQ(nacre_membrane_open(db, name, &parts, &membrane), want);
         memset(long_name, 'x', sizeof long_name);
         long_name[LIMIT_NAME_SIZE - 1 + over] = 0;
-        nacre_field field = {long_name, NACRE_TEXT};
+        nacre_field field = {long_name, NACRE_TEXT, false};
         nacre_schema named = nacre_schema_table(NACRE_INTEGER, &field, 1), kv = nacre_schema_kv(NACRE_TEXT, NACRE_TEXT);
         snprintf(name, sizeof name, "n%u", over);
         CHECK_EQ(nacre_membrane_open(db, name, &named, &membrane), want);
@@ -274,7 +279,7 @@ static void ten_thousand_hits_are_found(void) {
 /* C21: recursion is bounded by construction. */
 static void filters_up_to_the_limits(void) {
     nacre_db *db = open_memory();
-    nacre_field field = {"f", NACRE_INTEGER};
+    nacre_field field = {"f", NACRE_INTEGER, false};
     nacre_schema schema = nacre_schema_collection(NACRE_INTEGER, 1, NACRE_L2, &field, 1);
     nacre_membrane *membrane = NULL;
     float query = 1;
@@ -509,7 +514,7 @@ static void work_larger_than_memory_fits_or_is_refused(void) {
         nacre_options options = NACRE_OPTIONS_INIT;
         nacre_db *db = NULL;
         nacre_membrane *membrane = NULL;
-        nacre_field field = {"text", NACRE_TEXT};
+        nacre_field field = {"text", NACRE_TEXT, false};
         nacre_schema schema = nacre_schema_collection(NACRE_INTEGER, BUDGET_DIMENSIONS, NACRE_L2, &field, 1);
         uint64_t random = test_seed() + 90 + budget;
         memset(&outcome, 0, sizeof outcome);

@@ -8,10 +8,10 @@
 #include <string.h>
 
 static SchemaField row_fields[] = {
-    {{(const uint8_t *)"i", 1}, NACRE_INTEGER}, {{(const uint8_t *)"r", 1}, NACRE_REAL},
-    {{(const uint8_t *)"b", 1}, NACRE_BOOLEAN}, {{(const uint8_t *)"t", 1}, NACRE_TEXT},
-    {{(const uint8_t *)"y", 1}, NACRE_BYTES},   {{(const uint8_t *)"w", 1}, NACRE_TIMESTAMP},
-    {{(const uint8_t *)"j", 1}, NACRE_JSON},    {{(const uint8_t *)"n", 1}, NACRE_BIGINT},
+    {{(const uint8_t *)"i", 1}, NACRE_INTEGER, false}, {{(const uint8_t *)"r", 1}, NACRE_REAL, false},
+    {{(const uint8_t *)"b", 1}, NACRE_BOOLEAN, false}, {{(const uint8_t *)"t", 1}, NACRE_TEXT, false},
+    {{(const uint8_t *)"y", 1}, NACRE_BYTES, false},   {{(const uint8_t *)"w", 1}, NACRE_TIMESTAMP, false},
+    {{(const uint8_t *)"j", 1}, NACRE_JSON, false},    {{(const uint8_t *)"n", 1}, NACRE_BIGINT, false},
 };
 enum { ROW_FIELDS = 8 };
 

@@ -13,7 +13,7 @@ static Env schema_env(void) {
 }
 
 static const nacre_field schema_fields[] = {
-    {"title", NACRE_TEXT}, {"year", NACRE_INTEGER}, {"tags", NACRE_JSON}};
+    {"title", NACRE_TEXT, false}, {"year", NACRE_INTEGER, false}, {"tags", NACRE_JSON, false}};
 
 static nacre_schema schema_notes(void) {
     return (nacre_schema){.struct_size = sizeof(nacre_schema),
@@ -59,7 +59,7 @@ static void a_schema_survives_encoding(void) {
 static void the_encoding_is_as_pictured(void) {
     Env env = schema_env();
     Schema s = {0};
-    nacre_field field = {"ab", NACRE_REAL};
+    nacre_field field = {"ab", NACRE_REAL, false};
     nacre_schema given = {.struct_size = sizeof given,
                           .kind = NACRE_COLLECTION,
                           .key_count = 1,
@@ -86,17 +86,17 @@ static void schemas_of_version_1_are_read(void) {
     CHECK(s.kind == NACRE_COLLECTION && s.dimensions == 3 && s.field_count == 1);
     CHECK(s.ttl_ms == 0 && s.block_size == 0 && s.compression == SCHEMA_PLAIN);
     schema_clear(&env, &s);
-    CHECK_EQ(schema_decode(&env, span_of("\3\1\1\4\7", 5), NACRE_CORRUPT, &s), NACRE_CORRUPT);
+    CHECK_EQ(schema_decode(&env, span_of("\4\1\1\4\7", 5), NACRE_CORRUPT, &s), NACRE_CORRUPT);
 }
 
 static void what_breaks_a_rule_is_refused(void) {
-    static const nacre_field reserved[] = {{"vector", NACRE_TEXT}},
-                             twice[] = {{"a", NACRE_TEXT}, {"a", NACRE_REAL}},
-                             untyped[] = {{"a", NACRE_NULL}}, unnamed[] = {{NULL, NACRE_TEXT}},
-                             slash[] = {{"a/b", NACRE_TEXT}};
+    static const nacre_field reserved[] = {{"vector", NACRE_TEXT, false}},
+                             twice[] = {{"a", NACRE_TEXT, false}, {"a", NACRE_REAL, false}},
+                             untyped[] = {{"a", NACRE_NULL, false}}, unnamed[] = {{NULL, NACRE_TEXT, false}},
+                             slash[] = {{"a/b", NACRE_TEXT, false}}, ordered[] = {{"tags", NACRE_JSON, true}};
     Env env = schema_env();
-    nacre_schema rows[25];
-    nacre_status want[25];
+    nacre_schema rows[26];
+    nacre_status want[26];
     int count = 0;
 #define SCHEMA_ROW(status, from, change)                                                           \
     do {                                                                                           \
@@ -125,6 +125,7 @@ static void what_breaks_a_rule_is_refused(void) {
     SCHEMA_ROW(INVALID_ARGUMENT, schema_notes, (s->fields = untyped, s->field_count = 1));
     SCHEMA_ROW(INVALID_ARGUMENT, schema_notes, (s->fields = unnamed, s->field_count = 1));
     SCHEMA_ROW(INVALID_ARGUMENT, schema_notes, (s->fields = slash, s->field_count = 1));
+    SCHEMA_ROW(INVALID_ARGUMENT, schema_notes, (s->fields = ordered, s->field_count = 1));
     SCHEMA_ROW(INVALID_ARGUMENT, schema_settings, s->value_type = NACRE_REAL);
     SCHEMA_ROW(INVALID_ARGUMENT, schema_settings, s->dimensions = 3);
     SCHEMA_ROW(INVALID_ARGUMENT, schema_settings, (s->fields = schema_fields, s->field_count = 1));
@@ -142,24 +143,28 @@ static void what_breaks_a_rule_is_refused(void) {
 static void a_difference_is_named(void) {
     Env env = schema_env();
     static const nacre_field other[] = {
-        {"title", NACRE_TEXT}, {"year", NACRE_REAL}, {"tags", NACRE_JSON}};
-    nacre_schema changed[6];
-    static const char *want[6] = {
+        {"title", NACRE_TEXT, false}, {"year", NACRE_REAL, false}, {"tags", NACRE_JSON, false}};
+    static const nacre_field indexed[] = {
+        {"title", NACRE_TEXT, false}, {"year", NACRE_INTEGER, true}, {"tags", NACRE_JSON, false}};
+    nacre_schema changed[7];
+    static const char *want[7] = {
         "kind: stored collection, given kv",
         "a part of the key: stored integer, given bigint",
         "dimensions: stored 384, given 768",
         "metric: stored cosine, given l2",
         "field \"year\": stored integer, given real",
         "number of fields: stored 3, given 2",
+        "field \"year\": stored not indexed, given indexed",
     };
-    for (int i = 0; i < 6; i++) changed[i] = schema_notes();
+    for (int i = 0; i < 7; i++) changed[i] = schema_notes();
     changed[0] = schema_settings();
     changed[1].key_types[1] = NACRE_BIGINT;
     changed[2].dimensions = 768;
     changed[3].metric = NACRE_L2;
     changed[4].fields = other;
     changed[5].field_count = 2;
-    for (int i = 0; i < 6; i++) {
+    changed[6].fields = indexed;
+    for (int i = 0; i < 7; i++) {
         Schema a = {0}, b = {0}, copy = {0};
         nacre_schema stored = schema_notes();
         char text[128];

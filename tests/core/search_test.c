@@ -20,7 +20,7 @@ typedef struct Space {
 } Space;
 
 static const nacre_field space_fields[5] = {
-    {"i", NACRE_INTEGER}, {"t", NACRE_TEXT}, {"r", NACRE_REAL}, {"b", NACRE_BOOLEAN}, {"j", NACRE_JSON}};
+    {"i", NACRE_INTEGER, false}, {"t", NACRE_TEXT, false}, {"r", NACRE_REAL, false}, {"b", NACRE_BOOLEAN, false}, {"j", NACRE_JSON, false}};
 static const char *const words[6] = {"apple", "apricot", "banana", "", "\xc3\xbcn\xc3\xaf", NULL};
 static const char *const tags[4] = {"[\"a\",\"b\"]", "[1,{\"x\":2}]", "{\"a\":1}", "null"};
 

@@ -39,7 +39,7 @@ static void open_world(World *w) {
     options.seed = 3;
     if (!CHECK_EQ(nacre_open("db", &options, &w->db, &error), NACRE_OK)) abort();
     nacre_schema kv = nacre_schema_kv(NACRE_INTEGER, NACRE_TEXT);
-    nacre_field field = {"version", NACRE_INTEGER};
+    nacre_field field = {"version", NACRE_INTEGER, false};
     nacre_schema points = nacre_schema_collection(NACRE_INTEGER, DIMENSIONS, NACRE_L2, &field, 1);
     kv.ttl_ms = 1000;
     CHECK_EQ(nacre_membrane_open(w->db, "kv", &kv, &w->kv), NACRE_OK);

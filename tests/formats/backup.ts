@@ -38,14 +38,14 @@ class Laid {
     const id = r.u64(), pageSize = r.u32(), streamCount = r.u32();
     this.ref = {
       id, pageSize, rows: r.size(), deletes: r.size(), firstExpiry: r.u64(), metaOffset: r.size(), metaSize: r.size(), metaChecksum: r.u64(),
-      firstKey: r.take(r.u32()), lastKey: r.take(r.u32()), streams: [undefined, undefined, undefined, undefined],
+      firstKey: r.take(r.u32()), lastKey: r.take(r.u32()), streams: [undefined, undefined, undefined, undefined, undefined],
     };
     let extents = 0, last = -1;
     for (let i = 0; i < streamCount; i++) {
       const kind = r.u32();
       r.zeros(4, "stream");
       const size = r.size(), count = Math.ceil(size / EXTENT);
-      expect(kind > last && kind < 3 && size > 0, () => `segment ${id}: stream ${kind}`);
+      expect(kind > last && kind < 5 && size > 0, () => `segment ${id}: stream ${kind}`);
       last = kind;
       this.ref.streams[kind] = { size, extents: Array.from({ length: count }, (_, n) => extents + n) };
       this.#sizes.push(size);

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { Reader, compare, expect, latin1 } from "./bytes.ts";
 import { readCatalog } from "./catalog.ts";
 import type { Catalog, Membrane } from "./catalog.ts";
+import { checkFields } from "./fields.ts";
 import { readFeed } from "./feed.ts";
 import type { Feed } from "./feed.ts";
 import { readKey } from "./keycode.ts";
@@ -173,6 +174,9 @@ export function readDatabase(files: Files): State {
   const catalog = readCatalog(byId.get(0) ?? []);
   const known = new Set([0, ...catalog.dropped, ...catalog.membranes.map((membrane) => membrane.id)]);
   for (const id of byId.keys()) expect(known.has(id), () => `rows of membrane ${id}, which never was`);
+  for (const { id, schema } of catalog.membranes) {
+    for (const { fields } of segments) checkFields(fields, id, schema, (row) => readRow(row.value, schema));
+  }
   const rows = new Map(catalog.membranes.map((membrane) =>
     [membrane.name, (byId.get(membrane.id) ?? []).map((row) => showRow(row, membrane))]));
   return { superblocks, manifest, logs, lastLsn, segments, catalog, feed, newest, rows };

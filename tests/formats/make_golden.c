@@ -174,7 +174,7 @@ static void vector_of(float *vector, uint32_t dimensions, uint32_t i, uint32_t r
 }
 
 static void collection_round(nacre_db *db, const char *name, nacre_metric metric, uint32_t dimensions, uint32_t rows, uint32_t round) {
-    static const nacre_field fields[] = {{"title", NACRE_TEXT}, {"year", NACRE_INTEGER}, {"tags", NACRE_JSON}};
+    static const nacre_field fields[] = {{"title", NACRE_TEXT, false}, {"year", NACRE_INTEGER, false}, {"tags", NACRE_JSON, false}};
     nacre_membrane *collection = membrane(db, name, nacre_schema_collection(NACRE_TEXT, dimensions, metric, fields, 3));
     float *vector = malloc(dimensions * sizeof *vector);
     if (!vector) exit(1);
@@ -195,8 +195,8 @@ static void collection_round(nacre_db *db, const char *name, nacre_metric metric
 
 static void table_round(nacre_db *db, uint32_t round) {
     static const nacre_field fields[] = {
-        {"integer", NACRE_INTEGER}, {"real", NACRE_REAL}, {"boolean", NACRE_BOOLEAN}, {"text", NACRE_TEXT},
-        {"bytes", NACRE_BYTES}, {"timestamp", NACRE_TIMESTAMP}, {"json", NACRE_JSON}, {"bigint", NACRE_BIGINT},
+        {"integer", NACRE_INTEGER, false}, {"real", NACRE_REAL, false}, {"boolean", NACRE_BOOLEAN, false}, {"text", NACRE_TEXT, false},
+        {"bytes", NACRE_BYTES, false}, {"timestamp", NACRE_TIMESTAMP, false}, {"json", NACRE_JSON, false}, {"bigint", NACRE_BIGINT, false},
     };
     nacre_membrane *table = membrane(db, "every type", nacre_schema_table(NACRE_INTEGER, fields, 8));
     char room[8192], json_room[8192];
@@ -342,7 +342,7 @@ static uint64_t new_year_2026(void *self) {
 }
 
 static void kept_round(nacre_db *db, uint32_t round) {
-    static const nacre_field fields[] = {{"title", NACRE_TEXT}, {"tags", NACRE_JSON}};
+    static const nacre_field fields[] = {{"title", NACRE_TEXT, false}, {"tags", NACRE_JSON, false}};
     static const uint64_t century = UINT64_C(3155760000000);
     nacre_schema sessions = nacre_schema_kv(NACRE_TEXT, NACRE_JSON), texts = nacre_schema_kv(NACRE_INTEGER, NACRE_TEXT);
     nacre_schema wide = texts, points = nacre_schema_collection(NACRE_INTEGER, 6, NACRE_L2, fields, 2);

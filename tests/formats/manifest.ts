@@ -22,7 +22,7 @@ export interface SegmentRef {
   metaChecksum: bigint;
   firstKey: Uint8Array;
   lastKey: Uint8Array;
-  streams: (Stream | undefined)[]; // rows, vectors, blobs
+  streams: (Stream | undefined)[]; // rows, vectors, blobs, codes, fields
 }
 
 export interface Run {
@@ -57,14 +57,14 @@ function readSegmentRef(r: Reader, shape: number): SegmentRef {
   const streamCount = r.u32();
   const segment: SegmentRef = {
     id, pageSize, rows: r.size(), deletes: r.size(), firstExpiry: shape === 0 ? 0n : r.u64(), metaOffset: r.size(), metaSize: r.size(), metaChecksum: r.u64(),
-    firstKey: r.take(r.u32()), lastKey: r.take(r.u32()), streams: [undefined, undefined, undefined, undefined],
+    firstKey: r.take(r.u32()), lastKey: r.take(r.u32()), streams: [undefined, undefined, undefined, undefined, undefined],
   };
   expect((shape === 0 ? [4096, 8192, 16384, 32768, 65536] : [512, 4096, 8192, 16384, 32768, 65536]).includes(pageSize), () => `segment ${id}: page size ${pageSize}`);
   for (let i = 0; i < streamCount; i++) {
     const kind = r.u32();
     r.zeros(4, "stream");
     const stream = { size: r.size(), extents: readExtents(r) };
-    expect(kind < 4 && segment.streams[kind] === undefined && stream.size > 0, () => `segment ${id}: stream ${kind}`);
+    expect(kind < 5 && segment.streams[kind] === undefined && stream.size > 0, () => `segment ${id}: stream ${kind}`);
     expect(stream.extents.length === Math.ceil(stream.size / EXTENT), () => `segment ${id}: extents of stream ${kind}`);
     segment.streams[kind] = stream;
   }

@@ -10,6 +10,7 @@ const ELEMENTS = ["", "f32", "f16", "i8", "bit"] as const;
 export interface Field {
   name: string;
   type: Type;
+  indexed: boolean;
 }
 
 export interface Schema {
@@ -35,7 +36,7 @@ function type(r: Reader): Type {
 export function readSchema(bytes: Uint8Array): Schema {
   const r = new Reader(bytes);
   const version = r.u8();
-  expect(version === 1 || version === 2, "schema: version");
+  expect(version >= 1 && version <= 3, "schema: version");
   const kind = KINDS[r.u8()];
   const keyTypes = r.array(r.u8(), type);
   const valueType = type(r);
@@ -45,8 +46,11 @@ export function readSchema(bytes: Uint8Array): Schema {
   const [index, bits] = [r.u8(), r.u8()];
   const [ttlMs, blockSize, compression] = version === 1 ? [0, 0, 0] : [r.size(), r.u32(), r.u8()];
   const fields = r.array(r.u16(), (each) => {
-    const fieldType = type(each);
-    return { type: fieldType, name: utf8(each.take(each.u8())) };
+    const number = each.u8();
+    const indexed = version === 3 && number >= 0x80;
+    const fieldType = TYPES[indexed ? number - 0x80 : number];
+    if (fieldType === undefined || (indexed && fieldType === "json")) throw new Error(`schema: type ${number}`);
+    return { type: fieldType, name: utf8(each.take(each.u8())), indexed };
   });
   r.end("schema");
   expect(kind !== undefined && kind !== "" && metric !== undefined && element !== undefined, "schema: kind, metric, element");
@@ -56,6 +60,8 @@ export function readSchema(bytes: Uint8Array): Schema {
     : dimensions === 0 && metric === "" && element === "" && index === 0 && bits === 0, "schema: vector");
   expect(kind !== "kv" || fields.length === 0, "schema: fields of a key-value membrane");
   expect(ttlMs <= 8.64e15 && [0, 4096, 8192, 16384, 32768, 65536].includes(blockSize) && compression <= 1, "schema: storage");
+  const indexed = fields.filter((field) => field.indexed).length;
+  expect(version === 3 ? indexed > 0 && indexed <= 16 : indexed === 0, "schema: indexed fields");
   expect(new Set(fields.map((field) => field.name)).size === fields.length, "schema: names of fields");
   return { kind, keyTypes, valueType, dimensions, metric, element, fields, ttlMs, blockSize, compression };
 }

@@ -4,6 +4,8 @@ import { readStream } from "./manifest.ts";
 import type { SegmentRef } from "./manifest.ts";
 import { readCodes } from "./codes.ts";
 import type { CodesFacts } from "./codes.ts";
+import { readFields } from "./fields.ts";
+import type { FieldEntry } from "./fields.ts";
 import { readLz4 } from "./lz4.ts";
 import type { Row } from "./record.ts";
 import { xxh3 } from "./xxh3.ts";
@@ -37,6 +39,7 @@ export interface SegmentFacts {
   sections: Section[];
   model: number; // pieces of the learned index; 0: none
   codes: CodesFacts;
+  fields: FieldEntry[];
 }
 
 /** What kind of bytes, and which of them: the seed of a checksum. */
@@ -218,14 +221,14 @@ function readBlock(bytes: Uint8Array, seed: bigint, pageSize: number): Block {
 
 /** Reads a segment of the file; gives its rows in their order. */
 export function readSegment(file: Uint8Array, ref: SegmentRef): { rows: Row[]; facts: SegmentFacts } {
-  const [rowStream, vectorStream, blobStream, codeStream] = ref.streams.map((stream) => stream ? readStream(file, stream) : new Uint8Array()) as
-    [Uint8Array, Uint8Array, Uint8Array, Uint8Array];
+  const [rowStream, vectorStream, blobStream, codeStream, fieldStream] = ref.streams.map((stream) => stream ? readStream(file, stream) : new Uint8Array()) as
+    [Uint8Array, Uint8Array, Uint8Array, Uint8Array, Uint8Array];
   const metaBytes = rowStream.subarray(ref.metaOffset, ref.metaOffset + ref.metaSize);
   expect(xxh3(metaBytes, placeSeed(ref.id, 255, 0)) === ref.metaChecksum, "meta: checksum");
   const meta = readMeta(metaBytes);
   const facts: SegmentFacts = {
     blocks: meta.firstSlots.length, blockPages: new Set(), longRows: 0, packedBlocks: 0, blobs: 0, vectors: 0, filterSize: meta.filter.length, sections: meta.sections, model: 0,
-    codes: readCodes(codeStream, ref, meta.sections),
+    codes: readCodes(codeStream, ref, meta.sections), fields: [],
   };
   checkVectors(vectorStream, ref, meta);
   checkSpare(rowStream, ref, meta);
@@ -292,6 +295,7 @@ export function readSegment(file: Uint8Array, ref: SegmentRef): { rows: Row[]; f
   };
 
   expect(meta.pages[0] === 0 && meta.pages.at(-1)! * ref.pageSize === ref.metaOffset, "meta: pages");
+  const begins: number[] = [];
   meta.firstSlots.forEach((firstSlot, i) => {
     const [from, to] = [meta.pages[i]!, meta.pages[i + 1]!];
     expect(from < to, "meta: pages rise");
@@ -304,8 +308,10 @@ export function readSegment(file: Uint8Array, ref: SegmentRef): { rows: Row[]; f
     facts.longRows += Number(block.long);
     facts.packedBlocks += Number(block.packed);
     expect(block.packed || (from * ref.pageSize) % 4096 === 0, "blocks that are not compressed are aligned");
+    begins.push(rows.filter((row) => !row.deleted).length);
     block.entries.forEach(take);
   });
+  facts.fields = readFields(fieldStream, ref, rows, begins);
   if (meta.model !== undefined) checkModel(meta.model, meta.fences);
   facts.model = meta.model?.firsts.length ?? 0;
   expect(rows.length === ref.rows && rows.filter((row) => row.deleted).length === ref.deletes, "rows and deletes are those of the manifest");

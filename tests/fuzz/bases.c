@@ -57,8 +57,8 @@ static void put_values(nacre_db *db, uint32_t from, uint32_t to) {
 }
 
 static const nacre_field base_fields[] = {
-    {"i", NACRE_INTEGER}, {"r", NACRE_REAL},      {"b", NACRE_BOOLEAN}, {"t", NACRE_TEXT},
-    {"x", NACRE_BYTES},   {"at", NACRE_TIMESTAMP}, {"j", NACRE_JSON},    {"big", NACRE_BIGINT},
+    {"i", NACRE_INTEGER, false}, {"r", NACRE_REAL, false},      {"b", NACRE_BOOLEAN, false}, {"t", NACRE_TEXT, false},
+    {"x", NACRE_BYTES, false},   {"at", NACRE_TIMESTAMP, false}, {"j", NACRE_JSON, false},    {"big", NACRE_BIGINT, false},
 };
 
 static void put_rows(nacre_db *db, uint32_t from, uint32_t to) {

@@ -70,8 +70,8 @@ int cli_open_membrane(Cli *cli, nacre_mode mode, nacre_membrane **membrane) {
 /* ---- */
 
 static nacre_db *make_database(void) {
-    static const nacre_field fields[] = {{"i", NACRE_INTEGER}, {"r", NACRE_REAL}, {"b", NACRE_BOOLEAN}, {"t", NACRE_TEXT},
-                                         {"x", NACRE_BYTES}, {"at", NACRE_TIMESTAMP}, {"j", NACRE_JSON}, {"big", NACRE_BIGINT}};
+    static const nacre_field fields[] = {{"i", NACRE_INTEGER, false}, {"r", NACRE_REAL, false}, {"b", NACRE_BOOLEAN, false}, {"t", NACRE_TEXT, false},
+                                         {"x", NACRE_BYTES, false}, {"at", NACRE_TIMESTAMP, false}, {"j", NACRE_JSON, false}, {"big", NACRE_BIGINT, false}};
     nacre_schema schemas[] = {
         nacre_schema_kv(NACRE_TEXT, NACRE_TEXT), nacre_schema_kv(NACRE_INTEGER, NACRE_JSON), nacre_schema_kv(NACRE_BYTES, NACRE_BYTES),
         nacre_schema_collection(NACRE_INTEGER, 3, NACRE_L2, fields, 8), nacre_schema_collection(NACRE_TEXT, 300, NACRE_COSINE, NULL, 0),

@@ -170,7 +170,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     env_init(&env, NULL, NULL, 1 << 22);
     Schema schema = {.kind = NACRE_TABLE, .key_count = 1 + br_u8(&in) % NACRE_KEY_PARTS_MAX, .field_count = 8, .fields = fields};
     for (uint32_t i = 0; i < schema.key_count; i++) schema.key_types[i] = key_kinds[br_u8(&in) % 7];
-    for (uint32_t i = 0; i < 8; i++) fields[i] = (SchemaField){span_of("field", 5), field_kinds[i]};
+    for (uint32_t i = 0; i < 8; i++) fields[i] = (SchemaField){span_of("field", 5), field_kinds[i], false};
     switch (br_u8(&in) % 4) {
     case 0: two_keys(&env, &schema, &in); break;
     case 1: maybe_a_key(&env, &schema, input_rest(&in)); break;

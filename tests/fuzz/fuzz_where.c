@@ -25,7 +25,7 @@ int LLVMFuzzerInitialize(int *count, char ***arguments) {
     (void)count, (void)arguments;
     Env env;
     env_init(&env, NULL, NULL, 1 << 20);
-    for (int i = 0; i < FIELDS; i++) fields[i] = (SchemaField){span_of(names[i], strlen(names[i])), types[i]};
+    for (int i = 0; i < FIELDS; i++) fields[i] = (SchemaField){span_of(names[i], strlen(names[i])), types[i], false};
     schemas[0] = (Schema){.kind = NACRE_COLLECTION, .key_count = 1, .key_types = {NACRE_INTEGER}, .dimensions = 4, .metric = NACRE_L2, .element = NACRE_F32, .field_count = FIELDS, .fields = fields};
     schemas[1] = schemas[0], schemas[1].key_types[0] = NACRE_TEXT;
     schemas[2] = schemas[0], schemas[2].key_count = 3, schemas[2].key_types[0] = NACRE_TEXT, schemas[2].key_types[1] = NACRE_REAL, schemas[2].key_types[2] = NACRE_BYTES;

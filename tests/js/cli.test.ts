@@ -314,12 +314,12 @@ for (const { name, run } of [{ name: "native", run: native }, { name: "WASI", ru
 
     test("info, stats, verify, compact and bench, as text and as JSON", () => inDirectory((directory) => {
       ok(run, directory, "create", "d", "kv", "--key", "integer");
-      ok(run, directory, "create", "d", "notes", "--kind", "collection", "--dimensions", "2", "--metric", "cosine", "--field", "title:text");
+      ok(run, directory, "create", "d", "notes", "--kind", "collection", "--dimensions", "2", "--metric", "cosine", "--field", "title:text", "--field", "year:integer:indexed");
       ok(run, directory, "put", "d", "kv", "1", "1");
       assert.match(ok(run, directory, "info", "d"), /^kv: kv, 1 rows, \d+ bytes, .*\nnotes: collection, 0 rows, .*\n$/);
       const [kv, notes] = lines(ok(run, directory, "info", "d", "--json"));
       assert.deepEqual({ ...kv, bytes: 0 }, { name: "kv", kind: "kv", rows: 1, bytes: 0, schema: { key: "integer", value: "json" } });
-      assert.deepEqual(notes.schema, { key: "text", vector: { dimensions: 2, metric: "cosine", element: "f32" }, fields: { title: "text" } });
+      assert.deepEqual(notes.schema, { key: "text", vector: { dimensions: 2, metric: "cosine", element: "f32" }, fields: { title: "text", year: { type: "integer", indexed: true } } });
       assert.match(ok(run, directory, "stats", "d"), /^file\.size: \d+$/m);
       const [stats] = lines(ok(run, directory, "stats", "d", "--json"));
       assert.equal(typeof stats.file.size, "number");
@@ -355,6 +355,7 @@ for (const { name, run } of [{ name: "native", run: native }, { name: "WASI", ru
       [["create", "d", "x", "--kind", "collection", "--dimensions", "3", "--metric", "l3"], 2, "", /l3/],
       [["create", "d", "x", "--field", "a:text"], 2, "", /--field/],
       [["create", "d", "x", "--kind", "table", "--field", "a"], 2, "", /name:type/],
+      [["create", "d", "x", "--kind", "table", "--field", "a:indexed"], 2, "", /name:type/],
       [["create", "d", "x", "--kind", "table", "--value", "json"], 2, "", /--value/],
       [["create", "d", "k", "--key", "integer"], 0, ""],
       [["get", "d", "k", "one"], 2, "", /key one/],
@@ -373,6 +374,7 @@ for (const { name, run } of [{ name: "native", run: native }, { name: "WASI", ru
         [["create", "d", "k", "--kind", "table"], /kv/],
         [["create", "d", "a/b"], /a\/b/],
         [["create", "d", "x", "--kind", "table", "--field", "key:text"], /"key"/],
+        [["create", "d", "x", "--kind", "table", "--field", "a:json:indexed"], /"a" is json/],
         [["search", "d", "k", "--vector", "[1]"], /k: .*collection/],
         [["import", "d", "k", "none.jsonl"], /none\.jsonl/],
         [["import", "d", "k", "x.npy"], /collection|x\.npy/],

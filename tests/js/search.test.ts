@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Collection, Database, Hit } from "../../build/js/index.js";
-import { faces, inMemory, random, refuses } from "./lib.ts";
+import { all as listed, faces, inMemory, random, refuses } from "./lib.ts";
 
 const DIMENSIONS = 5;
 
@@ -150,6 +150,39 @@ for (const face of faces) {
         }
         assert.ok(found / wanted >= 0.97, `${index}: ${found / wanted}`);
       }
+    }));
+
+    test("F22 F30 indexed fields: the same answers, told by membranes, and a schema that differs is refused", () => inMemory(face, async (db) => {
+      type Fields = { year: number | null; title: string };
+      const indexed = { key: "integer", vector: { dimensions: 2 }, fields: { year: { type: "integer", indexed: true }, title: "text" } } as const;
+      const plain = { ...indexed, fields: { year: { type: "integer" }, title: "text" } } as const;
+      const [notes, others] = [await db.collection<Fields>("indexed", indexed), await db.collection<Fields>("plain", plain)];
+      const next = random(5);
+      for (let i = 0; i < 900; i++) {
+        const note = { key: Math.floor(next() * 600), vector: [i, next()], year: i % 7 ? Math.floor(next() * 50) : null, title: `t${i % 3}` };
+        await notes.put(note);
+        await others.put(note);
+        if (i % 300 === 299) await db.checkpoint();
+      }
+      for (const where of [{ year: 7 }, { year: { gte: 10, lt: 12 } }, { year: null }, { year: { in: [3, 9, 1000] }, title: "t1" }, { not: { year: { gt: 2 } } },
+        { or: [{ year: 1 }, { year: { exists: false } }] }]) {
+        const count = await others.count(where);
+        assert.ok(count > 0);
+        assert.equal(await notes.count(where), count);
+        assert.deepEqual(await listed(notes.records({ where })), await listed(others.records({ where })));
+        assert.deepEqual(await notes.search([400, 0], { where }), await others.search([400, 0], { where }));
+      }
+      assert.equal(await notes.deleteWhere({ year: 7 }), await others.deleteWhere({ year: 7 }));
+      assert.equal(await notes.count({ year: 7 }), 0);
+      const told = (await db.membranes()).find(({ name }) => name === "indexed")!;
+      assert.deepEqual((told.schema as { fields: unknown }).fields, { year: { type: "integer", indexed: true }, title: "text" });
+      assert.equal(await (await db.collection("indexed", told.schema as typeof indexed)).count(), await notes.count());
+      await refuses("SCHEMA_MISMATCH", () => db.collection("indexed", plain), /year.*indexed/);
+      await refuses("SCHEMA_MISMATCH", () => db.collection("plain", indexed), /year.*indexed/);
+      const wrong = (field: unknown): Promise<unknown> => refuses("INVALID_ARGUMENT", () => db.collection("wrong", { vector: { dimensions: 2 }, fields: { f: field as "text" } }), /field f/);
+      for (const field of [{}, { type: "integer", indexed: 1 }, { type: "json", indexed: true }, { type: "float" }, { type: "text", index: true }, null]) await wrong(field);
+      const many = Object.fromEntries(Array.from({ length: 17 }, (_, i) => [`f${i}`, { type: "real", indexed: true } as const]));
+      await refuses("INVALID_ARGUMENT", () => db.collection("wrong", { vector: { dimensions: 2 }, fields: many }), /17 indexed/);
     }));
 
     test("F18 searches of a snapshot and of a transaction", () => inMemory(face, async (db) => {

@@ -39,7 +39,7 @@ static void vector_make(uint32_t key, uint32_t version, float *out) {
 }
 
 nacre_status model_open(nacre_db *db, nacre_membrane *membranes[MODEL_MEMBRANES]) {
-    static const nacre_field fields[2] = {{"version", NACRE_INTEGER}, {"name", NACRE_TEXT}};
+    static const nacre_field fields[2] = {{"version", NACRE_INTEGER, true}, {"name", NACRE_TEXT, true}};
     nacre_schema schemas[MODEL_MEMBRANES] = {
         nacre_schema_kv(NACRE_TEXT, NACRE_BYTES), nacre_schema_kv(NACRE_INTEGER, NACRE_BYTES),
         nacre_schema_collection(NACRE_INTEGER, MODEL_DIMENSIONS, NACRE_L2, fields, 2)};
@@ -325,6 +325,19 @@ uint64_t model_replay_since(nacre_db *db, uint64_t since, ModelPast past, Model 
     return sequence;
 }
 
+/* Indexed fields tell how many rows have a version, and a name or none. */
+static int version_differences(nacre_db *db, nacre_membrane *membrane, const nacre_snapshot *snapshot, const Model *model,
+                               uint32_t version) {
+    char where[80];
+    uint64_t count = 0, want = 0;
+    nacre_range range = NACRE_RANGE_INIT;
+    for (uint32_t key = 0; key < MODEL_KEYS; key++) want += model->version[2][key] && model->version[2][key] == version;
+    snprintf(where, sizeof where, "{\"version\":%u,\"name\":{\"exists\":%s}}", version, version % 3 ? "true" : "false");
+    range.where_json = where;
+    if (nacre_count(membrane, snapshot, &range, &count) == NACRE_OK && count == want) return 0;
+    return complain(db, 2, version, "count of a version");
+}
+
 int model_differences(nacre_db *db, const nacre_snapshot *snapshot, const Model *model) {
     nacre_membrane *membranes[MODEL_MEMBRANES];
     int differences = 0;
@@ -363,6 +376,8 @@ int model_differences(nacre_db *db, const nacre_snapshot *snapshot, const Model 
         if (nacre_count(membranes[m], snapshot, NULL, &count) != NACRE_OK || count != present)
             differences += complain(db, m, (uint32_t)count, "count");
     }
+    for (uint32_t key = 0; key < MODEL_KEYS && differences < 5; key += 73)
+        differences += version_differences(db, membranes[2], snapshot, model, model->version[2][key]);
     return differences;
 }
 
