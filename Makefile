@@ -434,6 +434,9 @@ test-remote: js | setup-npm ## the JavaScript tests over databases that another 
 	    --test-skip-pattern="two faces of one database" --test-skip-pattern="moment of a signal" $(REMOTE_TESTS)
 test-browser: all js | setup-test ## browser tests in Chromium and Firefox
 	$(call node_test,$(BROWSER_TESTS),browser)
+.PHONY: test-browser-level
+test-browser-level: js | setup-npm setup-test ## the suite of abstract-level in both browsers: 700 databases in each place
+	@LEVEL_SUITE=1 $(NODE) --test --no-warnings tests/browser/suites.test.ts
 # ACCIDENTS and ROUNDS are other numbers.
 .PHONY: test-tabs test-browser-kill bench-browser
 test-tabs: js | setup-npm setup-test ## eight tabs, 500 reloads and other accidents each, in both browsers
