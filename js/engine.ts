@@ -1,8 +1,8 @@
-import { ABI, ANSWER, BATCH, INPUT, STATUS } from "./abi.gen.ts";
+import { ABI, ANSWER, BATCH, INPUT, RECORD, STATUS } from "./abi.gen.ts";
 import type { Exports } from "./abi.gen.ts";
 import { invalid, NacreError, shown, statusError } from "./errors.ts";
 import { Heap } from "./heap.ts";
-import { ERRNO } from "./host.ts";
+import { ERRNO, ROOM } from "./host.ts";
 import type { Host, WasiCalls } from "./host.ts";
 import { builtin, isNode } from "./node.ts";
 import type { SearchRequest } from "./search.ts";
@@ -160,6 +160,26 @@ export interface RawMembrane {
 const OK: number = STATUS.OK;
 const NOT_FOUND: number = STATUS.NOT_FOUND;
 
+/** Whether records put anything but rows of the catalog (membrane 0). */
+function recordsPut(bytes: Uint8Array, start: number, end: number): boolean {
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  for (let at = start; at < end;) {
+    const head = view.getUint32(at, true);
+    if ((head >>> 24 & RECORD.DELETE) === 0 && view.getUint32(at + RECORD.HEAD) !== 0) return true;
+    at += (RECORD.HEAD + (head & RECORD.KEY_SIZE_MAX) + view.getUint32(at + 4, true) + 3) & ~3;
+  }
+  return false;
+}
+
+function batchesPut(bytes: Uint8Array, start: number, end: number): boolean {
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  for (let at = start, size = 0; at < end; at += size) {
+    size = view.getUint32(at, true);
+    if (recordsPut(bytes, at + BATCH.HEAD, at + size)) return true;
+  }
+  return false;
+}
+
 /**
  * One instance of the module, holding one database: the only file that calls it.
  *
@@ -176,6 +196,8 @@ export class Engine {
   readonly #self: number;
   readonly #ownSize: number;
   #broken: NacreError | undefined;
+  /** Bytes since the logs were emptied for want of room. */
+  #admitted = 0;
 
   private constructor(exports: Exports, heap: Heap, host: Host) {
     this.#exports = exports;
@@ -476,21 +498,46 @@ export class Engine {
 
   /** Commits the whole batches that lie in `writer` from `start` to `end`, as one frame. */
   commit(writer: Writer, start: number, end: number, records: number, sync: boolean): void {
+    if (this.#host.room !== undefined) this.#admit(end - start, () => batchesPut(writer.bytes, start, end));
+    const status = this.#commit(writer, start, end, records, sync);
+    if (status !== OK) throw this.#failure(status);
+  }
+
+  #commit(writer: Writer, start: number, end: number, records: number, sync: boolean): number {
     if (this.#broken !== undefined) throw this.#broken;
     const exports = this.#exports, self = this.#self, heap = this.heap;
-    let status: number;
     try {
-      status = exports.abi_reserve(self, end - start, records);
+      const status = exports.abi_reserve(self, end - start, records);
       heap.fresh();
-      if (status === OK) {
-        heap.u8.set(start === 0 && end === writer.bytes.length ? writer.bytes : writer.bytes.subarray(start, end), this.answerPointer);
-        status = exports.abi_commit(self, end - start, sync ? 1 : 0);
-        heap.fresh();
-      }
+      if (status !== OK) return status;
+      heap.u8.set(start === 0 && end === writer.bytes.length ? writer.bytes : writer.bytes.subarray(start, end), this.answerPointer);
+      return exports.abi_commit(self, end - start, sync ? 1 : 0);
     } catch (error) {
       throw this.#trapped(error);
+    } finally {
+      heap.fresh();
     }
-    if (status !== OK) throw this.#failure(status);
+  }
+
+  /** Where a host has little room, deletions have it: QUOTA for all else. */
+  #admit(bytes: number, puts: () => boolean): void {
+    let room = this.#room(bytes);
+    if (room !== ROOM.PLENTY && (room === ROOM.NONE || puts())) {
+      if (this.#admitted > 0) {
+        this.#admitted = 0;
+        this.checkpoint(); // the logs are empty then
+        room = this.#room(bytes);
+      }
+      if (room !== ROOM.PLENTY && (room === ROOM.NONE || puts())) {
+        throw new NacreError("QUOTA", `no room for ${bytes} bytes: delete something and compact, or ask the browser for more with persist()`,
+          { details: { needed: bytes, available: 0 } });
+      }
+    }
+    this.#admitted += bytes;
+  }
+
+  #room(bytes: number): number {
+    return this.#host.room?.(bytes) ?? ROOM.PLENTY;
   }
 
   // ---- Transactions: one at a time ----
@@ -505,6 +552,7 @@ export class Engine {
   /** Writes the records that stand in `records` from `start` to `end`: all of them, or none. */
   transactionWrite(transaction: number, records: Uint8Array, start: number, end: number, count: number): void {
     const size = BATCH.HEAD + end - start;
+    this.#admit(size, () => recordsPut(records, start, end));
     this.#call((exports, self) => exports.abi_tx_reserve(self, transaction, size, count));
     const at = this.answerPointer;
     this.heap.view.setUint32(at, size, true);
@@ -702,6 +750,7 @@ export class Engine {
 
   /** Whole records, without the head of a batch. */
   bulkPut(bulk: number, records: Uint8Array): void {
+    this.#admit(records.length, () => true);
     this.#put(records);
     this.#call((exports, self) => exports.abi_bulk_put(self, bulk, records.length));
   }
@@ -723,6 +772,7 @@ export class Engine {
   }
 
   valueAppend(writer: number, bytes: Uint8Array): void {
+    this.#admit(bytes.length, () => true);
     this.#put(bytes);
     this.#call((exports, self) => exports.abi_value_append(self, writer, bytes.length));
   }

@@ -17,6 +17,8 @@ export interface Host {
    * is not, and then nothing is acknowledged ever again. undefined: it is safe now.
    */
   settled?(): Promise<void> | undefined;
+  /** Makes room for so many bytes more of log, and for what it takes to remove them again: one of ROOM. Absent: nobody knows before it is written. */
+  room?(bytes: number): number;
   /** Called once when nothing can be read or written here any more. */
   onlost?: ((why: NacreError) => void) | undefined;
 }
@@ -37,6 +39,9 @@ export const ERRNO = {
   NOSPC: 51, NOSYS: 52, NOTDIR: 54, NOTEMPTY: 55, NOTSUP: 58, NXIO: 60, PERM: 63, ROFS: 69, SPIPE: 70,
   STALE: 72, TIMEDOUT: 73, TXTBSY: 74, XDEV: 75, NOTCAPABLE: 76,
 } as const;
+
+/** SCARCE: what there is, is for deletions. NONE: the logs must be emptied even before these. */
+export const ROOM = { PLENTY: 0, SCARCE: 1, NONE: 2 } as const;
 
 /** The module called `proc_exit`: it has found a bug of its own and is not to be used again. */
 export class ModuleExit extends Error {}

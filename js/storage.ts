@@ -77,7 +77,7 @@ export async function openStored(name: string, options: OpenOptions, marked: boo
       if (marked || made !== undefined) throw evicted(name);
       if (mode !== "readwrite") throw new NacreError("NOT_FOUND", `${name}: there is no such database`);
     }
-    const host: FilesHost = backend === "opfs" ? await openOpfs(name, { create: !there }) : await openIdb(name, { create: !there });
+    const host: FilesHost = backend === "opfs" ? await openOpfs(name, { create: !there, memory: options.memory }) : await openIdb(name, { create: !there });
     let lose = (_why: NacreError): void => {};
     const lost = new Promise<NacreError>((resolve) => lose = resolve);
     const store = await openIn(host, name, options, () => canary?.close());

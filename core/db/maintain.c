@@ -459,7 +459,8 @@ nacre_status maintain_reclaim(Db *db) {
         db->segment_size = (db->reserve / 2 + 1) * EXTENT_SIZE - EXTENT_SIZE / 4;
     db->vectors_size = db->segment_size / 2; /* and its codes */
     db->reclaiming = true;
-    nacre_status status = maintain_merge_all(db);
+    nacre_status status = commit_again(db); /* what merges gave back is free for the first piece */
+    if (status == NACRE_OK) status = maintain_merge_all(db);
     if (status == NACRE_OK) status = commit_again(db);
     if (status == NACRE_OK) status = commit_again(db);
     db->segment_size = segment_size;

@@ -222,6 +222,9 @@ nacre_status wal_next(WalReader *reader, WalFrame *frame) {
 
 nacre_status wal_check_tail(const WalReader *reader, uint64_t *torn, uint64_t *lsn_seen) {
     *torn = reader->bytes.size - reader->at;
+    size_t zeros = 0; /* rule 10; a frame does not begin with so many */
+    while (zeros < *torn && reader->bytes.data[reader->at + zeros] == 0) zeros++;
+    if (zeros == *torn && zeros >= FRAME_HEAD) *torn = 0;
     *lsn_seen = 0;
     /* A made-up log could hold heads without end that each claim a large frame: what
      * is hashed here is bounded, and past the bound the log counts as damaged. */

@@ -44,6 +44,8 @@
  * 9. Version 2 differs by the records it may hold (record_format.h). A log of version 1
  *    goes on as such until its reset: that it may not be read by an older program is
  *    said by the superblock, which is of version 2 before anything is appended.
+ * 10. Behind the last frame there may be zeros: room that a host made ahead (a browser that refuses
+ *    to make files longer writes inside of them). They are no torn write.
  *
  * Assumed of the device: a write damages no bytes outside its own range, even when
  * it shares a sector with them ("powersafe overwrite", as SQLite assumes).

@@ -10,7 +10,7 @@ import { all, freshName, refuses } from "./lib.ts";
 import { domError, ShimFolder } from "./shim-opfs.ts";
 
 async function openOn(folder: ShimFolder, options?: Parameters<typeof openIn>[2]): Promise<Database> {
-  return new Database(await openIn(await openFolder(folder, "db", 50), "db", options), "db", false);
+  return new Database(await openIn(await openFolder(folder, "db", 50, options?.memory), "db", options), "db", false);
 }
 
 test("J24 a database has three handles, and gives them back", async () => {
@@ -142,4 +142,75 @@ test("the same bytes as in a file of Node, read by the other", async () => {
   assert.equal(await (await again.kv("s")).get("from"), "Node");
   assert.equal(await (await again.kv("s")).count(), 502);
   await again.close();
+});
+
+for (const [kind, cases] of [["Chromium", [[6, 300, 16], [24, 20_000, 64]]], ["Firefox", [[8, 3000, 16], [16, 50_000, 32]]]] as const) {
+  for (const [mib, size, memory] of cases) {
+    test(`J03 a site of ${mib} MiB in ${kind}, rows of ${size} bytes: when it is full all is there, can be deleted and compacted, and then there is room`, async () => {
+      const folder = new ShimFolder();
+      folder.quota = { bytes: mib << 20, kind };
+      let db = await openOn(folder, { memory: memory << 20 });
+      let kv = await db.kv<Uint8Array>("s", { value: "bytes" });
+      const value = (i: number): Uint8Array => new Uint8Array(size).map((_, at) => i * 31 + at * (i % 7));
+      const fill = async (from: number): Promise<number> => {
+        for (let i = from, batch = 20; ; i += batch) {
+          const refused = await kv.putMany(Array.from({ length: batch }, (_, j) => [`k${String(i + j).padStart(6, "0")}`, value(i + j)] as [string, Uint8Array])).then(() => undefined, (error) => error);
+          if (refused === undefined) continue;
+          assert.equal(refused.code, "QUOTA", refused.message);
+          assert.ok(refused.details.needed > 0);
+          if (batch === 1) return i;
+          batch = 1;
+          i--;
+        }
+      };
+      const count = await fill(0);
+      assert.ok(count * size > (mib << 20) / 30, `${count} rows`);
+      const large = new Uint8Array(3 << 20);
+      for (let i = 0; i < 5; i++) await refuses("QUOTA", () => kv.put("one more", large));
+      await refuses("QUOTA", () => db.transaction(async (tx) => (await tx.kv("s")).put("one more", large)));
+      await refuses("QUOTA", () => kv.bulkLoad([["one more", large]]));
+      await refuses("QUOTA", () => kv.putStream("one more", [large]));
+      const check = async (from: number, to: number): Promise<void> => {
+        assert.equal(await kv.count(), to - from);
+        for (let i = from; i < to; i += 17) assert.deepEqual(await kv.get(`k${String(i).padStart(6, "0")}`), value(i));
+        assert.deepEqual((await db.verify({ deep: true })).problems, []);
+      };
+      await check(0, count);
+      // Killed, and opened again: as full as before.
+      const killed = folder.after(true);
+      await db.close();
+      db = await openOn(killed, { memory: memory << 20 });
+      kv = await db.kv("s");
+      await check(0, count);
+      const half = count >> 1;
+      // Every second row of the first half: each segment is full of what lives.
+      const gone = (i: number): boolean => i < half && i % 2 === 0;
+      for (let i = 2; i < half; i += 2) assert.equal(await kv.delete(`k${String(i).padStart(6, "0")}`), true);
+      await db.transaction(async (tx) => (await tx.kv("s")).delete("k000000"));
+      await db.compact();
+      assert.deepEqual(await all(kv.keys()), Array.from({ length: count }, (_, i) => i).filter((i) => !gone(i)).map((i) => `k${String(i).padStart(6, "0")}`));
+      for (let i = 0; i < count; i += 17) assert.deepEqual(await kv.get(`k${String(i).padStart(6, "0")}`), gone(i) ? undefined : value(i));
+      assert.deepEqual((await db.verify({ deep: true })).problems, []);
+      assert.ok(await fill(count) > count, "no room after deletions and a compaction");
+      await db.close();
+    });
+  }
+}
+
+test("J03 room that was made ahead goes at close, and does not grow from kill to kill", async () => {
+  let folder = new ShimFolder();
+  const sizes: number[] = [];
+  for (let i = 0; i < 20; i++) {
+    const db = await openOn(folder);
+    await (await db.kv("s")).put(`k${i}`, i);
+    assert.equal((await db.stats()).recovery.tornBytes, 0);
+    folder = folder.after(false);
+    sizes.push([...folder.files.values()].reduce((sum, { bytes }) => sum + bytes.length, 0));
+  }
+  assert.ok(sizes.every((size) => size < 4 << 20) && sizes[19] === sizes[10], String(sizes));
+  const db = await openOn(folder);
+  assert.equal(await (await db.kv("s")).count(), 20);
+  await db.compact();
+  await db.close();
+  assert.ok([...folder.files.values()].reduce((sum, { bytes }) => sum + bytes.length, 0) < 600_000);
 });

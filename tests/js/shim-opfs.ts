@@ -9,7 +9,15 @@ export function domError(name: string, message = name): DOMException {
 /** What a write or a truncation does instead of what it should: undefined, it is done. */
 export type Fault = (file: string, verb: "write" | "truncate" | "flush" | "read", size: number) => number | undefined;
 
+/** What a site may have. Chromium counts what files may grow to without asking again: doublings, until they are closed. */
+export interface Quota {
+  bytes: number;
+  readonly kind: "Chromium" | "Firefox";
+}
+
 class ShimFile {
+  /** What is counted for it while it is open, in Chromium. */
+  capacity = 0;
   bytes = new Uint8Array(0);
   /** What is on the device. */
   synced = new Uint8Array(0);
@@ -62,6 +70,13 @@ class ShimHandle implements SyncHandle {
       if (bogus <= from.length) this.#put(from.subarray(0, bogus), at);
       return bogus;
     }
+    const room = this.#folder.room(this.#file, at + from.length);
+    if (room < at + from.length) {
+      if (this.#folder.quota?.kind === "Chromium") throw domError("QuotaExceededError");
+      const part = Math.max(0, room - at);
+      this.#put(from.subarray(0, part), at);
+      return part;
+    }
     this.#put(from, at);
     return from.length;
   }
@@ -75,6 +90,7 @@ class ShimHandle implements SyncHandle {
     this.#folder.calls++;
     this.#folder.step?.(this.#name, "truncate");
     this.#folder.fault?.(this.#name, "truncate", size);
+    if (this.#folder.room(this.#file, size) < size) throw domError(this.#folder.quota?.kind === "Chromium" ? "QuotaExceededError" : "NS_ERROR_FILE_NO_DEVICE_SPACE");
     this.#file.resize(size);
   }
 
@@ -93,6 +109,7 @@ class ShimHandle implements SyncHandle {
 
   close(): void {
     this.closed = true;
+    this.#file.capacity = this.#file.bytes.length;
     if (this.#file.handle === this) this.#file.handle = undefined;
   }
 }
@@ -113,6 +130,7 @@ export class ShimFolder implements SyncFolder {
   fault: Fault | undefined;
   /** Called before each change and each flush. */
   step: ((file: string, verb: string, from?: Uint8Array, at?: number) => void) | undefined;
+  quota: Quota | undefined;
   calls = 0;
 
   async getDirectoryHandle(name: string, { create }: { create?: boolean } = {}): Promise<ShimFolder> {
@@ -145,6 +163,22 @@ export class ShimFolder implements SyncFolder {
     if (!this.files.delete(name) && !this.folders.delete(name)) throw domError("NotFoundError");
   }
 
+  /** How long a file may be, at most `wanted`; what is given is charged. */
+  room(file: ShimFile, wanted: number): number {
+    const { quota } = this;
+    if (quota === undefined || wanted <= file.bytes.length) return wanted;
+    const chromium = quota.kind === "Chromium", charged = (each: ShimFile): number => chromium ? Math.max(each.capacity, each.bytes.length) : each.bytes.length;
+    if (chromium && wanted <= file.capacity) return wanted;
+    let others = 0;
+    for (const each of this.files.values()) if (each !== file) others += charged(each);
+    const asked = chromium ? Math.max(1 << 20, 2 ** Math.ceil(Math.log2(wanted))) : wanted;
+    if (others + asked <= quota.bytes) {
+      file.capacity = asked;
+      return wanted;
+    }
+    return chromium ? charged(file) : Math.max(file.bytes.length, quota.bytes - others);
+  }
+
   /** As a browser that clears its storage does: handles that are open are closed (Firefox). */
   clear(): void {
     for (const file of this.files.values()) file.handle?.close();
@@ -167,10 +201,12 @@ export class ShimFolder implements SyncFolder {
   /** What is there after the owner's end: all that was written, or after a power failure only what was flushed. */
   after(power: boolean): ShimFolder {
     const folder = new ShimFolder();
+    folder.quota = this.quota;
     for (const [name, { bytes, synced }] of this.files) {
       const file = new ShimFile();
       file.bytes = (power ? synced : bytes).slice();
       file.synced = file.bytes.slice();
+      file.capacity = file.bytes.length;
       folder.files.set(name, file);
     }
     return folder;
