@@ -30,6 +30,7 @@ export class Member {
   #inbox: Channel | undefined;
   /** Of the lock `owner`. */
   #queue: AbortController | undefined;
+  #standing = false;
   #opening = false;
   #owner: Owner | undefined;
   #resign = (): void => {};
@@ -161,6 +162,7 @@ export class Member {
         if (this.#joined) return;
         this.#joined = true;
         this.#refusal = undefined;
+        if (!this.#standing) this.#stand();
         this.#ownerHidden = message.hidden;
         this.#post({ kind: "role", role: "follower", epoch: this.#epoch, backend: message.backend });
         for (const ask of this.#pending.values()) this.#toOwner?.post(ask);
@@ -201,6 +203,7 @@ export class Member {
   #stand(): void {
     if (this.#closed || this.#open === undefined) return;
     const queue = this.#queue = new AbortController();
+    this.#standing = true;
     let elected = false;
     const own = (): Promise<void> => {
       elected = true;
@@ -208,8 +211,10 @@ export class Member {
     };
     const again = (): void => {
       if (elected) this.#drop();
+      if (this.#queue !== queue) return;
+      this.#standing = false;
       // After a refusal another one has its turn; this one follows it, if it succeeds.
-      if (this.#queue === queue && this.#refusal === undefined) this.#stand();
+      if (this.#refusal === undefined) this.#stand();
     };
     this.#world.lock(NAMES.owner(this.#job.name), own, queue.signal).then(again, again);
   }

@@ -79,6 +79,7 @@ export class Owner {
     this.hidden = hidden;
     this.#onyield = onyield;
     this.#clients.set(from, { ...own, end: () => {}, joined: true });
+    opened.clients?.alive(clientOf(from).client);
     opened.service.onevent = (client, body) => this.#clients.get(client)?.event(body);
     this.#sweepLater();
   }

@@ -60,7 +60,6 @@ export class Tokens implements TokenMemory {
     }
     this.epoch = epoch + 1;
     this.#commit((writer) => this.#put(writer, EPOCH, 0, 0, this.epoch));
-    this.sweep();
   }
 
   #learn(client: string, seq: number, part: number, ms: number): Known {
@@ -128,7 +127,10 @@ export class Tokens implements TokenMemory {
     while (count++ < FORGET_MAX && this.#gone.length > 0) remove(writer, this.#gone.pop() as Uint8Array);
   }
 
-  /** Forgets who is dead for an hour. */
+  /**
+   * Forgets who is dead for an hour. Not before those that are alive have had the time to say so:
+   * after a night's sleep all that is noted is old.
+   */
   sweep(): void {
     const before = this.#now() - KEEP_MS;
     for (const [client, known] of this.#clients) if (!known.alive && known.ms < before) this.#forget(client);

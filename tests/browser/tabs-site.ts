@@ -11,11 +11,11 @@ const TYPES: Record<string, string> = { ".js": "text/javascript", ".wasm": "appl
 /** A tab: each of its writes is told after it was acknowledged. */
 const TAB = `<!doctype html><title>opening</title><script type="module">
   import { open } from "/js/index.js";
-  const me = crypto.randomUUID().slice(0, 8), database = new URLSearchParams(location.search).get("db");
+  const me = crypto.randomUUID().slice(0, 8), asked = new URLSearchParams(location.search), database = asked.get("db");
   const tell = (what, value) => fetch("/told?" + what + "," + value).catch(() => {}); // the page may be going
   const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
   const started = performance.now();
-  const opening = open(database);
+  const opening = open(database, { storage: asked.get("storage") ?? "auto" });
   opening.catch((error) => tell("failed", me + " " + error.code + " " + error.message));
   const db = await opening;
   await tell("opened", Math.round(performance.now() - started));

@@ -11,6 +11,7 @@ import type { TabsSite } from "./tabs-site.ts";
 
 const TABS = 8;
 const ACCIDENTS = Number(process.env.TAB_ACCIDENTS ?? 12);
+const LONG = process.env.TAB_ACCIDENTS !== undefined;
 const ROUNDS = Number(process.env.KILL_ROUNDS ?? 1);
 const FIREFOX_AFTER_KILL = { "browser.sessionstore.resume_from_crash": false, "toolkit.startup.max_resumed_crashes": -1 };
 
@@ -150,8 +151,9 @@ for (const kind of KINDS) {
       site?.close();
     });
 
-    test(`J01 J21 eight tabs and ${ACCIDENTS} accidents: nothing lost, nothing doubled, nobody stuck`, { timeout: 60_000 + ACCIDENTS * 20_000 }, async (t) => {
-      const tabs = new Tabs(started, `${site.origin}/tab?db=accidents`);
+    for (const storage of LONG ? ["opfs", "indexeddb"] : ["opfs"]) test(`J01 J21 eight tabs over ${storage} and ${ACCIDENTS} accidents: nothing lost, nothing doubled, nobody stuck`, { timeout: 60_000 + ACCIDENTS * 20_000 }, async (t) => {
+      const tabs = new Tabs(started, `${site.origin}/tab?db=accidents-${storage}&storage=${storage}`);
+      site.told.clear();
       for (let i = 0; i < TABS; i++) await tabs.open();
       const names = Object.keys(ACCIDENT);
       const until = Date.now() + 30_000;

@@ -96,10 +96,15 @@ test("J01 tokens go with the page's answers, an hour after a client's death, and
     assert.deepEqual([...tokens.recall({ client: client(3), seq: 1, oldest: 1 })!], [[0, 3]]);
     assert.equal(count(store), 510);
     store.release();
-    // Of a new owner nobody is known to be alive.
+    // A new owner does not know who is alive: those who have said so when it sweeps.
     store = await open();
+    now += 60 * 60 * 1000 + 1;
     tokens = new Tokens(store, () => now);
-    assert.equal(count(store), 0);
+    assert.equal(count(store), 510);
+    tokens.alive(client(3));
+    tokens.sweep();
+    assert.deepEqual([...tokens.recall({ client: client(3), seq: 1, oldest: 1 })!], [[0, 3]]);
+    assert.equal(count(store), 1);
     store.release();
   });
 });
