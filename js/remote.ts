@@ -78,13 +78,13 @@ class RemoteDatabase extends Database {
 
   override async drop(name: string): Promise<void> {
     this.#session.writing();
-    await this.#session.call("drop", name);
+    await this.#session.ask("call", ["drop", name], { writes: true });
     this.#link.dropped(name);
   }
 
   override async rename(from: string, to: string): Promise<void> {
     this.#session.writing();
-    await this.#session.call("rename", from, to);
+    await this.#session.ask("call", ["rename", from, to], { writes: true });
     this.#link.renamed(from, to);
   }
 

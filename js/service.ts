@@ -129,7 +129,7 @@ export class StoreService implements Service {
   }
 }
 
-/** Answers whose result in the table of tokens is not the last word. */
+/** What was noted of these is no answer. */
 const REPEATED: ReadonlySet<string> = new Set(["call"]);
 /** What writes without the store's queue. */
 const SETTLED: ReadonlySet<string> = new Set(["call", "open", "finish"]);
@@ -212,6 +212,11 @@ class Call {
   /** What was done of it before, by another owner. */
   wasDone(part: number): boolean {
     return this.#circumstances.done?.has(part) === true;
+  }
+
+  /** What it has given then. */
+  get result(): unknown {
+    return this.#circumstances.done?.get(0);
   }
 
   /** Adds to the batch in hand that this part of the request is done. */
@@ -540,8 +545,23 @@ function follow(call: Call, options: { since: bigint | undefined; live: boolean 
 const METHODS: ReadonlySet<string> = new Set([
   "membranes", "drop", "rename", "flush", "checkpoint", "rekey", "compact", "verify", "refresh", "stats", "storage", "persist"]);
 
+/**
+ * Whether a drop or a rename is done already. What the catalog commits cannot carry a token, so the
+ * one in front of it says which membrane is meant: what still has the old name waits for it.
+ */
+function wasChanged(call: Call, name: unknown): boolean {
+  const { store, session } = call, id = call.result;
+  if (typeof id === "number") return store.membraneById(id)?.name !== name;
+  const membrane = typeof name === "string" && call.noted ? session.writing().openMembrane(name, undefined) : undefined;
+  if (membrane === undefined) return false;
+  session.enqueue(membrane, undefined, (writer) => call.note(writer, 0, membrane.id)).catch(() => {}); // the change itself fails then, too
+  store.apply();
+  return false;
+}
+
 function method(call: Call, name: string, ...args: unknown[]): unknown {
   if (!METHODS.has(name)) throw new NacreError("INTERNAL", `no such method: ${name}`);
+  if ((name === "drop" || name === "rename") && wasChanged(call, args[0])) return undefined;
   const database = new Database(call.session, call.store.name, false) as unknown as Record<string, (...args: unknown[]) => unknown>;
   return (database[name] as (...args: unknown[]) => unknown)(...args);
 }

@@ -231,6 +231,17 @@ test("a05: a request that comes twice is applied once, part by part", async () =
   again = false;
   await db.transaction(async (tx) => (await tx.kv<number>("s")).put("t", 1));
   assert.equal(noted.get(seq)?.has(0), true, "a commit is remembered");
+  await db.rename("s", "r");
+  again = true;
+  await db.rename("s", "r");
+  again = false;
+  await db.drop("r");
+  await local.kv("r"); // another one of that name
+  again = true;
+  await db.drop("r");
+  assert.deepEqual((await local.membranes()).map(({ name }) => name), ["r"]);
+  again = false;
+  await refuses("NOT_FOUND", () => db.drop("s"));
 });
 
 test("j09: long work lets the requests of others through, and ends when nobody waits for it", async () => {

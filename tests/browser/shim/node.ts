@@ -8,7 +8,7 @@ class Bytes extends Uint8Array {
     return a.length - b.length;
   }
 }
-Object.defineProperty(Uint8Array.prototype, "equals", { value(this: Uint8Array, other: Uint8Array) { return Bytes.compare(this, other) === 0; } });
+Object.defineProperty(Uint8Array.prototype, "equals", { value(this: Uint8Array, other: Uint8Array) { return Bytes.compare(this, other) === 0; }, writable: true, configurable: true });
 (globalThis as { Buffer?: unknown }).Buffer ??= Bytes;
 (globalThis as { setImmediate?: unknown }).setImmediate ??= (run: () => void) => setTimeout(run, 0);
 
