@@ -165,7 +165,7 @@ static void say_value(Where *w, int field) {
     case 3: {
         char letters[80];
         size_t size = word(test_random(w->random), letters);
-        if (size && roll(w, 3) == 0) size = roll(w, size), letters[size] = 0;
+        if (size && roll(w, 3) == 0) size = (size_t)roll(w, size), letters[size] = 0;
         if (field == 3) {
             say_base64(w, letters, size);
             return;
