@@ -99,20 +99,20 @@ class Tabs {
 /** What can happen to a tab, and what it is called. */
 const ACCIDENT: Record<string, (tabs: Tabs, page: Page, kind: string, started: Started) => Promise<void>> = {
   async reload(_tabs, page) {
-    await within(10_000, page.reload());
+    await within(5000, page.reload());
   },
   async "reload during open"(_tabs, page) {
-    void within(10_000, page.reload());
+    void within(5000, page.reload());
     await pause(30 + Math.random() * 200);
-    await within(10_000, page.reload());
+    await within(5000, page.reload());
   },
   async close(tabs, page) {
     await tabs.replace(page);
   },
   async "away and back"(_tabs, page) {
-    await within(10_000, page.goto(page.url().replace(/\/tab.*/, "/away")));
+    await within(5000, page.goto(page.url().replace(/\/tab.*/, "/away")));
     await pause(Math.random() * 200);
-    await within(10_000, page.goBack());
+    await within(3000, page.goBack());
   },
   async crash(tabs, page, kind, started) {
     if (kind === "Chromium") {
