@@ -48,7 +48,8 @@ for (const kind of KINDS) {
     let site: Site, started: Started, page: Page;
     before(async () => {
       site = await startSite();
-      started = await startBrowser(kind, { preferences: { "dom.storageManager.prompt.testing": true, "dom.storageManager.prompt.testing.allow": true } });
+      started = await startBrowser(kind, { preferences: { "dom.quotaManager.temporaryStorage.fixedLimit": 51200, // KiB; one site gets a fifth
+ "dom.storageManager.prompt.testing": true, "dom.storageManager.prompt.testing.allow": true } });
       page = await started.browser.newPage();
       await page.goto(site.origin);
     }, { timeout: 90_000 });
@@ -65,6 +66,42 @@ for (const kind of KINDS) {
       await inWorker(page, "a", putAndClose, "a");
       const persist = await page.evaluate(async () => (await import("/js/estimate.js" as string)).persist({ backend: "opfs" }));
       assert.equal(persist, kind.name === "Firefox"); // Chromium without a window gives nobody that
+    });
+
+    test("J03 full: QUOTA, nothing acknowledged is lost, deleting and compacting work, and then there is room", async () => {
+      const session = kind.name === "Chromium" ? await page.createCDPSession() : undefined;
+      await session?.send("Storage.overrideQuotaForOrigin", { origin: site.origin, quotaSize: 24 << 20 });
+      assert.equal(await openAs(page, "q", "full", { storage: "opfs" }), "opfs");
+      const found = await inWorker(page, "q", async () => {
+        const kv = await db.kv<Uint8Array>("s", { value: "bytes" });
+        const fill = async (from: number): Promise<{ count: number; code: unknown; needed: unknown }> => {
+          for (let i = from; ; i++) {
+            try {
+              await kv.put(`k${i}`, new Uint8Array(20_000).fill(i));
+            } catch (error) {
+              const { code, details } = error as { code?: unknown; details?: { needed?: unknown } };
+              return { count: i, code, needed: details?.needed };
+            }
+          }
+        };
+        const full = await fill(0), kept = await kv.count();
+        for (let i = 0; i < full.count; i += 2) await kv.delete(`k${i}`);
+        await db.compact();
+        const left = await kv.count(), { problems } = await db.verify({ deep: true });
+        const again = await fill(full.count);
+        for (let i = 1; i < full.count; i += 2) if ((await kv.get(`k${i}`))?.[777] !== i % 256) throw new Error(`k${i} is lost`);
+        await db.close();
+        return { full, kept, left, problems, again };
+      });
+      await session?.send("Storage.overrideQuotaForOrigin", { origin: site.origin });
+      await session?.detach();
+      const { full, again } = found;
+      assert.equal(full.code, "QUOTA");
+      assert.ok(Number(full.needed) >= 20_000, String(full.needed));
+      assert.ok(full.count > 50, `${full.count} rows`);
+      assert.deepEqual([found.kept, found.left, found.problems], [full.count, Math.floor(full.count / 2), []]);
+      assert.equal(again.code, "QUOTA");
+      assert.ok(again.count > full.count + 10, `${again.count} after ${full.count}`);
     });
 
     for (const storage of ["opfs", "indexeddb"]) {
