@@ -98,7 +98,7 @@ COLD_segment := codes codes_writer fields fields_verify fields_writer salvage_it
 COLD_vector := train
 COLD_db    := archive backup backup_read bulk catalog changes commit conflict feed filter_json held house ingest \
               inspect keytext maintain mask open options own picks reader recover repair restore roster schema search_many \
-              settle space spill stats survey transaction value vectors verify
+              settle space spill stats survey tidy transaction value vectors verify
 COLD_SRC   := wasm/exports.c $(foreach m,$(MODULES),$(addprefix core/$m/,$(addsuffix .c,$(COLD_$m))))
 # In between: loops over what kernels do.
 SMALL_SRC  := core/segment/writer.c core/db/filter.c core/db/search.c core/vector/codebook.c

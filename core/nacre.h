@@ -549,7 +549,9 @@ typedef struct nacre_search_options {
 #define NACRE_SEARCH_INIT {.struct_size = sizeof(nacre_search_options)}
 
 /* The k nearest rows that match, nearest first, ties by key, exactly. Smaller is
- * nearer: Euclidean distance, 1 - cosine, negative inner product, or differing bits. */
+ * nearer: Euclidean distance, 1 - cosine, negative inner product, or differing bits. Rows that
+ * searches find slowly, as they are new, move on to where that is quick: a search may write, as
+ * nacre_step does, and what fails then is told by nacre_stats_json alone. */
 NACRE_CHECKED nacre_status nacre_search(nacre_membrane *membrane, const nacre_snapshot *snapshot,
                                         const float *query, const nacre_search_options *options,
                                         nacre_hits **hits);

@@ -602,6 +602,26 @@ nacre_status maintain_step(Db *db, uint64_t bytes, bool *more) {
     return NACRE_OK;
 }
 
+bool maintain_idle(const Db *db) {
+    bool idle = !db->frozen && !db->checkpointing;
+    for (int i = 0; i < JOB_COUNT; i++) idle &= db->jobs[i].kind == JOB_NONE;
+    return idle;
+}
+
+nacre_status maintain_begin_last(Db *db, uint64_t most, bool *begun) {
+    uint64_t bytes = 0;
+    bool above = false;
+    ASSERT(maintain_idle(db));
+    *begun = false;
+    for (size_t i = 0; i < db->version->count; i++) {
+        above |= db->version->runs[i].tier != TIER_LAST;
+        bytes += run_cost(&db->version->runs[i]);
+    }
+    if (!above || bytes > most || db->version->count > db->merge_inputs_max) return NACRE_OK;
+    *begun = true;
+    return merge_start(db, &db->jobs[1], 0, db->version->count, TIER_LAST, LAST_RATE);
+}
+
 static nacre_status maintain_finish_jobs(Db *db) {
     for (int i = 0; i < JOB_COUNT; i++)
         while (db->jobs[i].kind != JOB_NONE) {

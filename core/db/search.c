@@ -129,6 +129,7 @@ static nacre_status search_memtable(Search *s) {
         if (!shadowed) TRY(search_matches(s, &entry, &matches));
         if (matches) TRY(search_keep(s, (Candidate){.distance = distance, .record = cursor.record}, entry.key));
     }
+    s->scored_memory += (uint64_t)seen * size;
     return NACRE_OK;
 }
 
@@ -472,6 +473,7 @@ nacre_status db_search(Membrane *membrane, const Snapshot *snapshot, const Searc
     }
     TRY_OUT(coded_search(&s));
     TRY_OUT(search_hits(&s, query->want_vectors, out));
+    tidy_after_search(db, s.scored_memory, s.scored_flat);
     db->counters.searches++;
     if (query->report) {
         query->report->path = s.path;

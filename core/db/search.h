@@ -31,6 +31,7 @@ typedef struct Search {
     float limit;          /* no row farther than this is asked for */
     uint64_t deadline_ms; /* 0: none */
     uint64_t segments;    /* that had vectors to score */
+    uint64_t scored_memory, scored_flat; /* bytes of vectors in memtables, and of codes above the last level */
     nacre_search_path path;
     Candidate *heap; /* the farthest first */
     uint32_t count;

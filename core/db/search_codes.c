@@ -275,6 +275,7 @@ static nacre_status coded_scan(Search *s, CodedFrame *f, size_t index, uint32_t 
         coded_choose(c, lane, count);
     }
     s->db->counters.codes_scored += used;
+    if (f->book->lists == 1 && part->source.run->tier != TIER_LAST) s->scored_flat += (uint64_t)used * code_size(&f->book->shape);
     return NACRE_OK;
 }
 

@@ -182,6 +182,8 @@ struct nacre_db {
     uint64_t filters_seen[FILTERS_SEEN]; /* hashes of searches' filters, a ring */
     uint32_t filters_at;
     LaneRoom lane_room; /* of the last search */
+    uint64_t scored_memory, scored_flat; /* bytes that searches have scored since something was moved (tidy.c) */
+    bool tidying;                        /* searches pay for such a move */
     uint64_t now_ms;     /* the clock as this call has asked it; 0: not yet */
 
     uint64_t reserved, reserved_records; /* by db_reserve */
@@ -340,11 +342,20 @@ void reader_close(Db *db);
 /* Has no writer changed anything since this state was read? */
 bool reader_is_current(Db *db);
 
+/* tidy.c: at the end of a search that has scored so many bytes of vectors in memtables, and of codes
+ * in flat lists above the last level. May write; what fails is kept for stats. */
+void tidy_after_search(Db *db, uint64_t memory, uint64_t flat);
+
 /* maintain.c */
 NACRE_CHECKED nacre_status maintain_freeze(Db *db); /* active becomes frozen; its flush begins */
 NACRE_CHECKED nacre_status maintain_flush(Db *db);  /* finishes the flush of frozen */
 void maintain_after_write(Db *db, uint64_t bytes);
 NACRE_CHECKED nacre_status maintain_step(Db *db, uint64_t bytes, bool *more);
+/* No job is under way, and none waits. */
+bool maintain_idle(const Db *db);
+/* Begins to merge all runs into the last level, when that copies `most` bytes at most, and when there
+ * is anything above it. */
+NACRE_CHECKED nacre_status maintain_begin_last(Db *db, uint64_t most, bool *begun);
 NACRE_CHECKED nacre_status maintain_merge_all(Db *db);
 NACRE_CHECKED nacre_status maintain_reclaim(Db *db);    /* the same within the file's limit, reserve included */
 NACRE_CHECKED nacre_status maintain_park(Db *db);       /* at close */

@@ -223,6 +223,36 @@ static void f12_f23_codes_are_as_the_schema_says(void) {
     }
 }
 
+/* F16: rows that are in memory are found at once, and searched again and again they come to have codes,
+ * then lists, without a word from the caller; a snapshot sees what it saw; a row written meanwhile is found. */
+static void f16_searches_move_what_they_score_slowly(void) {
+    World world;
+    nacre_snapshot *snapshot = NULL;
+    nacre_search_report report = {0};
+    uint32_t searches = 0;
+    REQUIRE(world_begin(&world, 5, NACRE_L2, 4200, NACRE_INDEX_AUTO, 1));
+    REQUIRE(CHECK_EQ(nacre_snapshot_open(world.db, &snapshot), NACRE_OK));
+    float query[DIMS];
+    world_vector(3, 77, query);
+    CHECK_EQ(nacre_search_explain(world.membrane, NULL, query, NULL, &report), NACRE_OK);
+    CHECK_EQ(report.path, NACRE_PATH_EXACT);
+    CHECK_EQ(report.reranked, 4200);
+    while (report.path != NACRE_PATH_IVF && ++searches < 4000) {
+        if (searches % 50 == 0) world_put(&world, searches % 4200, 2 + searches);
+        if (searches % 100 == 0) CHECK(recall_of(&world, NULL, all_match) >= .9);
+        CHECK_EQ(nacre_search_explain(world.membrane, NULL, query, NULL, &report), NACRE_OK);
+    }
+    CHECK_EQ(report.path, NACRE_PATH_IVF);
+    CHECK(report.reranked < 400);
+    CHECK(lists_of(world.db) >= 16);
+    CHECK(recall_of(&world, NULL, all_match) >= .9);
+    CHECK_EQ(nacre_search_explain(world.membrane, snapshot, query, NULL, &report), NACRE_OK);
+    nacre_snapshot_release(snapshot);
+    REQUIRE(world_reopen(&world, MEMORY));
+    CHECK(recall_of(&world, NULL, all_match) >= .9);
+    world_end(&world);
+}
+
 /* A12: codes that do not fit into the budget are done without. */
 static void a12_codes_larger_than_the_budget_are_left_out(void) {
     World world;
@@ -361,6 +391,7 @@ void coded_test(void) {
     RUN_FAST(f06_lists_keep_their_recall_cosine);
     RUN_FAST(f06_lists_keep_their_recall_ip);
     RUN(f12_f23_codes_are_as_the_schema_says);
+    RUN(f16_searches_move_what_they_score_slowly);
     RUN_FAST(a12_codes_larger_than_the_budget_are_left_out);
     RUN_FAST(f21_recall_lasts_through_deletes_and_updates);
     RUN_FAST(f22_filters_find_as_much_as_no_filter);
