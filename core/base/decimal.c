@@ -188,3 +188,68 @@ int number_compare(int64_t integer, double real) {
     double rest = real - (double)whole;
     return rest > 0 ? -1 : rest < 0;
 }
+
+/* ---- printing ---- */
+
+/* The first `wanted` digits, the last one rounded. */
+static int decimal_cut(const Decimal *d, int wanted, uint8_t digits[20], int *point) {
+    int count = d->count < wanted ? d->count : wanted;
+    memcpy(digits, d->digits, (size_t)count);
+    *point = d->point;
+    if (d->count > wanted && d->digits[wanted] >= 5) {
+        int at = count;
+        while (at > 0 && digits[at - 1] == 9) at--;
+        count = at;
+        if (at > 0) digits[at - 1]++;
+        else digits[count++] = 1, ++*point;
+    }
+    while (count > 0 && digits[count - 1] == 0) count--;
+    return count;
+}
+
+static char *decimal_write(char *at, bool negative, const uint8_t *digits, int count, int point) {
+    bool plain = point > -6 && point <= 21;
+    int whole = plain ? point : 1, exponent = point - 1;
+    if (negative) *at++ = '-';
+    if (whole <= 0) *at++ = '0';
+    for (int i = 0; i < whole || i < count; i++) {
+        if (i == (whole > 0 ? whole : 0)) {
+            *at++ = '.';
+            for (int zero = whole; zero < 0; zero++) *at++ = '0';
+        }
+        *at++ = (char)('0' + (i < count ? digits[i] : 0));
+    }
+    if (!plain) {
+        *at++ = 'e';
+        if (exponent < 0) *at++ = '-', exponent = -exponent;
+        if (exponent >= 100) *at++ = (char)('0' + exponent / 100);
+        if (exponent >= 10) *at++ = (char)('0' + exponent / 10 % 10);
+        *at++ = (char)('0' + exponent % 10);
+    }
+    *at = 0;
+    return at;
+}
+
+const char *decimal_print(double value, char text[DECIMAL_TEXT_SIZE]) {
+    Decimal d;
+    uint64_t bits;
+    uint8_t digits[20];
+    memcpy(&bits, &value, 8);
+    bool negative = bits >> 63;
+    int biased = (int)(bits >> 52 & 0x7ff), point;
+    uint64_t mantissa = (bits & ((UINT64_C(1) << 52) - 1)) | (uint64_t)(biased > 0) << 52;
+    d.count = d.point = 0, d.more = false;
+    if (mantissa == 0) return memcpy(text, negative ? "-0" : "0", negative ? 3 : 2);
+    for (uint64_t left = mantissa; left; left /= 10) d.count++;
+    d.point = d.count;
+    for (int i = d.count; i-- > 0; mantissa /= 10) d.digits[i] = (uint8_t)(mantissa % 10);
+    decimal_trim(&d);
+    decimal_scale(&d, (biased ? biased : 1) - 1075);
+    for (int wanted = 1; wanted <= 17; wanted++) {
+        int count = decimal_cut(&d, wanted, digits, &point);
+        const char *end = decimal_write(text, negative, digits, count, point);
+        double back = decimal_to_double(span_of((const uint8_t *)text, (size_t)(end - text)));
+        if (memcmp(&back, &value, 8) == 0) break;
+    }
+    return text;
+}

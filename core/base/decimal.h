@@ -11,6 +11,11 @@
  * number as JSON writes it: -? digits (. digits)? ([eE] [+-]? digits)? */
 double decimal_to_double(Span text);
 
+/* A finite double as the shortest text that decimal_to_double makes the same of, as JavaScript has it
+ * but for its exponent ("1e21", "1e-7" without a +). Returns `text`, with a zero byte at its end. */
+enum { DECIMAL_TEXT_SIZE = 40 };
+const char *decimal_print(double value, char text[DECIMAL_TEXT_SIZE]);
+
 /* Exact order of an integer and a double that is not NaN: below zero, zero, above. */
 int number_compare(int64_t integer, double real);
 

@@ -34,6 +34,8 @@ const char *nacre_status_name(nacre_status status) {
 }
 
 void assert_failed(const char *condition, const char *file, int line) {
-    fprintf(stderr, "nacre: a bug of ours: %s (%s:%d)\n", condition, file, line);
+    char text[256];
+    snprintf(text, sizeof text, "nacre: a bug of ours: %s (%s:%d)\n", condition, file, line);
+    fputs(text, stderr);
     abort();
 }

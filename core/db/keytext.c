@@ -1,6 +1,7 @@
 /* keytext.c - the parts of a key as text. Knows nothing of what the text is for. */
 #include "db/keytext.h"
 
+#include "base/decimal.h"
 #include "db/keycode.h"
 
 #include <inttypes.h>
@@ -15,7 +16,7 @@ static int key_text_part(const nacre_value *value, char *at, size_t size) {
     case NACRE_TEXT:
         return snprintf(at, size, "\"%.*s\"%s", shown, (const char *)bytes,
                         value->bytes.size > KEY_TEXT_SHOWN ? "..." : "");
-    case NACRE_REAL: return snprintf(at, size, "%.17g", value->real);
+    case NACRE_REAL: return snprintf(at, size, "%s", decimal_print(value->real, (char[DECIMAL_TEXT_SIZE]){0}));
     case NACRE_BYTES:
         used = snprintf(at, size, "0x");
         for (int i = 0; i < shown && used >= 0 && (size_t)used + 3 < size; i++)

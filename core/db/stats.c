@@ -66,7 +66,7 @@ nacre_status db_stats(Db *db, Span *json) {
         uint64_t now = db->env.vfs->now_ms(db->env.vfs->self);
         snprintf(oldest, sizeof oldest, "%" PRIu64, now > last->opened_ms ? now - last->opened_ms : 0);
     }
-    uint64_t written = db->data.written + db->counters.log_bytes, user = db->counters.user_bytes;
+    uint64_t written = db->data.written + db->counters.log_bytes, user = db->counters.user_bytes ? db->counters.user_bytes : UINT64_MAX;
     const Counters *c = &db->counters;
     uint64_t tier_runs = 0;
     for (size_t i = 0; i < db->version->count; i++) tier_runs += db->version->runs[i].tier != TIER_LAST;
@@ -77,7 +77,7 @@ nacre_status db_stats(Db *db, Span *json) {
         ",\"live\":%" PRIu64 ",\"free\":%" PRIu64
         ",\"log\":%" PRIu64 "},\"memory\":{\"total\":%" PRIu64 ",\"budget\":%" PRIu64 ",\"memtables\":%" PRIu64
         ",\"cache\":%" PRIu64 ",\"files\":%" PRIu64 ",\"other\":%" PRIu64 "},\"segments\":%" PRIu64
-        ",\"snapshots\":%" PRIu32 ",\"views\":%" PRIu32 ",\"oldestSnapshotMs\":%s,\"writeAmplification\":%.3f,\"syncs\":%" PRIu64
+        ",\"snapshots\":%" PRIu32 ",\"views\":%" PRIu32 ",\"oldestSnapshotMs\":%s,\"writeAmplification\":%" PRIu64 ".%03u,\"syncs\":%" PRIu64
         ",\"maintenance\":\"%s\",\"kernels\":\"%s\",\"counters\":{\"puts\":%" PRIu64 ",\"deletes\":%" PRIu64
         ",\"gets\":%" PRIu64 ",\"searches\":%" PRIu64 ",\"commits\":%" PRIu64 ",\"flushes\":%" PRIu64
         ",\"merges\":%" PRIu64 ",\"stalls\":%" PRIu64 ",\"checkpoints\":%" PRIu64 ",\"settles\":%" PRIu64 ",\"ingests\":%" PRIu64 ",\"logSyncs\":%" PRIu64 ",\"dataSyncs\":%" PRIu64
@@ -88,7 +88,7 @@ nacre_status db_stats(Db *db, Span *json) {
         message[0] ? ",\"message\":\"" : "", message, message[0] ? "\"" : "", size, used, live,
         size - used, log, memory.total, db->options.memory, memory.memtables, memory.cache,
         memory.files, memory.other, version_segments(db->version), db->snapshot_count, db->pinned_count, oldest,
-        user ? (double)written / (double)user : 0.0, c->log_syncs + db->data.syncs, maintenance, db->kernels->name,
+        written / user, (unsigned)(written % user * 1000 / user), c->log_syncs + db->data.syncs, maintenance, db->kernels->name,
         c->puts, c->deletes, c->gets, c->searches, c->commits, c->flushes, c->merges, c->stalls, c->checkpoints, c->settles, c->ingests, c->log_syncs,
         db->data.syncs, c->user_bytes, c->log_bytes, db->data.written, c->vectors_scored, c->rows_checked,
         db->cache.hits, db->cache.misses, db->io.blocks_read, db->version->count, tier_runs, db->env.memory_peak,

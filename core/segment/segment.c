@@ -28,7 +28,7 @@ void segment_retain(Segment *segment) { segment->references++; }
 
 /* The meta goes: what is cached of the blocks would not be found without it, and the pointers
  * to them are not worth their memory. */
-static void segment_leave_blocks(void *self) {
+void segment_leave_blocks(void *self) {
     Segment *segment = self;
     SegmentIo *io = segment->io;
     segment_leave_vectors(segment);

@@ -2,6 +2,8 @@
  * its checksum, which names segment and page. Knows nothing of what living rows are. */
 #include "segment/spare.h"
 
+#include "segment/units.h"
+
 enum { SPARE_BLOCK_MAX = 256 << 10 }; /* bytes: more than any block that holds one long key and a short value */
 
 #define SPARE_PLACE ((uint64_t)253 << 56)
@@ -63,6 +65,8 @@ nacre_status segment_pin_spare(Segment *segment, CacheEntry **pin) {
         return status;
     }
     segment->meta = meta;
+    entry->evicted = segment_leave_blocks;
+    entry->evicted_self = segment;
     cache_publish(io->cache, entry, &segment->meta_entry);
     *pin = entry;
     return NACRE_OK;

@@ -1,4 +1,4 @@
-/* units.h - what segment.c and units.c tell each other. */
+/* units.h - what segment.c, spare.c and units.c tell each other. */
 #ifndef SEGMENT_UNITS_H
 #define SEGMENT_UNITS_H
 
@@ -6,6 +6,8 @@
 
 /* Reads whole units from `first` on, `size` bytes, and checks each. Meta must be pinned. */
 NACRE_CHECKED nacre_status segment_read_units(Segment *segment, uint32_t first, uint8_t *into, size_t size);
+/* Told (`evicted`) when the meta of a segment goes, which is `self`. */
+void segment_leave_blocks(void *self);
 /* What the cache has of the vectors is not found any more. */
 void segment_leave_vectors(Segment *segment);
 

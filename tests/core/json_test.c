@@ -312,6 +312,33 @@ static void decimals_become_the_nearest_double(void) {
     decimal_one(longest);
 }
 
+/* The shortest of all texts that read as the same: as the C library finds it by trying. */
+static void doubles_are_printed_shortly(void) {
+    static const struct {
+        double value;
+        const char *text;
+    } rows[] = {{0, "0"}, {-0.0, "-0"}, {1, "1"}, {-2.5, "-2.5"}, {0.1, "0.1"}, {1e21, "1e21"}, {1e20, "100000000000000000000"},
+                {123456.789, "123456.789"}, {0.000001, "0.000001"}, {1e-7, "1e-7"}, {5e-324, "5e-324"}, {9.999e22, "9.999e22"},
+                {1.7976931348623157e308, "1.7976931348623157e308"}, {0.30000000000000004, "0.30000000000000004"}, {9007199254740993.0, "9007199254740992"}};
+    char text[DECIMAL_TEXT_SIZE], other[64];
+    uint64_t state = test_seed();
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) CHECK_STR(decimal_print(rows[i].value, text), rows[i].text);
+    for (int i = 0; i < 3000; i++) {
+        uint64_t bits = test_random(&state);
+        double value;
+        memcpy(&value, &bits, 8);
+        if (isnan(value) || isinf(value)) continue;
+        int least = 0;
+        do snprintf(other, sizeof other, "%.*e", least++, value);
+        while (strtod(other, NULL) != value);
+        double back = strtod(decimal_print(value, text), NULL);
+        size_t digits = 0;
+        for (const char *at = text; *at && *at != 'e'; at++) digits += *at >= '0' && *at <= '9';
+        CHECK(memcmp(&back, &value, 8) == 0);
+        if (strchr(text, 'e')) CHECK_EQ(digits, least);
+    }
+}
+
 static void doubles_survive_printing(void) {
     uint64_t state = test_seed();
     char text[64];
@@ -435,6 +462,7 @@ void json_test(void) {
     RUN(equality_is_by_value);
     RUN(what_is_quoted_reads_the_same);
     RUN(decimals_become_the_nearest_double);
+    RUN(doubles_are_printed_shortly);
     RUN(doubles_survive_printing);
     RUN(integers_and_doubles_are_ordered_exactly);
     RUN(broken_texts_never_read_outside);
