@@ -608,16 +608,13 @@ bool maintain_idle(const Db *db) {
     return idle;
 }
 
-nacre_status maintain_begin_last(Db *db, uint64_t most, bool *begun) {
-    uint64_t bytes = 0;
-    bool above = false;
+nacre_status maintain_begin_last(Db *db, uint64_t most, uint64_t dearer, bool *begun) {
+    uint64_t above = 0, last = 0;
     ASSERT(maintain_idle(db));
     *begun = false;
-    for (size_t i = 0; i < db->version->count; i++) {
-        above |= db->version->runs[i].tier != TIER_LAST;
-        bytes += run_cost(&db->version->runs[i]);
-    }
-    if (!above || bytes > most || db->version->count > db->merge_inputs_max) return NACRE_OK;
+    for (size_t i = 0; i < db->version->count; i++)
+        *(db->version->runs[i].tier == TIER_LAST ? &last : &above) += run_cost(&db->version->runs[i]);
+    if (above == 0 || above + dearer * last > most || db->version->count > db->merge_inputs_max) return NACRE_OK;
     *begun = true;
     return merge_start(db, &db->jobs[1], 0, db->version->count, TIER_LAST, LAST_RATE);
 }

@@ -353,9 +353,9 @@ void maintain_after_write(Db *db, uint64_t bytes);
 NACRE_CHECKED nacre_status maintain_step(Db *db, uint64_t bytes, bool *more);
 /* No job is under way, and none waits. */
 bool maintain_idle(const Db *db);
-/* Begins to merge all runs into the last level, when that copies `most` bytes at most, and when there
- * is anything above it. */
-NACRE_CHECKED nacre_status maintain_begin_last(Db *db, uint64_t most, bool *begun);
+/* Begins to merge all runs into the last level, when there is anything above it, and when that copies
+ * `most` bytes at most, those of the last level counting `dearer` times. */
+NACRE_CHECKED nacre_status maintain_begin_last(Db *db, uint64_t most, uint64_t dearer, bool *begun);
 NACRE_CHECKED nacre_status maintain_merge_all(Db *db);
 NACRE_CHECKED nacre_status maintain_reclaim(Db *db);    /* the same within the file's limit, reserve included */
 NACRE_CHECKED nacre_status maintain_park(Db *db);       /* at close */

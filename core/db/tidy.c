@@ -2,12 +2,14 @@
  * compared one by one, into a segment, where they have codes; codes of flat lists into the last level,
  * where they are in lists. When that begins, searches have spent on it about as much as the move costs:
  * so all of it is at most twice what it would be if the future were known (ski rental; Karlin et al.,
- * "Competitive snoopy caching", Algorithmica 1988). Each search pays for a slice. */
+ * "Competitive snoopy caching", Algorithmica 1988). What is above the last level is moved sooner while
+ * there is little in it: then nearly all that is merged is what was slow. Each search pays for a slice. */
 #include "db/state.h"
 
 enum {
-    TIDY_MEMORY_LEAST = 256 << 10, /* bytes of vectors: below, codes are not worth it */
-    TIDY_SCORES = 16, /* a vector costs as much to write and code as to compare so many times */
+    TIDY_MEMORY_LEAST = 512 << 10, /* bytes of vectors: below, codes are not worth a segment */
+    TIDY_SCORES = 64, /* a vector costs as much to write and code as to compare so many times */
+    TIDY_MERGES = 64, /* a byte costs as much to merge as the same of codes to read so many times */
     TIDY_SLICE = 128 << 10, /* bytes of work that a search pays for */
 };
 
@@ -24,7 +26,7 @@ static nacre_status tidy_begin(Db *db, uint64_t memory) {
     if (memory >= TIDY_MEMORY_LEAST && db->scored_memory >= TIDY_SCORES * memory && db->active->used >= memory / 2)
         return tidy_freeze(db);
     if (db->scored_flat == 0) return NACRE_OK;
-    TRY(maintain_begin_last(db, db->scored_flat, &db->tidying));
+    TRY(maintain_begin_last(db, db->scored_flat, TIDY_MERGES, &db->tidying));
     if (db->tidying) db->scored_flat = 0;
     return NACRE_OK;
 }
@@ -33,7 +35,7 @@ void tidy_after_search(Db *db, uint64_t memory, uint64_t flat) {
     nacre_error error = db->env.error;
     nacre_status status = NACRE_OK;
     if (db->readonly || db->poisoned || db->damaged || db->maintenance_error.code != NACRE_OK) return;
-    db->scored_memory += memory;
+    if (memory >= TIDY_MEMORY_LEAST) db->scored_memory += memory;
     db->scored_flat += flat;
     if (!db->tidying && maintain_idle(db)) status = tidy_begin(db, memory);
     if (db->tidying && status == NACRE_OK) status = maintain_step(db, TIDY_SLICE, &db->tidying);

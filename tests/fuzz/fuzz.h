@@ -11,6 +11,7 @@
 #include "base/codec.h"
 #include "base/vfs.h"
 #include "nacre.h"
+#include "segment/segment_format.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,7 +91,7 @@ typedef struct SealStream {
 typedef struct SealSegment {
     uint64_t id, meta_offset, meta_size;
     uint32_t page_size;
-    SealStream streams[3];
+    SealStream streams[STREAM_COUNT];
 } SealSegment;
 /* All inside of one segment; the checksum of its index. */
 uint64_t seal_segment(uint8_t *data, size_t size, const SealSegment *segment);
