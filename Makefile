@@ -429,7 +429,7 @@ test-js: all js $(FORMAT_TOOLS) $(READER_TOOL) | setup-npm ## JavaScript and fil
 REMOTE_TESTS := $(patsubst %,tests/js/%.test.ts,arguments backup batch bulk changes checkpoint collection elements \
                 errors kv level search transaction ttl)
 .PHONY: test-remote
-test-remote: js | setup-npm ## the JavaScript tests over databases that another realm serves
+test-remote: all js | setup-npm ## the JavaScript tests over databases that another realm serves
 	@$(NODE) --test --no-warnings --import ./tests/lib/remote-hooks.mjs --test-skip-pattern="synchronous ones get BUSY" \
 	    --test-skip-pattern="two faces of one database" --test-skip-pattern="moment of a signal" $(REMOTE_TESTS)
 test-browser: all js | setup-test ## browser tests in Chromium and Firefox
